@@ -1,0 +1,74 @@
+import type { RelayErrorCode } from './protocol/index.ts';
+
+/**
+ * Every code that this SDK's errors carry. The codes of the relay (PROTOCOL.md §5) come through unchanged.
+ */
+export type ErrorCode =
+  | RelayErrorCode
+  /** An option is missing or wrong; nothing was tried. */
+  | 'bad_option'
+  /** The relay's address does not answer, or does not answer like a relay. */
+  | 'relay_unreachable'
+  /** The token function threw or returned no token. */
+  | 'token_unavailable'
+  /** Nobody came: no server (or no client) joined the room in time. */
+  | 'peer_absent'
+  /** The other peer left before the data channel was open. */
+  | 'peer_gone'
+  /** The other peer is there but does not acknowledge signals, or sent no answer. */
+  | 'peer_silent'
+  /** The other peer refused: it is busy, or does not want this client. */
+  | 'peer_refused'
+  /** The other peer's signaling makes no sense: an SDP that does not parse, a message of the wrong form. */
+  | 'bad_signal'
+  /** No pair of ICE candidates worked: no direct way, and no TURN server that helps. */
+  | 'ice_failed'
+  /** The DTLS handshake was not signed with the key of the certificate in the SDP, or could not be checked. */
+  | 'dtls_untrusted'
+  /** The data channel is not what PROTOCOL.md §7 asks for. */
+  | 'bad_channel'
+  /** The time of `connectTimeoutMs` is over. */
+  | 'connect_timeout'
+  /** The application's AbortSignal fired. */
+  | 'aborted'
+  /** The transport is closed, or was never started. */
+  | 'closed'
+  /** A message is larger than the other side takes. */
+  | 'message_too_large'
+  /** What arrived is not a JSON-RPC message. It was dropped; the session goes on. */
+  | 'bad_message'
+  /** The signaling channel failed. */
+  | 'signaling_failed'
+  /** The WebRTC engine failed in a way that none of the above describes; see `cause`. */
+  | 'engine_failed';
+
+export interface ErrorOptions {
+  /** The same attempt, later, may succeed. Default false. */
+  retryable?: boolean;
+  cause?: unknown;
+}
+
+/**
+ * The one error class of the SDK. `code` is stable and for programs, `message` says what happened and what to do about it.
+ * No message contains a token, an SDP or a secret.
+ */
+export class RendezvousError extends Error {
+  readonly code: ErrorCode;
+  readonly retryable: boolean;
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    // The MCP SDK's version probe passes an authentication failure through only under this name.
+    this.name = isAuthentication(code) ? 'UnauthorizedError' : 'RendezvousError';
+    this.code = code;
+    this.retryable = options.retryable ?? false;
+  }
+}
+
+const isAuthentication = (code: ErrorCode): boolean => code.startsWith('token_');
+
+/** Wraps whatever was thrown, so that only RendezvousErrors leave the SDK (a TypeError would be taken for a missing method). */
+export function toRendezvousError(thrown: unknown, code: ErrorCode, message: string): RendezvousError {
+  if (thrown instanceof RendezvousError) return thrown;
+  return new RendezvousError(code, message, { cause: thrown });
+}

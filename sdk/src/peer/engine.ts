@@ -1,0 +1,79 @@
+import type { CandidateInit, IceServer } from '../protocol/index.ts';
+
+/**
+ * What this SDK uses of WebRTC (https://www.w3.org/TR/webrtc/), as structural types: the browsers' objects fit them, and so
+ * do the wrapped ones of every engine. No engine's own type appears in the public interface.
+ */
+export interface RtcDataChannel {
+  readonly label: string;
+  readonly ordered: boolean;
+  readonly maxRetransmits: number | null;
+  readonly maxPacketLifeTime: number | null;
+  readonly readyState: 'connecting' | 'open' | 'closing' | 'closed';
+  readonly bufferedAmount: number;
+  bufferedAmountLowThreshold: number;
+  binaryType: string;
+  send(data: string | ArrayBufferView<ArrayBuffer>): void;
+  close(): void;
+  onopen: ((event: unknown) => void) | null;
+  onmessage: ((event: { data: unknown }) => void) | null;
+  onclose: ((event: unknown) => void) | null;
+  onerror: ((event: unknown) => void) | null;
+  onbufferedamountlow: ((event: unknown) => void) | null;
+}
+
+export interface RtcPeerConnection {
+  readonly connectionState: 'new' | 'connecting' | 'connected' | 'disconnected' | 'failed' | 'closed';
+  readonly iceConnectionState: string;
+  readonly iceGatheringState: string;
+  readonly localDescription: { type: string; sdp: string } | null;
+  readonly remoteDescription: { type: string; sdp: string } | null;
+  readonly sctp: { readonly maxMessageSize: number } | null;
+  createDataChannel(label: string, options?: { ordered?: boolean; protocol?: string }): RtcDataChannel;
+  createOffer(): Promise<{ type: string; sdp?: string | undefined }>;
+  createAnswer(): Promise<{ type: string; sdp?: string | undefined }>;
+  setLocalDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void>;
+  setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void>;
+  addIceCandidate(candidate: CandidateInit): Promise<void>;
+  getStats(): Promise<{ forEach(callback: (report: RtcStats) => void): void }>;
+  close(): void | Promise<void>;
+  onicecandidate: ((event: { candidate: (CandidateInit & { candidate: string }) | null }) => void) | null;
+  onicecandidateerror?: ((event: { errorCode: number; errorText: string; url: string }) => void) | null;
+  onconnectionstatechange: ((event: unknown) => void) | null;
+  oniceconnectionstatechange: ((event: unknown) => void) | null;
+  onicegatheringstatechange: ((event: unknown) => void) | null;
+  ondatachannel: ((event: { channel: RtcDataChannel }) => void) | null;
+}
+
+export interface RtcStats {
+  readonly id: string;
+  readonly type: string;
+  readonly [member: string]: unknown;
+}
+
+export interface RtcConfiguration {
+  iceServers: IceServer[];
+  /** `relay`: only through TURN. */
+  iceTransportPolicy: 'all' | 'relay';
+}
+
+/**
+ * A WebRTC implementation behind one seam. An adapter puts right what its engine gets wrong, each defect named in a comment,
+ * so that nothing above it knows which engine it talks to.
+ */
+export interface Engine {
+  readonly name: string;
+  /** @throws RendezvousError `bad_option` when the engine cannot honour the configuration. */
+  createPeerConnection(configuration: RtcConfiguration): RtcPeerConnection;
+  /**
+   * Resolves when the DTLS handshake is proven to come from the holder of the certificate that the remote SDP names;
+   * rejects with RendezvousError `dtls_untrusted` otherwise, or when it cannot tell. Called once a data channel is open and
+   * before any message is passed on. Engines that check this themselves leave it out.
+   */
+  authenticate?(connection: RtcPeerConnection): Promise<void>;
+  /**
+   * Resolves when everything given to `send()` has been handed to the other side, so that `close()` loses nothing. Engines
+   * whose `close()` delivers what was sent before leave it out.
+   */
+  flush?(channel: RtcDataChannel): Promise<void>;
+}

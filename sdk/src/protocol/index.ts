@@ -1,0 +1,20 @@
+/** The wire, in one place for the relay and the SDK: PROTOCOL.md is its text, these are its schemas. */
+export { closeCodes, codeOf, type RelayErrorCode, type Verdict, verdictOf } from './errors.ts';
+export {
+  connectPath,
+  defaultMaxFrameBytes,
+  type FrameFromRelay,
+  frameFromRelay,
+  type FrameToRelay,
+  frameToRelay,
+  type IceServer,
+  iceServer,
+  type JoinedFrame,
+  type JoinFrame,
+  type OutcomeCode,
+  type PeerClaims,
+  type PeerState,
+  type Role,
+  subprotocol,
+} from './frames.ts';
+export { type ByeCode, type CandidateInit, type PeerData, peerData } from './data.ts';
