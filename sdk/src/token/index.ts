@@ -76,9 +76,11 @@ function signingKey(key: RoomTokenOptions['key']): { key: Uint8Array | CryptoKey
     }
     return { key: secret, alg: 'HS256' };
   }
-  if ('kty' in key) return { key, alg: key.alg ?? algorithmOfJwk(key) };
+  if (isJwk(key)) return { key, alg: key.alg ?? algorithmOfJwk(key) };
   return { key, alg: algorithmOfCryptoKey(key) };
 }
+
+const isJwk = (key: CryptoKey | JWK): key is JWK => 'kty' in key;
 
 function algorithmOfJwk(jwk: JWK): string {
   if (jwk.kty === 'oct') return 'HS256';
