@@ -6,13 +6,18 @@ export type SignalMessage =
   | { kind: 'candidate'; gen: number; candidate: CandidateInit }
   | { kind: 'bye'; gen: number; code: ByeCode; message: string };
 
+export type SignalingRole = 'offerer' | 'answerer';
+
 /**
  * A two-way channel to exactly one other peer, by whatever means: the relay, a TCP socket, another protocol's messages.
  * It delivers in order. It may be lost at any time after the data channel is open; the MCP session does not notice.
  */
 export interface Signaling {
-  /** Opens the channel. Rejects with a RendezvousError when that fails. Called once. */
-  start(): Promise<void>;
+  /**
+   * Opens the channel; called once. Rejects with a RendezvousError when that fails, and when `close()` is called meanwhile.
+   * `role` says who speaks first: the offerer. A socket may listen for the one and connect for the other.
+   */
+  start(role: SignalingRole): Promise<void>;
   /** Hands a message over. Rejects when the channel cannot take it any more. */
   send(message: SignalMessage): Promise<void>;
   /** Ends the channel; idempotent. */

@@ -1,0 +1,23 @@
+/**
+ * Full-jitter exponential backoff in milliseconds: a random time below 0.5 s, 1 s, 2 s … up to 10 s. The randomness keeps
+ * thousands of peers from coming back to a restarted relay in the same instant.
+ *
+ * @param attempt 0 for the first retry
+ */
+export const backoffMs = (attempt: number): number => Math.random() * Math.min(10_000, 500 * 2 ** attempt);
+
+/** Waits; rejects with the signal's reason when it fires first. */
+export function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', abort);
+      resolve();
+    }, milliseconds);
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+  });
+}

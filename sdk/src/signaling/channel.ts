@@ -1,0 +1,171 @@
+import { RendezvousError } from '../errors.ts';
+import { type OutcomeCode, type PeerData, peerData } from '../protocol/index.ts';
+import type { Signaling, SignalMessage } from './signaling.ts';
+
+type Sequenced = Exclude<PeerData, { kind: 'ack' }>;
+
+const acknowledgeWithinMs = 50;
+const firstRepeatMs = 1_000;
+const longestRepeatMs = 8_000;
+const giveUpAfterMs = 30_000;
+/** Far more than a negotiation needs; a peer that acknowledges nothing must not make this one grow. */
+const mostUnacknowledged = 256;
+
+/**
+ * Reliable signaling with one other peer through the relay, which keeps no queue: what was not acknowledged is repeated, what
+ * comes twice is dropped (PROTOCOL.md §6, Reliability).
+ */
+export class RelayChannel implements Signaling {
+  onmessage?: ((message: SignalMessage) => void) | undefined;
+  onclose?: ((error?: Error) => void) | undefined;
+  readonly peer: string;
+  readonly #transmit: (data: PeerData) => void;
+  readonly #release: () => void;
+  readonly #unacknowledged: (Sequenced & { seq: number })[] = [];
+  readonly #waiting: SignalMessage[] = [];
+  #started = false;
+  #closed = false;
+  #sent = 0;
+  #received = 0;
+  #lastProgress = 0;
+  #repeatMs = firstRepeatMs;
+  #repeatTimer: ReturnType<typeof setTimeout> | undefined;
+  #acknowledgeTimer: ReturnType<typeof setTimeout> | undefined;
+
+  /**
+   * @param transmit hands data to the relay, or drops it while there is no socket
+   * @param release tells the connection that this channel is closed
+   */
+  constructor(peer: string, transmit: (data: PeerData) => void, release: () => void) {
+    this.peer = peer;
+    this.#transmit = transmit;
+    this.#release = release;
+  }
+
+  async start(): Promise<void> {
+    if (this.#closed) throw gone();
+    this.#started = true;
+    for (const message of this.#waiting.splice(0)) this.onmessage?.(message);
+  }
+
+  async send(message: SignalMessage): Promise<void> {
+    if (this.#closed) throw gone();
+    if (this.#unacknowledged.length === 0) this.#lastProgress = Date.now();
+    const data = { ...toData(message), seq: ++this.#sent };
+    this.#unacknowledged.push(data);
+    if (this.#unacknowledged.length > mostUnacknowledged) return this.end(silent());
+    this.#send(data);
+    this.#armRepeat(this.#repeatMs);
+  }
+
+  async close(): Promise<void> {
+    this.end();
+  }
+
+  /** What the other peer's SDK sent. */
+  receive(value: unknown): void {
+    if (this.#closed) return;
+    const { data } = peerData.safeParse(value);
+    // A kind that this version does not know, or nonsense: ignored, like an unknown frame (PROTOCOL.md §8).
+    if (!data) return;
+    if (data.ack !== undefined) this.#acknowledged(data.ack);
+    if (data.kind === 'ack') return;
+    if (data.seq !== undefined) {
+      this.#acknowledgeSoon();
+      if (data.seq !== this.#received + 1) return;
+      this.#received = data.seq;
+    }
+    const message = toMessage(data);
+    if (this.#started) this.onmessage?.(message);
+    else if (this.#waiting.length < mostUnacknowledged) this.#waiting.push(message);
+  }
+
+  /** The other peer, or this one, is reachable again. */
+  repeat(): void {
+    this.#repeatMs = firstRepeatMs;
+    for (const data of this.#unacknowledged) this.#send(data);
+    this.#armRepeat(this.#repeatMs);
+  }
+
+  /** The relay could not hand a signal over. */
+  outcome(code: OutcomeCode, retryAfterMs = firstRepeatMs): void {
+    if (code === 'gone' || code === 'forbidden') this.end(gone());
+    else if (code === 'unavailable') this.#armRepeat(retryAfterMs);
+    // `absent`: the connection calls repeat() when the peer is online again.
+  }
+
+  /** Ends the channel; idempotent. */
+  end(error?: RendezvousError): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#repeatTimer);
+    clearTimeout(this.#acknowledgeTimer);
+    this.#release();
+    this.onclose?.(error);
+  }
+
+  #send(data: Sequenced): void {
+    clearTimeout(this.#acknowledgeTimer);
+    this.#acknowledgeTimer = undefined;
+    this.#transmit({ ...data, ack: this.#received });
+  }
+
+  #acknowledgeSoon(): void {
+    this.#acknowledgeTimer ??= setTimeout(() => {
+      this.#acknowledgeTimer = undefined;
+      this.#transmit({ kind: 'ack', ack: this.#received });
+    }, acknowledgeWithinMs);
+  }
+
+  #acknowledged(ack: number): void {
+    const before = this.#unacknowledged.length;
+    while (this.#unacknowledged[0] && this.#unacknowledged[0].seq <= ack) this.#unacknowledged.shift();
+    if (this.#unacknowledged.length === before) return;
+    this.#lastProgress = Date.now();
+    this.#repeatMs = firstRepeatMs;
+    this.#armRepeat(this.#repeatMs);
+  }
+
+  #armRepeat(afterMs: number): void {
+    clearTimeout(this.#repeatTimer);
+    if (this.#closed || this.#unacknowledged.length === 0) return;
+    this.#repeatTimer = setTimeout(() => {
+      if (Date.now() - this.#lastProgress > giveUpAfterMs) return this.end(silent());
+      for (const data of this.#unacknowledged) this.#send(data);
+      this.#repeatMs = Math.min(2 * this.#repeatMs, longestRepeatMs);
+      this.#armRepeat(this.#repeatMs);
+    }, afterMs);
+  }
+}
+
+function toData(message: SignalMessage): Sequenced {
+  const { gen } = message;
+  switch (message.kind) {
+    case 'offer':
+    case 'answer':
+      return { kind: message.kind, gen, body: { sdp: message.sdp } };
+    case 'candidate':
+      return { kind: 'candidate', gen, body: message.candidate };
+    case 'bye':
+      return { kind: 'bye', gen, body: { code: message.code, message: message.message } };
+  }
+}
+
+function toMessage(data: Sequenced): SignalMessage {
+  const { gen } = data;
+  switch (data.kind) {
+    case 'offer':
+    case 'answer':
+      return { kind: data.kind, gen, sdp: data.body.sdp };
+    case 'candidate':
+      return { kind: 'candidate', gen, candidate: data.body };
+    case 'bye':
+      return { kind: 'bye', gen, ...data.body };
+  }
+}
+
+const gone = () => new RendezvousError('peer_gone', 'The other peer has left the room.', { retryable: true });
+const silent = () =>
+  new RendezvousError('peer_silent', 'The other peer is in the room but does not acknowledge signals. Is it still running?', {
+    retryable: true,
+  });

@@ -1,0 +1,342 @@
+import { RendezvousError, toRendezvousError } from '../errors.ts';
+import type {
+  FrameFromRelay,
+  IceServer,
+  JoinedFrame,
+  JoinFrame,
+  PeerClaims,
+  PeerState,
+  Role,
+} from '../protocol/index.ts';
+import { backoffMs, wait } from './backoff.ts';
+import { RelayChannel } from './channel.ts';
+import { connectUrl, RelaySocket, type SocketEnd } from './socket.ts';
+
+/** A room token, or a function that fetches one: called for every connection and whenever one is about to expire. */
+export type TokenSource = string | (() => string | Promise<string>);
+
+export interface RelayOptions {
+  /** The relay's address, such as `wss://relay.example`. */
+  relay: string | URL;
+  token: TokenSource;
+}
+
+/** A peer in the room, as the relay vouches for it. */
+export interface RemotePeer {
+  readonly id: string;
+  /** The `sub` of its token. */
+  readonly subject: string;
+  readonly claims: PeerClaims;
+}
+
+export type RelayState = 'new' | 'connecting' | 'joined' | 'reconnecting' | 'closed';
+
+/** Attempts of the first join while nothing answers: a wrong address is reported within about two seconds. */
+const firstAttempts = 3;
+/** Fresh tokens in a row that the relay may refuse before this gives up. */
+const tokenAttempts = 2;
+const joinTimeoutMs = 10_000;
+
+/**
+ * A peer's place in a room: one identity over as many sockets as it takes, and a channel to each other peer. It comes back by
+ * itself, with full-jitter backoff and its `resume` secret, until it is closed or the relay's verdict is final.
+ */
+export class RelayConnection {
+  /** Peers that may be signalled: for a client the room's server, for the server its clients. Those that are online. */
+  readonly peers = new Map<string, RemotePeer>();
+  /** A peer came (back), was lost or went. */
+  onpeer?: ((peer: RemotePeer, state: PeerState) => void) | undefined;
+  /** The first signal of a peer without a channel; the handler sets the channel's handlers or leaves it, and it is ignored. */
+  onchannel?: ((channel: RelayChannel, peer: RemotePeer) => void) | undefined;
+  onstatechange?: ((state: RelayState) => void) | undefined;
+  /** Something failed and is being tried again. */
+  onerror?: ((error: RendezvousError) => void) | undefined;
+  /** Called once: after `close()` without an error, or with the final verdict. */
+  onclose?: ((error?: RendezvousError) => void) | undefined;
+
+  readonly #url: URL;
+  readonly #token: TokenSource;
+  readonly #process = crypto.randomUUID();
+  readonly #channels = new Map<string, RelayChannel>();
+  readonly #known = new Map<string, RemotePeer>();
+  readonly #closing = new AbortController();
+  #state: RelayState = 'new';
+  #socket: RelaySocket | undefined;
+  #joined: JoinedFrame | undefined;
+  #signals = 0;
+  readonly #signalled = new Map<string, RelayChannel>();
+
+  /** @throws RendezvousError `bad_option` */
+  constructor(options: RelayOptions) {
+    this.#url = connectUrl(options.relay);
+    if (typeof options.token !== 'function' && !options.token) {
+      throw new RendezvousError('bad_option', 'token is missing: pass a room token or a function that fetches one.');
+    }
+    this.#token = options.token;
+  }
+
+  get state(): RelayState {
+    return this.#state;
+  }
+
+  /** This peer's own id; undefined before the first join. */
+  get id(): string | undefined {
+    return this.#joined?.peer;
+  }
+
+  get role(): Role | undefined {
+    return this.#joined?.role;
+  }
+
+  get iceServers(): IceServer[] {
+    return this.#joined?.iceServers ?? [];
+  }
+
+  /**
+   * Joins the room. Rejects with the relay's verdict, or with `relay_unreachable` after a few attempts; the connection is
+   * closed then.
+   *
+   * @param signal ends the attempts, with its reason as the error
+   */
+  async start(signal?: AbortSignal): Promise<void> {
+    if (this.#state !== 'new') throw new RendezvousError('closed', 'A relay connection starts once.');
+    const ending = signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal;
+    this.#setState('connecting');
+    try {
+      await this.#join(ending, firstAttempts);
+    } catch (thrown) {
+      const error = toRendezvousError(thrown, 'relay_unreachable', 'Joining the room failed.');
+      this.#close(error);
+      throw error;
+    }
+  }
+
+  /** Resolves with an online peer of the other role: at once, or as soon as one comes. */
+  async anyPeer(signal: AbortSignal): Promise<RemotePeer> {
+    const [present] = this.peers.values();
+    if (present) return present;
+    return await new Promise((resolve, reject) => {
+      const settle = (act: () => void) => {
+        this.#arrivals.delete(arrived);
+        this.#closing.signal.removeEventListener('abort', closed);
+        signal.removeEventListener('abort', aborted);
+        act();
+      };
+      const arrived = (peer: RemotePeer) => settle(() => resolve(peer));
+      const closed = () => settle(() => reject(this.#closing.signal.reason));
+      const aborted = () => settle(() => reject(signal.reason));
+      this.#arrivals.add(arrived);
+      if (this.#closing.signal.aborted) return closed();
+      if (signal.aborted) return aborted();
+      this.#closing.signal.addEventListener('abort', closed);
+      signal.addEventListener('abort', aborted);
+    });
+  }
+  readonly #arrivals = new Set<(peer: RemotePeer) => void>();
+
+  /** A channel to a peer. One at a time for each peer: an open one is ended. */
+  channel(peer: string): RelayChannel {
+    this.#channels.get(peer)?.end();
+    const channel: RelayChannel = new RelayChannel(
+      peer,
+      (data) => {
+        const id = String(++this.#signals);
+        if (this.#socket?.send({ type: 'signal', id, to: peer, data })) this.#remember(id, channel);
+      },
+      () => {
+        if (this.#channels.get(peer) === channel) this.#channels.delete(peer);
+      },
+    );
+    this.#channels.set(peer, channel);
+    return channel;
+  }
+
+  /** Leaves the room for good; idempotent. */
+  async close(): Promise<void> {
+    this.#close();
+  }
+
+  // Outcomes name a signal. Only failures are reported, so that the last few hundred names are enough.
+  #remember(id: string, channel: RelayChannel): void {
+    this.#signalled.set(id, channel);
+    if (this.#signalled.size > 512) this.#signalled.delete(this.#signalled.keys().next().value as string);
+  }
+
+  /** Joins, again and again: until it stands, the verdict is final, or (with `attempts`) nothing answered so many times. */
+  async #join(signal: AbortSignal, attempts = Number.POSITIVE_INFINITY): Promise<void> {
+    let refusedTokens = 0;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const join: JoinFrame = { type: 'join', token: await this.#fetchToken(), process: this.#process };
+        if (this.#joined) join.resume = this.#joined.resume;
+        const deadline = AbortSignal.any([signal, AbortSignal.timeout(joinTimeoutMs)]);
+        this.#adopt(...(await RelaySocket.join(this.#url, join, deadline)));
+        return;
+      } catch (thrown) {
+        if (signal.aborted) throw signal.reason;
+        const { error, verdict } = endOf(thrown);
+        if (verdict === 'give_up') throw error;
+        if (verdict === 'new_token' && (typeof this.#token === 'string' || ++refusedTokens >= tokenAttempts)) throw error;
+        // A relay that is up and asks to come back later is waited for; an address where nobody answers is not.
+        if (error.code === 'relay_unreachable' && attempt + 1 >= attempts) throw error;
+        this.onerror?.(error);
+      }
+      await wait(backoffMs(attempt), signal);
+    }
+  }
+
+  async #fetchToken(): Promise<string> {
+    if (typeof this.#token === 'string') return this.#token;
+    try {
+      const token = await this.#token();
+      if (typeof token === 'string' && token) return token;
+    } catch (cause) {
+      throw new RendezvousError('token_unavailable', 'The token function failed; see cause.', { cause, retryable: true });
+    }
+    throw new RendezvousError('token_unavailable', 'The token function returned no token.', { retryable: true });
+  }
+
+  #adopt(socket: RelaySocket, joined: JoinedFrame): void {
+    const before = this.#socket;
+    const resumed = this.#joined?.peer === joined.peer;
+    this.#socket = socket;
+    this.#joined = joined;
+    before?.close();
+    if (this.#closing.signal.aborted) return socket.close();
+    socket.onframe = (frame) => this.#receive(frame);
+    socket.onend = (end) => this.#lost(socket, end);
+    this.#setState('joined');
+    this.#reconcile(joined, resumed);
+  }
+
+  /** The room may have changed while this peer was away. */
+  #reconcile(joined: JoinedFrame, resumed: boolean): void {
+    const present = new Set(joined.peers.map((peer) => peer.id));
+    for (const peer of this.#known.values()) {
+      // Under a new identity every peer sees a stranger: what was under way with the old one cannot go on.
+      if (!present.has(peer.id)) this.#peer(peer.id, 'gone');
+      else if (!resumed) this.#channels.get(peer.id)?.end(identityLost());
+    }
+    for (const { id, state, claims } of joined.peers) this.#peer(id, state, claims);
+    for (const channel of this.#channels.values()) channel.repeat();
+  }
+
+  #receive(frame: FrameFromRelay): void {
+    switch (frame.type) {
+      case 'peer':
+        return this.#peer(frame.id, frame.state, frame.claims);
+      case 'signal':
+        return this.#signal(frame.from, frame.data);
+      case 'outcome':
+        this.#signalled.get(frame.id)?.outcome(frame.code, frame.retryAfterMs);
+        this.#signalled.delete(frame.id);
+        return;
+      case 'token_expiring':
+        void this.#refreshToken();
+        return;
+      case 'goaway':
+        void this.#move(frame.afterMs);
+        return;
+      case 'joined':
+      case 'error':
+        return; // the socket has handled them
+    }
+  }
+
+  #peer(id: string, state: PeerState, claims?: PeerClaims): void {
+    const peer = claims ? { id, subject: claims.sub, claims } : this.#known.get(id);
+    if (!peer) return;
+    if (state === 'gone') this.#known.delete(id);
+    else this.#known.set(id, peer);
+    if (state === 'online') {
+      this.peers.set(id, peer);
+      for (const arrived of [...this.#arrivals]) arrived(peer);
+      this.#channels.get(id)?.repeat();
+    } else {
+      this.peers.delete(id);
+      if (state === 'gone') this.#channels.get(id)?.end(peerGone());
+    }
+    this.onpeer?.(peer, state);
+  }
+
+  #signal(from: string, data: unknown): void {
+    let channel = this.#channels.get(from);
+    if (!channel) {
+      const peer = this.#known.get(from);
+      if (!peer || !this.onchannel) return;
+      channel = this.channel(from);
+      this.onchannel(channel, peer);
+    }
+    channel.receive(data);
+  }
+
+  async #refreshToken(): Promise<void> {
+    if (typeof this.#token === 'string') return; // nothing to refresh with: the relay will close with token_expired
+    try {
+      this.#socket?.send({ type: 'token', token: await this.#fetchToken() });
+    } catch (thrown) {
+      this.onerror?.(toRendezvousError(thrown, 'token_unavailable', 'Refreshing the token failed.'));
+    }
+  }
+
+  /** The instance is about to stop: at the given time a new socket takes over, and the old one serves until then. */
+  async #move(afterMs: number): Promise<void> {
+    const socket = this.#socket;
+    try {
+      await wait(afterMs, this.#closing.signal);
+      if (this.#socket === socket) await this.#join(this.#closing.signal);
+    } catch (thrown) {
+      this.#close(endOf(thrown).error);
+    }
+  }
+
+  #lost(socket: RelaySocket, end: SocketEnd): void {
+    if (this.#socket !== socket) return;
+    this.#socket = undefined;
+    if (end.verdict === 'give_up') return this.#close(end.error);
+    if (end.verdict === 'new_token' && typeof this.#token === 'string') return this.#close(end.error);
+    this.onerror?.(end.error);
+    this.#setState('reconnecting');
+    void this.#rejoin();
+  }
+
+  async #rejoin(): Promise<void> {
+    try {
+      await wait(backoffMs(0), this.#closing.signal);
+      if (!this.#socket) await this.#join(this.#closing.signal);
+    } catch (thrown) {
+      this.#close(endOf(thrown).error);
+    }
+  }
+
+  #close(error?: RendezvousError): void {
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort(error ?? new RendezvousError('closed', 'The connection to the relay is closed.'));
+    this.#socket?.send({ type: 'leave' });
+    this.#socket?.close();
+    for (const channel of this.#channels.values()) channel.end(error ?? peerGone());
+    this.peers.clear();
+    this.#known.clear();
+    this.#setState('closed');
+    this.onclose?.(error);
+  }
+
+  #setState(state: RelayState): void {
+    if (this.#state === state || this.#state === 'closed') return;
+    this.#state = state;
+    this.onstatechange?.(state);
+  }
+}
+
+/** What RelaySocket.join rejects with is a SocketEnd; whatever else is thrown on the way is no verdict of the relay's. */
+function endOf(thrown: unknown): SocketEnd {
+  if (typeof thrown === 'object' && thrown !== null && 'verdict' in thrown) return thrown as SocketEnd;
+  const error = toRendezvousError(thrown, 'relay_unreachable', 'Connecting to the relay failed.');
+  return { error, verdict: error.code === 'token_unavailable' ? 'new_token' : error.retryable ? 'come_back' : 'give_up' };
+}
+
+const peerGone = () => new RendezvousError('peer_gone', 'The other peer has left the room.', { retryable: true });
+const identityLost = () =>
+  new RendezvousError('peer_gone', 'The connection to the relay was lost for too long; this peer has a new identity.', {
+    retryable: true,
+  });

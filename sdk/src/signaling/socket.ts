@@ -1,0 +1,141 @@
+import { RendezvousError } from '../errors.ts';
+import {
+  codeOf,
+  connectPath,
+  type FrameFromRelay,
+  frameFromRelay,
+  type FrameToRelay,
+  type JoinedFrame,
+  type JoinFrame,
+  type RelayErrorCode,
+  subprotocol,
+  type Verdict,
+  verdictOf,
+} from '../protocol/index.ts';
+
+/** Why a socket to the relay ended, and what PROTOCOL.md §5 says to do about it. */
+export interface SocketEnd {
+  error: RendezvousError;
+  verdict: Verdict;
+}
+
+/** One WebSocket to the relay, from its join to its close. A connection that comes back uses several of them. */
+export class RelaySocket {
+  onframe?: (frame: FrameFromRelay) => void;
+  onend?: (end: SocketEnd) => void;
+  readonly #socket: WebSocket;
+  #ended: SocketEnd | undefined;
+  #reported: { code: RelayErrorCode; message: string } | undefined;
+
+  private constructor(url: URL) {
+    this.#socket = new WebSocket(url, subprotocol);
+    this.#socket.addEventListener('message', (event) => this.#receive(event.data));
+    this.#socket.addEventListener('close', (event) => this.#end(this.#endOf(event.code, url)));
+  }
+
+  /** Opens a socket and joins. Rejects with a SocketEnd when either fails, or when `signal` fires. */
+  static async join(url: URL, join: JoinFrame, signal: AbortSignal): Promise<[RelaySocket, JoinedFrame]> {
+    const relay = new RelaySocket(url);
+    const abort = () => relay.#end({ error: abortError(signal, url), verdict: 'come_back' });
+    try {
+      return await new Promise((resolve, reject) => {
+        relay.onend = reject;
+        relay.onframe = (frame) => {
+          if (frame.type === 'joined') resolve([relay, frame]);
+        };
+        relay.#socket.addEventListener('open', () => relay.send(join));
+        if (signal.aborted) abort();
+        else signal.addEventListener('abort', abort, { once: true });
+      });
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** False when the socket cannot take a frame any more. */
+  send(frame: FrameToRelay): boolean {
+    if (this.#ended || this.#socket.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(JSON.stringify(frame));
+    return true;
+  }
+
+  /** Closes without `onend`. */
+  close(): void {
+    delete this.onend;
+    this.#end({ error: new RendezvousError('closed', 'Closed.'), verdict: 'give_up' });
+  }
+
+  #receive(data: unknown): void {
+    if (this.#ended) return;
+    const frame = parseFrame(data);
+    // A frame of a type that this version does not know is ignored: PROTOCOL.md §8.
+    if (!frame) return;
+    if (frame.type === 'error') this.#reported = frame;
+    else this.onframe?.(frame);
+  }
+
+  #end(end: SocketEnd): void {
+    if (this.#ended) return;
+    this.#ended = end;
+    this.#socket.close();
+    this.onend?.(end);
+  }
+
+  #endOf(closeNumber: number, url: URL): SocketEnd {
+    const verdict = verdictOf(closeNumber);
+    const code = this.#reported?.code ?? codeOf(closeNumber);
+    if (code === undefined) {
+      return {
+        verdict,
+        error: new RendezvousError(
+          'relay_unreachable',
+          `The relay at ${url.origin} cannot be reached, or is not an mcp-rendezvous relay (WebSocket close ${closeNumber}). ` +
+            'Check the address, and that the relay is running.',
+          { retryable: true },
+        ),
+      };
+    }
+    const message = this.#reported?.message ?? `The relay closed the connection: ${code}.`;
+    return { verdict, error: new RendezvousError(code, message, { retryable: verdict === 'come_back' }) };
+  }
+}
+
+function parseFrame(data: unknown): FrameFromRelay | undefined {
+  if (typeof data !== 'string') return undefined;
+  try {
+    return frameFromRelay.safeParse(JSON.parse(data)).data;
+  } catch {
+    return undefined; // not JSON: no relay of this protocol says that, and there is nobody to tell
+  }
+}
+
+const abortError = (signal: AbortSignal, url: URL): RendezvousError =>
+  signal.reason instanceof RendezvousError
+    ? signal.reason
+    : new RendezvousError('relay_unreachable', `The relay at ${url.origin} did not answer in time.`, { retryable: true });
+
+/**
+ * The address of the relay's WebSocket, from what people write: `wss://relay.example`, or with `https:` or a path before it.
+ *
+ * @throws RendezvousError `bad_option`
+ */
+export function connectUrl(relay: string | URL): URL {
+  let url: URL;
+  try {
+    url = new URL(relay);
+  } catch (cause) {
+    throw badAddress(cause);
+  }
+  if (url.protocol === 'http:') url.protocol = 'ws:';
+  if (url.protocol === 'https:') url.protocol = 'wss:';
+  if (url.protocol !== 'ws:' && url.protocol !== 'wss:') throw badAddress();
+  if (url.username || url.password || url.search || url.hash) {
+    throw new RendezvousError('bad_option', 'relay must not have a user, a query or a fragment: URLs are logged.');
+  }
+  if (!url.pathname.endsWith(connectPath)) url.pathname = url.pathname.replace(/\/?$/, connectPath);
+  return url;
+}
+
+// The address itself is not repeated: people put secrets into URLs.
+const badAddress = (cause?: unknown): RendezvousError =>
+  new RendezvousError('bad_option', 'relay must be an address such as wss://relay.example.', { cause });
