@@ -1,0 +1,201 @@
+import { isIP } from 'node:net';
+import { type RTCDataChannel, type RTCDtlsTransport, RTCPeerConnection, type RTCSctpTransport } from 'werift';
+import type { CandidateInit } from '../../protocol/index.ts';
+import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
+import { WeriftChannel } from './channel.ts';
+import { dispatch } from './dispatch.ts';
+import { iceInternals, peerInternals, sctpInternals } from './internals.ts';
+import { chooseServers, type ChosenServers } from './servers.ts';
+
+/** What we tell the other side to send at most in one message: PROTOCOL.md §7. */
+const maxMessageSize = 262_144;
+
+/** A peer connection of werift that behaves as https://www.w3.org/TR/webrtc/ says. */
+export class WeriftConnection implements RtcPeerConnection {
+  onicecandidate: RtcPeerConnection['onicecandidate'] = null;
+  onicecandidateerror: NonNullable<RtcPeerConnection['onicecandidateerror']> | null = null;
+  onconnectionstatechange: RtcPeerConnection['onconnectionstatechange'] = null;
+  oniceconnectionstatechange: RtcPeerConnection['oniceconnectionstatechange'] = null;
+  onicegatheringstatechange: RtcPeerConnection['onicegatheringstatechange'] = null;
+  ondatachannel: RtcPeerConnection['ondatachannel'] = null;
+  readonly #servers: ChosenServers;
+  readonly #peer: RTCPeerConnection;
+  readonly #transports = new Set<RTCDtlsTransport>();
+  readonly #channels = new Set<WeriftChannel>();
+  #gathering: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  /** @throws RendezvousError `bad_option`; see {@link chooseServers}. */
+  constructor(configuration: RtcConfiguration) {
+    this.#servers = chooseServers(configuration);
+    const { stun, turn } = this.#servers;
+    this.#peer = new RTCPeerConnection({
+      iceServers: [stun, turn].filter((server) => server !== undefined),
+      iceTransportPolicy: configuration.iceTransportPolicy,
+      maxMessageSize, // werift's own default, 65,536, is below the browsers'
+    });
+    this.#prepare();
+    this.#listen();
+  }
+
+  get connectionState(): RtcPeerConnection['connectionState'] {
+    return this.#closed ? 'closed' : this.#peer.connectionState;
+  }
+
+  /** werift says `completed` as soon as its candidates are gathered, connected or not. */
+  get iceConnectionState(): string {
+    if (this.#closed) return 'closed';
+    const state = this.#peer.iceConnectionState;
+    const nominated = [...this.#transports].some((transport) => iceInternals(transport).nominated);
+    return state === 'completed' && !nominated ? 'checking' : state;
+  }
+
+  get iceGatheringState(): string {
+    return this.#peer.iceGatheringState;
+  }
+
+  get localDescription(): { type: string; sdp: string } | null {
+    return this.#peer.localDescription;
+  }
+
+  get remoteDescription(): { type: string; sdp: string } | null {
+    return this.#peer.remoteDescription;
+  }
+
+  get sctp(): { readonly maxMessageSize: number } | null {
+    const transport = this.#peer.sctp;
+    // RFC 8841 §6: zero is any size.
+    return transport && { maxMessageSize: transport.remoteMaxMessageSize || Number.POSITIVE_INFINITY };
+  }
+
+  createDataChannel(label: string, options: { ordered?: boolean; protocol?: string } = {}): RtcDataChannel {
+    return this.#adopt(this.#peer.createDataChannel(label, options));
+  }
+
+  async createOffer(): Promise<{ type: string; sdp: string }> {
+    return await this.#peer.createOffer();
+  }
+
+  async createAnswer(): Promise<{ type: string; sdp: string }> {
+    return await this.#peer.createAnswer();
+  }
+
+  async setLocalDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
+    await this.#peer.setLocalDescription(description);
+  }
+
+  async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
+    await this.#peer.setRemoteDescription(description);
+  }
+
+  async addIceCandidate(candidate: CandidateInit): Promise<void> {
+    if (!this.remoteDescription) throw new DOMException('There is no remote description yet.', 'InvalidStateError');
+    if (candidate.candidate === '') return; // the end of candidates: see #prepare
+    await this.#peer.addIceCandidate({
+      candidate: candidate.candidate,
+      sdpMid: candidate.sdpMid ?? null,
+      sdpMLineIndex: candidate.sdpMLineIndex ?? null,
+      ...(candidate.usernameFragment ? { usernameFragment: candidate.usernameFragment } : {}),
+    });
+  }
+
+  async getStats(): Promise<{ forEach(callback: (report: RtcStats) => void): void }> {
+    const stats = await this.#peer.getStats();
+    const reports = [...stats.values()].map((report): RtcStats => ({ ...report }));
+    return { forEach: (callback) => reports.forEach((report) => callback(report)) };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#peer.close();
+    for (const channel of this.#channels) channel.closed();
+    // A socket that was still being opened belongs to nobody now: werift opens it and keeps it.
+    await this.#gathering;
+    for (const transport of this.#transports) {
+      for (const protocol of iceInternals(transport).protocols) await protocol.close();
+    }
+  }
+
+  /** Puts right what is wrong inside, transport by transport, before anything uses them. */
+  #prepare(): void {
+    const peer = peerInternals(this.#peer);
+    const createDtlsTransport = peer.createDtlsTransport.bind(this.#peer);
+    peer.createDtlsTransport = (options) => {
+      const transport = createDtlsTransport(options);
+      this.#transports.add(transport);
+      this.#prepareIce(transport);
+      return transport;
+    };
+    const createSctpTransport = peer.createSctpTransport.bind(this.#peer);
+    peer.createSctpTransport = () => {
+      const transport = createSctpTransport();
+      prepareSctp(transport);
+      return transport;
+    };
+    const gather = peer.gatherCandidates.bind(this.#peer);
+    // werift's setLocalDescription waits for the slowest STUN or TURN server before it answers or connects.
+    peer.gatherCandidates = async () => {
+      this.#gathering = Promise.allSettled([this.#gathering, gather()]);
+    };
+  }
+
+  #prepareIce(transport: RTCDtlsTransport): void {
+    const ice = iceInternals(transport);
+    // Without a STUN server werift asks a public one.
+    if (!this.#servers.stun) ice.stunServer = undefined;
+    const addRemoteCandidate = ice.addRemoteCandidate.bind(ice);
+    ice.addRemoteCandidate = async (candidate) => {
+      // After the end of candidates werift takes no more, those included that it is still resolving.
+      if (!candidate) return;
+      if (isIP(candidate.host)) await addRemoteCandidate(candidate);
+    };
+  }
+
+  #listen(): void {
+    const peer = this.#peer;
+    peer.onIceCandidate.subscribe((candidate) => {
+      if (this.#closed) return;
+      dispatch(this.onicecandidate, {
+        candidate: candidate
+          ? {
+              candidate: candidate.candidate,
+              sdpMid: candidate.sdpMid ?? null,
+              sdpMLineIndex: candidate.sdpMLineIndex ?? null,
+              ...(candidate.usernameFragment ? { usernameFragment: candidate.usernameFragment } : {}),
+            }
+          : null,
+      });
+    });
+    peer.connectionStateChange.subscribe(() => dispatch(this.onconnectionstatechange, undefined));
+    peer.iceConnectionStateChange.subscribe(() => dispatch(this.oniceconnectionstatechange, undefined));
+    peer.iceGatheringStateChange.subscribe(() => dispatch(this.onicegatheringstatechange, undefined));
+    peer.onDataChannel.subscribe((engineChannel) => {
+      const channel = this.#adopt(engineChannel);
+      // werift announces a channel before it is open, and opens it right after.
+      if (channel.readyState === 'open') dispatch(this.ondatachannel, { channel });
+      else engineChannel.stateChanged.once(() => dispatch(this.ondatachannel, { channel }));
+    });
+  }
+
+  #adopt(engineChannel: RTCDataChannel): WeriftChannel {
+    const channel = new WeriftChannel(engineChannel);
+    this.#channels.add(channel);
+    return channel;
+  }
+}
+
+/**
+ * What a peer sends that SCTP (RFC 9260) or DCEP (RFC 8832) does not know is an unhandled rejection in werift, and with it
+ * the end of the process. Here it is dropped, as RFC 9260 §6.8 and §10.3 want it.
+ */
+function prepareSctp(transport: RTCSctpTransport): void {
+  const internals = sctpInternals(transport);
+  const { sctp } = internals;
+  const handleData = sctp.handleData.bind(sctp);
+  sctp.handleData = (data) => handleData(data).catch(() => {});
+  sctp.onReceive.allUnsubscribe();
+  sctp.onReceive.subscribe((...message) => {
+    internals.datachannelReceive(...message).catch(() => {});
+  });
+}

@@ -1,0 +1,77 @@
+import type { RTCDataChannel, RTCDtlsTransport, RTCPeerConnection, RTCSctpTransport } from 'werift';
+
+/**
+ * What this adapter reads and replaces inside werift beyond its public types. It is why werift is pinned to one exact
+ * version: a new version is taken in by comparing this file with its source. Each type names only what is used.
+ */
+export interface PeerInternals {
+  createDtlsTransport(options?: object): RTCDtlsTransport;
+  createSctpTransport(): RTCSctpTransport;
+  gatherCandidates(): Promise<void>;
+}
+
+export type Address = readonly [host: string, port: number];
+
+/** One local ICE socket: a UDP port, or an allocation on a TURN server. */
+export interface IceProtocol {
+  /** Of a UDP port. */
+  datagramReceived?: (data: Buffer, address: Address) => void;
+  /** Of a TURN allocation. */
+  turn?: { readonly onData: WeriftEvent<[data: Buffer, address: Address]> };
+  handleStunMessage?: (data: Buffer, address: Address) => void;
+  close(): Promise<void>;
+}
+
+export interface WeriftEvent<Args extends unknown[]> {
+  execute(...args: Args): void;
+  subscribe(listener: (...args: Args) => void): { unSubscribe(): void };
+  allUnsubscribe(): void;
+}
+
+export interface IceInternals {
+  readonly state: string;
+  readonly checkList: readonly {
+    readonly state: number;
+    readonly remoteAddr: Address;
+  }[];
+  readonly localUsername: string;
+  readonly localPassword: string;
+  readonly userHistory: Readonly<Record<string, string>>;
+  readonly localCandidates: readonly { readonly type: string }[];
+  readonly protocols: readonly IceProtocol[];
+  readonly nominated?: object;
+  stunServer?: Address | undefined;
+  addRemoteCandidate(candidate: RemoteCandidate | undefined): Promise<void>;
+  ensureProtocol(protocol: IceProtocol): void;
+}
+
+/** `CandidatePairState.SUCCEEDED` of werift: our check was answered by someone who knows the ICE password. */
+export const pairSucceeded = 3;
+
+export interface RemoteCandidate {
+  host: string;
+}
+
+export interface SctpInternals {
+  readonly onReceive: WeriftEvent<[streamId: number, ppId: number, data: Buffer]>;
+  readonly stateChanged: { readonly closed: WeriftEvent<[]> };
+  readonly state: string;
+  readonly outboundQueue: readonly unknown[];
+  readonly sentQueue: readonly unknown[];
+  onSackReceived: () => Promise<void>;
+  handleData(data: Buffer): Promise<void>;
+}
+
+export interface SctpTransportInternals {
+  readonly sctp: SctpInternals;
+  readonly remoteMaxMessageSize: number;
+  readonly dataChannelQueue: readonly unknown[];
+  datachannelReceive(streamId: number, ppId: number, data: Buffer): Promise<void>;
+}
+
+// Private members make TypeScript refuse a direct conversion: hence the way through `unknown`, here and nowhere else.
+export const peerInternals = (connection: RTCPeerConnection): PeerInternals => connection as unknown as PeerInternals;
+export const iceInternals = (transport: RTCDtlsTransport): IceInternals =>
+  transport.iceTransport.connection as unknown as IceInternals;
+export const sctpInternals = (transport: RTCSctpTransport | RTCDataChannel['sctp']): SctpTransportInternals =>
+  transport as unknown as SctpTransportInternals;
