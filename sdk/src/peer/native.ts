@@ -17,7 +17,10 @@ export const nativeEngine = (RTCPeerConnection: RtcPeerConnectionConstructor, na
 export function browserEngine(): Engine {
   const { RTCPeerConnection } = globalThis as { RTCPeerConnection?: RtcPeerConnectionConstructor };
   if (!RTCPeerConnection) {
-    throw new RendezvousError('bad_option', 'There is no RTCPeerConnection here: run in a page, or pass the option rtc.');
+    throw new RendezvousError(
+      'bad_option',
+      'There is no RTCPeerConnection here: run in a page, or pass the option rtc.',
+    );
   }
   return nativeEngine(RTCPeerConnection);
 }

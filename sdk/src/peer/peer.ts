@@ -145,7 +145,8 @@ export class PeerNegotiation {
     };
     const failed = () => {
       if (this.#connection !== connection) return;
-      if (connection.connectionState === 'failed' || connection.iceConnectionState === 'failed') this.#fail(this.#iceFailed());
+      if (connection.connectionState === 'failed' || connection.iceConnectionState === 'failed')
+        this.#fail(this.#iceFailed());
     };
     connection.onconnectionstatechange = failed;
     connection.oniceconnectionstatechange = failed;
@@ -188,7 +189,9 @@ export class PeerNegotiation {
     try {
       await connection.setRemoteDescription({ type, sdp });
     } catch (cause) {
-      throw new RendezvousError('bad_signal', `The other peer's ${type} was not understood by the WebRTC engine.`, { cause });
+      throw new RendezvousError('bad_signal', `The other peer's ${type} was not understood by the WebRTC engine.`, {
+        cause,
+      });
     }
     this.#addCandidates();
   }
@@ -213,7 +216,9 @@ export class PeerNegotiation {
       this.#early.push(data);
       this.#earlyBytes += typeof data === 'string' ? data.length : 1024;
       if (this.#earlyBytes > mostEarlyBytes) {
-        this.#fail(new RendezvousError('bad_channel', 'The other peer sent too much before the connection was authenticated.'));
+        this.#fail(
+          new RendezvousError('bad_channel', 'The other peer sent too much before the connection was authenticated.'),
+        );
       }
     };
     channel.onclose = () =>

@@ -166,6 +166,10 @@ function toMessage(data: Sequenced): SignalMessage {
 
 const gone = () => new RendezvousError('peer_gone', 'The other peer has left the room.', { retryable: true });
 const silent = () =>
-  new RendezvousError('peer_silent', 'The other peer is in the room but does not acknowledge signals. Is it still running?', {
-    retryable: true,
-  });
+  new RendezvousError(
+    'peer_silent',
+    'The other peer is in the room but does not acknowledge signals. Is it still running?',
+    {
+      retryable: true,
+    },
+  );

@@ -176,7 +176,8 @@ export class RelayConnection {
         if (signal.aborted) throw signal.reason;
         const { error, verdict } = endOf(thrown);
         if (verdict === 'give_up') throw error;
-        if (verdict === 'new_token' && (typeof this.#token === 'string' || ++refusedTokens >= tokenAttempts)) throw error;
+        if (verdict === 'new_token' && (typeof this.#token === 'string' || ++refusedTokens >= tokenAttempts))
+          throw error;
         // A relay that is up and asks to come back later is waited for; an address where nobody answers is not.
         if (error.code === 'relay_unreachable' && attempt + 1 >= attempts) throw error;
         this.onerror?.(error);
@@ -191,7 +192,10 @@ export class RelayConnection {
       const token = await this.#token();
       if (typeof token === 'string' && token) return token;
     } catch (cause) {
-      throw new RendezvousError('token_unavailable', 'The token function failed; see cause.', { cause, retryable: true });
+      throw new RendezvousError('token_unavailable', 'The token function failed; see cause.', {
+        cause,
+        retryable: true,
+      });
     }
     throw new RendezvousError('token_unavailable', 'The token function returned no token.', { retryable: true });
   }
@@ -332,7 +336,10 @@ export class RelayConnection {
 function endOf(thrown: unknown): SocketEnd {
   if (typeof thrown === 'object' && thrown !== null && 'verdict' in thrown) return thrown as SocketEnd;
   const error = toRendezvousError(thrown, 'relay_unreachable', 'Connecting to the relay failed.');
-  return { error, verdict: error.code === 'token_unavailable' ? 'new_token' : error.retryable ? 'come_back' : 'give_up' };
+  return {
+    error,
+    verdict: error.code === 'token_unavailable' ? 'new_token' : error.retryable ? 'come_back' : 'give_up',
+  };
 }
 
 const peerGone = () => new RendezvousError('peer_gone', 'The other peer has left the room.', { retryable: true });

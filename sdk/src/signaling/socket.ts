@@ -112,7 +112,9 @@ function parseFrame(data: unknown): FrameFromRelay | undefined {
 const abortError = (signal: AbortSignal, url: URL): RendezvousError =>
   signal.reason instanceof RendezvousError
     ? signal.reason
-    : new RendezvousError('relay_unreachable', `The relay at ${url.origin} did not answer in time.`, { retryable: true });
+    : new RendezvousError('relay_unreachable', `The relay at ${url.origin} did not answer in time.`, {
+        retryable: true,
+      });
 
 /**
  * The address of the relay's WebSocket, from what people write: `wss://relay.example`, or with `https:` or a path before it.

@@ -1,0 +1,180 @@
+import { RendezvousError } from '../errors.ts';
+import type { Engine, RtcDataChannel } from '../peer/engine.ts';
+import type { ConnectedPeer } from '../peer/peer.ts';
+import { maxMessageSize } from '../peer/sdp.ts';
+import { isJsonRpcMessage, isResponse, type JsonRpcMessage } from './message.ts';
+
+/** Above this many bytes in the channel's buffer `send()` waits; below the other it goes on. */
+const highWater = 1_048_576;
+const lowWater = 262_144;
+/** What `close()` waits for at the most: for the last messages to go out, and for the other side to take note. */
+const closeTimeoutMs = 3_000;
+
+export interface LinkOptions extends ConnectedPeer {
+  engine: Engine;
+  /** The largest message in UTF-8 bytes, either way. */
+  maxMessageBytes: number;
+}
+
+/**
+ * Plain mode: one JSON-RPC message a text message (PROTOCOL.md §7). What mcp-webrtc and mcp-rtc speak.
+ */
+export class PlainLink {
+  onmessage?: (message: JsonRpcMessage) => void;
+  onerror?: (error: RendezvousError) => void;
+  /** Called once, also after `close()`. */
+  onclose?: () => void;
+  readonly #peer: LinkOptions;
+  readonly #channel: RtcDataChannel;
+  readonly #maxBytes: number;
+  readonly #waiting: { text: string; sent: PromiseWithResolvers<void> }[] = [];
+  #closing: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(peer: LinkOptions) {
+    this.#peer = peer;
+    this.#channel = peer.channel;
+    this.#maxBytes = Math.min(peer.maxMessageBytes, maxMessageSize(peer.connection.remoteDescription?.sdp ?? ''));
+  }
+
+  /** Takes the channel's events, first those that came before. Set the handlers before. */
+  start(): void {
+    const { channel, connection, early } = this.#peer;
+    channel.bufferedAmountLowThreshold = lowWater;
+    channel.onbufferedamountlow = () => this.#pump();
+    channel.onclose = () => this.#end();
+    channel.onerror = () => {}; // `close` follows, and says all there is to say
+    channel.onmessage = ({ data }) => this.#receive(data);
+    connection.onicecandidate = null;
+    const watch = () => {
+      if (connection.connectionState === 'failed' || connection.connectionState === 'closed') this.#end();
+    };
+    connection.onconnectionstatechange = watch;
+    connection.oniceconnectionstatechange = null;
+    for (const data of early.splice(0)) this.#receive(data);
+    // It may all be over already.
+    if (channel.readyState === 'closed') this.#end();
+    else watch();
+  }
+
+  /**
+   * Sends a message, after those before it. Resolves when the channel has taken it, which it does as fast as the other side
+   * reads. Rejects with `closed`, or with `message_too_large`; a response that is too large is replaced by a JSON-RPC error,
+   * or the other side would wait for it in vain.
+   */
+  async send(message: JsonRpcMessage): Promise<void> {
+    if (this.#closed || this.#closing) throw closedError();
+    let text = JSON.stringify(message);
+    const bytes = utf8Bytes(text, this.#maxBytes);
+    if (bytes > this.#maxBytes) {
+      const error = tooLarge(bytes, this.#maxBytes);
+      if (!isResponse(message) || message.id === undefined) throw error;
+      this.onerror?.(error);
+      text = JSON.stringify({ jsonrpc: '2.0', id: message.id, error: { code: -32_603, message: error.message } });
+    }
+    if (this.#waiting.length === 0 && this.#channel.bufferedAmount < highWater) return this.#hand(text);
+    const sent = Promise.withResolvers<void>();
+    this.#waiting.push({ text, sent });
+    this.#pump();
+    await sent.promise;
+  }
+
+  /** Delivers what was sent, then ends the channel and the connection. Idempotent. */
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { engine, channel } = this.#peer;
+    if (this.#closed) return;
+    const closed = new Promise<void>((resolve) => {
+      this.#onended = resolve;
+    });
+    const deadline = Promise.withResolvers<void>();
+    const timer = setTimeout(deadline.resolve, closeTimeoutMs);
+    const pending = Promise.allSettled(this.#waiting.map(({ sent }) => sent.promise));
+    await Promise.race([pending.then(() => engine.flush?.(channel)), closed, deadline.promise]);
+    if (!this.#closed) channel.close();
+    await Promise.race([closed, deadline.promise]);
+    clearTimeout(timer);
+    this.#end();
+  }
+  #onended?: () => void;
+
+  #hand(text: string): void {
+    try {
+      this.#channel.send(text);
+    } catch (cause) {
+      // Never let a TypeError out: the MCP SDK's version probe would take it for a server of another era.
+      if (this.#channel.readyState !== 'open') throw closedError(cause);
+      throw new RendezvousError('engine_failed', 'The data channel did not take a message; see cause.', { cause });
+    }
+  }
+
+  #pump(): void {
+    while (this.#waiting[0] && this.#channel.bufferedAmount < highWater) {
+      const { text, sent } = this.#waiting.shift()!;
+      try {
+        this.#hand(text);
+        sent.resolve();
+      } catch (error) {
+        sent.reject(error);
+      }
+    }
+  }
+
+  #receive(data: unknown): void {
+    if (this.#closed) return;
+    const message = this.#parse(data);
+    if (message) this.onmessage?.(message);
+  }
+
+  #parse(data: unknown): JsonRpcMessage | undefined {
+    const refuse = (what: string) => {
+      this.onerror?.(new RendezvousError('bad_message', `The other peer sent ${what}. It was dropped.`));
+      return undefined;
+    };
+    if (typeof data !== 'string') return refuse('a binary message, where plain mode has text only');
+    if (utf8Bytes(data, this.#peer.maxMessageBytes) > this.#peer.maxMessageBytes) {
+      return refuse(`a message of more than ${this.#peer.maxMessageBytes} bytes`);
+    }
+    let value: unknown;
+    try {
+      value = JSON.parse(data);
+    } catch {
+      return refuse('something that is not JSON');
+    }
+    return isJsonRpcMessage(value) ? value : refuse('JSON that is not a JSON-RPC message');
+  }
+
+  #end(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const { sent } of this.#waiting.splice(0)) sent.reject(closedError());
+    const { connection, channel } = this.#peer;
+    channel.onmessage = null;
+    channel.onclose = null;
+    connection.onconnectionstatechange = null;
+    void connection.close();
+    this.#onended?.();
+    this.onclose?.();
+  }
+}
+
+const encoder = new TextEncoder();
+
+/** Exact only where it matters: a UTF-16 unit is one to three bytes. */
+function utf8Bytes(text: string, limit: number): number {
+  if (text.length > limit) return text.length;
+  return text.length * 3 <= limit ? text.length : encoder.encode(text).byteLength;
+}
+
+const closedError = (cause?: unknown) =>
+  new RendezvousError('closed', 'The connection to the other peer is closed.', { cause });
+
+const tooLarge = (bytes: number, limit: number) =>
+  new RendezvousError(
+    'message_too_large',
+    `A message of ${bytes} bytes or more does not fit: this connection carries up to ${limit} bytes a message.`,
+  );

@@ -1,0 +1,48 @@
+import type { RtcPeerConnection, RtcStats } from './engine.ts';
+
+/** How two peers are connected, as far as the engine tells. */
+export interface TransportStats {
+  /** This side's kind of candidate in use: `host` (direct), `srflx` or `prflx` (through a NAT), `relay` (through TURN). */
+  localCandidateType?: string;
+  remoteCandidateType?: string;
+  /** `udp` or `tcp`. */
+  protocol?: string;
+  /** The last measured round trip of the ICE path, in milliseconds. */
+  roundTripMs?: number;
+  bytesSent?: number;
+  bytesReceived?: number;
+}
+
+/** Reads what https://www.w3.org/TR/webrtc-stats/ defines; what an engine does not report is left out. */
+export async function readStats(connection: RtcPeerConnection): Promise<TransportStats> {
+  const reports = new Map<string, RtcStats>();
+  (await connection.getStats()).forEach((report) => reports.set(report.id, report));
+  const all = [...reports.values()];
+  const transport = all.find((report) => report.type === 'transport');
+  const pair =
+    reports.get(String(transport?.['selectedCandidatePairId'])) ??
+    all.find((report) => report.type === 'candidate-pair' && report['nominated'] && report['state'] === 'succeeded');
+  const local = reports.get(String(pair?.['localCandidateId']));
+  const remote = reports.get(String(pair?.['remoteCandidateId']));
+  const roundTrip = number(pair, 'currentRoundTripTime');
+  return present({
+    localCandidateType: string(local, 'candidateType'),
+    remoteCandidateType: string(remote, 'candidateType'),
+    protocol: string(local, 'protocol'),
+    roundTripMs: roundTrip === undefined ? undefined : roundTrip * 1000,
+    bytesSent: number(transport, 'bytesSent') ?? number(pair, 'bytesSent'),
+    bytesReceived: number(transport, 'bytesReceived') ?? number(pair, 'bytesReceived'),
+  });
+}
+
+const string = (report: RtcStats | undefined, name: string) =>
+  typeof report?.[name] === 'string' ? report[name] : undefined;
+
+const number = (report: RtcStats | undefined, name: string) =>
+  typeof report?.[name] === 'number' ? report[name] : undefined;
+
+function present<T extends object>(members: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: NonNullable<T[K]>;
+  };
+}

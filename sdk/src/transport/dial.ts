@@ -1,0 +1,165 @@
+import { RendezvousError } from '../errors.ts';
+import type { Engine } from '../peer/engine.ts';
+import { type ConnectedPeer, PeerNegotiation } from '../peer/peer.ts';
+import type { Role } from '../protocol/index.ts';
+import { RelayConnection, type RelayOptions, type RemotePeer } from '../signaling/relay.ts';
+import type { Signaling } from '../signaling/signaling.ts';
+import type { Dialled } from './transport.ts';
+import type { ConnectOptions } from './types.ts';
+
+/** Over a channel of one's own the server offers and the client answers, as in mcp-webrtc; candidates travel in the SDP. */
+export async function dialSignaling(
+  role: Role,
+  engine: Engine,
+  options: ConnectOptions & { signaling: Signaling },
+  signal: AbortSignal,
+): Promise<Dialled> {
+  const { signaling } = options;
+  const offerer = role === 'server';
+  const close = () => void signaling.close();
+  signal.addEventListener('abort', close, { once: true });
+  try {
+    await signaling.start(offerer ? 'offerer' : 'answerer');
+    const negotiation = new PeerNegotiation({
+      signaling,
+      offerer,
+      engine,
+      iceServers: options.iceServers ?? [],
+      iceTransportPolicy: options.iceTransportPolicy ?? 'all',
+      trickle: false,
+    });
+    const peer = await negotiation.run(signal);
+    return { peer, engine, sessionId: crypto.randomUUID(), release: close };
+  } catch (error) {
+    close();
+    // The channel was closed because of the abort, so that the abort's reason is the one to tell.
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    signal.removeEventListener('abort', close);
+  }
+}
+
+/** Through the relay the client offers, to the room's server; a server transport takes the first client that does. */
+export async function dialRelay(
+  role: Role,
+  engine: Engine,
+  options: ConnectOptions & RelayOptions,
+  signal: AbortSignal,
+  onerror: (error: RendezvousError) => void,
+): Promise<Dialled> {
+  const relay = new RelayConnection(options);
+  try {
+    const clients = role === 'server' ? new FirstClient(relay) : undefined;
+    await relay.start(signal);
+    requireRole(relay, role);
+    while (true) {
+      const [channel, remote] = clients ? await clients.next(signal) : await server(relay, signal);
+      const self = relay.id ?? remote.id;
+      try {
+        const peer = await negotiate(channel, role === 'client', engine, options, relay, signal);
+        relay.onclose = (error) => error && onerror(error);
+        relay.onerror = onerror;
+        return {
+          peer,
+          engine,
+          remote,
+          sessionId: role === 'client' ? self : remote.id,
+          release: () => void relay.close(),
+        };
+      } catch (error) {
+        const replaced = !relay.peers.has(remote.id) || relay.id !== self;
+        if (signal.aborted || relay.state === 'closed' || !replaced) throw error;
+        // That peer went; another one, or the same under a new id, is as good.
+      }
+    }
+  } catch (error) {
+    // After the bye of a failed negotiation, which goes out in this turn.
+    queueMicrotask(() => void relay.close());
+    throw error;
+  }
+}
+
+/** One client's negotiation on its channel. */
+export async function negotiate(
+  signaling: Signaling,
+  offerer: boolean,
+  engine: Engine,
+  options: ConnectOptions,
+  relay: RelayConnection,
+  signal: AbortSignal,
+): Promise<ConnectedPeer> {
+  const negotiation = new PeerNegotiation({
+    signaling,
+    offerer,
+    engine,
+    iceServers: options.iceServers ?? relay.iceServers,
+    iceTransportPolicy: options.iceTransportPolicy ?? 'all',
+    trickle: true,
+  });
+  const running = negotiation.run(signal);
+  await signaling.start(offerer ? 'offerer' : 'answerer');
+  return await running;
+}
+
+/** @throws RendezvousError `bad_option` when the token is for the other role */
+export function requireRole(relay: RelayConnection, role: Role): void {
+  if (relay.role === role) return;
+  throw new RendezvousError(
+    'bad_option',
+    `The token is for the role ${relay.role}, and this is the ${role}'s side. Use a token with role ${role}.`,
+  );
+}
+
+async function server(relay: RelayConnection, signal: AbortSignal): Promise<[Signaling, RemotePeer]> {
+  const remote = await relay.anyPeer(signal).catch((reason) => {
+    throw absent(reason, 'No MCP server joined the room. Is it running, with a token for the same room and issuer?');
+  });
+  return [relay.channel(remote.id), remote];
+}
+
+/** The first client whose signal arrives; while it is there the others are told that this server is busy. */
+class FirstClient {
+  #taken: string | undefined;
+  #waiting: PromiseWithResolvers<[Signaling, RemotePeer]> | undefined;
+  readonly #relay: RelayConnection;
+
+  constructor(relay: RelayConnection) {
+    this.#relay = relay;
+    relay.onchannel = (channel, remote) => {
+      if (!this.#waiting || (this.#taken !== undefined && relay.peers.has(this.#taken)))
+        return refuse(channel, 'busy', 'This server takes one client at a time and has one.');
+      this.#taken = remote.id;
+      this.#waiting.resolve([channel, remote]);
+    };
+  }
+
+  async next(signal: AbortSignal): Promise<[Signaling, RemotePeer]> {
+    this.#taken = undefined;
+    const waiting = Promise.withResolvers<[Signaling, RemotePeer]>();
+    this.#waiting = waiting;
+    const stop = () =>
+      waiting.reject(absent(signal.reason, 'No MCP client came. Does one have a token for the same room and issuer?'));
+    signal.addEventListener('abort', stop, { once: true });
+    this.#relay.onclose = (error) => waiting.reject(error ?? signal.reason);
+    if (signal.aborted) stop();
+    try {
+      return await waiting.promise;
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+}
+
+/** Tells a client, in answer to its first signal, that it is not taken, so that it need not wait. */
+export function refuse(channel: Signaling, code: 'busy' | 'refused', message: string): void {
+  channel.onmessage = ({ gen }) => {
+    channel.onmessage = undefined;
+    channel.send({ kind: 'bye', gen, code, message }).catch(() => {}); // the client has gone: nobody is left to be told
+  };
+  void channel.start('answerer');
+}
+
+const absent = (reason: unknown, message: string): unknown =>
+  reason instanceof RendezvousError && reason.code === 'connect_timeout'
+    ? new RendezvousError('peer_absent', `${reason.message} ${message}`, { retryable: true })
+    : reason;

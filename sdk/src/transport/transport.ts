@@ -1,0 +1,203 @@
+import { RendezvousError, toRendezvousError } from '../errors.ts';
+import type { JsonRpcMessage } from '../link/message.ts';
+import { PlainLink } from '../link/plain.ts';
+import type { Engine } from '../peer/engine.ts';
+import type { ConnectedPeer } from '../peer/peer.ts';
+import { readStats, type TransportStats } from '../peer/stats.ts';
+import type { RemotePeer } from '../signaling/relay.ts';
+import {
+  type AuthInfo,
+  type ConnectOptions,
+  defaultConnectTimeoutMs,
+  defaultMaxMessageBytes,
+  type MessageExtra,
+  type SendOptions,
+  type TransportState,
+} from './types.ts';
+
+/** What dialling brings: an open data channel, who is at its other end, and how to let go of the signaling. */
+export interface Dialled {
+  peer: ConnectedPeer;
+  engine: Engine;
+  /** Who the relay says it is; undefined without a relay. */
+  remote?: RemotePeer;
+  /** The MCP session's name, the same at both ends where there is a relay. */
+  sessionId: string;
+  release(): void;
+}
+
+/**
+ * The contract of an MCP transport over one data channel. It fits the `Transport` interface of both MCP SDKs (v1 and v2)
+ * without importing either.
+ */
+export abstract class WebRTCTransport {
+  /** Called exactly once: after `close()`, when the other side closes, when the connection fails, when `start()` rejects. */
+  onclose?: (() => void) | undefined;
+  /** Something went wrong that does not end the session. */
+  onerror?: ((error: Error) => void) | undefined;
+  onstatechange?: ((state: TransportState) => void) | undefined;
+  /** The name of the session. A client's is set by `setProtocolVersion`: set before, the MCP SDKs would skip `initialize`. */
+  sessionId?: string;
+
+  readonly #options: ConnectOptions;
+  readonly #abort = new AbortController();
+  #onmessage: ((message: JsonRpcMessage, extra?: MessageExtra) => void) | undefined;
+  #waiting: JsonRpcMessage[] = [];
+  #state: TransportState = 'new';
+  #dialled: Dialled | undefined;
+  #link: PlainLink | undefined;
+  #authInfo: AuthInfo | undefined;
+
+  protected constructor(options: ConnectOptions) {
+    const { connectTimeoutMs, maxMessageBytes } = options;
+    positive('connectTimeoutMs', connectTimeoutMs);
+    positive('maxMessageBytes', maxMessageBytes);
+    this.#options = options;
+  }
+
+  /** Finds the other peer and opens the data channel. Rejects with a RendezvousError, or with the reason of `signal`. */
+  protected abstract dial(signal: AbortSignal): Promise<Dialled>;
+
+  /** Called as soon as the other side is known, for what an end of a session shows of it. */
+  protected abstract opened(dialled: Dialled): { sessionId?: string; authInfo?: AuthInfo };
+
+  get state(): TransportState {
+    return this.#state;
+  }
+
+  /** Who is at the other end, as the relay vouches for it. Undefined before the connection stands, and without a relay. */
+  get peer(): RemotePeer | undefined {
+    return this.#dialled?.remote;
+  }
+
+  /** Messages that come before a handler is set wait for it: an MCP SDK may set it late, or set another one. */
+  get onmessage(): ((message: JsonRpcMessage, extra?: MessageExtra) => void) | undefined {
+    return this.#onmessage;
+  }
+
+  set onmessage(handler: ((message: JsonRpcMessage, extra?: MessageExtra) => void) | undefined) {
+    this.#onmessage = handler;
+    if (handler && this.#waiting.length > 0) queueMicrotask(() => this.#flush());
+  }
+
+  /**
+   * Connects. Rejects with a RendezvousError, after `onclose`: within `connectTimeoutMs`, or when `signal` fires or `close()` is
+   * called meanwhile.
+   */
+  async start(): Promise<void> {
+    if (this.#state !== 'new') {
+      throw new RendezvousError('closed', 'A transport starts once. A new connection needs a new transport.');
+    }
+    this.#setState('connecting');
+    try {
+      this.#dialled = await this.#dialInTime();
+    } catch (thrown) {
+      const error = toRendezvousError(thrown, 'engine_failed', 'Connecting failed; see cause.');
+      this.#end();
+      throw error;
+    }
+    this.#open(this.#dialled);
+  }
+
+  /**
+   * Sends a JSON-RPC message. Resolves when the data channel has taken it, which slows a sender down to what the other side
+   * reads. Rejects with RendezvousError `closed`, or `message_too_large` (a response that is too large is replaced by a
+   * JSON-RPC error instead).
+   */
+  async send(message: JsonRpcMessage, _options?: SendOptions): Promise<void> {
+    if (!this.#link) {
+      throw new RendezvousError(
+        'closed',
+        this.#state === 'closed' ? 'The transport is closed.' : 'The transport is not started.',
+      );
+    }
+    await this.#link.send(message);
+  }
+
+  /** Ends the session; what was sent before arrives. Idempotent, and allowed at any time. */
+  async close(): Promise<void> {
+    this.#abort.abort(new RendezvousError('closed', 'The transport was closed while it was connecting.'));
+    if (this.#link) await this.#link.close();
+    else if (this.#state === 'new') this.#end();
+    // Otherwise start() is under way, and ends with the abort.
+  }
+
+  /** Called by the MCP SDK after the handshake. */
+  setProtocolVersion(_version: string): void {
+    if (this.#dialled) this.sessionId ??= this.#dialled.sessionId;
+  }
+
+  /** The network path in use and what went over it. Rejects with `closed` when there is no connection. */
+  async stats(): Promise<TransportStats> {
+    if (!this.#dialled || this.#state === 'closed') {
+      throw new RendezvousError('closed', 'There is no connection to tell about.');
+    }
+    return await readStats(this.#dialled.peer.connection);
+  }
+
+  async #dialInTime(): Promise<Dialled> {
+    const milliseconds = this.#options.connectTimeoutMs ?? defaultConnectTimeoutMs;
+    const deadline = new AbortController();
+    const timer = Number.isFinite(milliseconds)
+      ? setTimeout(() => deadline.abort(timeout(milliseconds)), milliseconds)
+      : undefined;
+    const aborted = () =>
+      deadline.abort(
+        new RendezvousError('aborted', 'Connecting was aborted.', { cause: this.#options.signal?.reason }),
+      );
+    this.#options.signal?.addEventListener('abort', aborted, { once: true });
+    if (this.#options.signal?.aborted) aborted();
+    try {
+      return await this.dial(AbortSignal.any([this.#abort.signal, deadline.signal]));
+    } finally {
+      clearTimeout(timer);
+      this.#options.signal?.removeEventListener('abort', aborted);
+    }
+  }
+
+  #open(dialled: Dialled): void {
+    const { sessionId, authInfo } = this.opened(dialled);
+    if (sessionId !== undefined) this.sessionId = sessionId;
+    this.#authInfo = authInfo;
+    const link = new PlainLink({
+      ...dialled.peer,
+      engine: dialled.engine,
+      maxMessageBytes: this.#options.maxMessageBytes ?? defaultMaxMessageBytes,
+    });
+    this.#link = link;
+    link.onmessage = (message) => {
+      this.#waiting.push(message);
+      this.#flush();
+    };
+    link.onerror = (error) => this.onerror?.(error);
+    link.onclose = () => this.#end();
+    this.#setState('connected');
+    link.start();
+  }
+
+  #flush(): void {
+    while (this.#onmessage && this.#waiting.length > 0) {
+      const message = this.#waiting.shift()!;
+      this.#onmessage(message, this.#authInfo ? { authInfo: this.#authInfo } : undefined);
+    }
+  }
+
+  #end(): void {
+    if (this.#state === 'closed') return;
+    this.#dialled?.release();
+    this.#setState('closed');
+    this.onclose?.();
+  }
+
+  #setState(state: TransportState): void {
+    this.#state = state;
+    this.onstatechange?.(state);
+  }
+}
+
+function positive(name: string, value: number | undefined): void {
+  if (value !== undefined && !(value > 0)) throw new RendezvousError('bad_option', `${name} must be a number above 0.`);
+}
+
+const timeout = (milliseconds: number) =>
+  new RendezvousError('connect_timeout', `Not connected within ${milliseconds / 1000} s.`, { retryable: true });

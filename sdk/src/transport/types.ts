@@ -1,0 +1,62 @@
+import type { JsonRpcId } from '../link/message.ts';
+import type { Engine } from '../peer/engine.ts';
+import type { RtcPeerConnectionConstructor } from '../peer/native.ts';
+import type { IceServer } from '../protocol/index.ts';
+import type { RelayOptions } from '../signaling/relay.ts';
+import type { Signaling } from '../signaling/signaling.ts';
+
+/** How to connect, whichever way the two peers find each other. */
+export interface ConnectOptions {
+  /**
+   * The WebRTC engine: a class with the interface of RTCPeerConnection, or one of this package's engines. Default: werift in
+   * Node, the page's own in a browser.
+   */
+  rtc?: Engine | RtcPeerConnectionConstructor;
+  /** STUN and TURN servers (WebRTC's RTCIceServer). Default: those that the relay names, and none without a relay. */
+  iceServers?: IceServer[];
+  /** `relay`: only through TURN, so that the peers do not learn each other's addresses. Default `all`. */
+  iceTransportPolicy?: 'all' | 'relay';
+  /**
+   * How long `start()` may take, from joining the room to the open data channel, waiting for the other peer included; in
+   * milliseconds, `Infinity` for no limit. Default 30,000.
+   */
+  connectTimeoutMs?: number;
+  /** Aborts connecting. It has no effect on a transport that is connected. */
+  signal?: AbortSignal;
+  /**
+   * The largest message in bytes of UTF-8, either way. Default 10,485,760. In plain mode the other side's limit counts too: at most
+   * 262,144.
+   */
+  maxMessageBytes?: number;
+}
+
+/** Through a relay, or over a signaling channel of your own. */
+export type TransportOptions = ConnectOptions & (RelayOptions | { signaling: Signaling });
+
+/** `recovering`: the network path is lost and being restored; messages wait. */
+export type TransportState = 'new' | 'connecting' | 'connected' | 'recovering' | 'closed';
+
+/** Who a request came from, in the form of the MCP SDKs' AuthInfo. */
+export interface AuthInfo {
+  /** Empty: the other peer's token is its secret, and was the relay's to check. */
+  token: string;
+  /** The token's `client_id`, or else its `sub`. */
+  clientId: string;
+  scopes: string[];
+  /** Seconds since the epoch. */
+  expiresAt?: number;
+  extra?: Record<string, unknown>;
+}
+
+/** What an MCP server's handlers get beside a message. */
+export interface MessageExtra {
+  authInfo?: AuthInfo;
+}
+
+/** The members of the MCP SDKs' TransportSendOptions that a transport of this kind may meet. */
+export interface SendOptions {
+  relatedRequestId?: JsonRpcId | undefined;
+}
+
+export const defaultConnectTimeoutMs = 30_000;
+export const defaultMaxMessageBytes = 10_485_760;
