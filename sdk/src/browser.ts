@@ -1,6 +1,29 @@
-import { browserEngine } from './peer/native.ts';
-import { setDefaultEngine } from './transport/rtc.ts';
-
-setDefaultEngine(browserEngine);
-
-export * from './exports.ts';
+/** The package in a browser. Node's entry adds what needs Node. */
+export { type ErrorCode, RendezvousError } from './errors.ts';
+export type { JsonRpcMessage } from './link/message.ts';
+export type { Engine, RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from './peer/engine.ts';
+export type { RtcPeerConnectionConstructor } from './peer/native.ts';
+export type { TransportStats } from './peer/stats.ts';
+export type { CandidateInit, IceServer, PeerClaims, PeerState, Role } from './protocol/index.ts';
+export { MemorySignaling } from './signaling/memory.ts';
+export {
+  RelayConnection,
+  type RelayOptions,
+  type RelayState,
+  type RemotePeer,
+  type TokenSource,
+} from './signaling/relay.ts';
+export type { RelayChannel } from './signaling/channel.ts';
+export type { Signaling, SignalingRole, SignalMessage } from './signaling/signaling.ts';
+export { WebRTCClientTransport } from './transport/client.ts';
+export { type ConnectionHandler, listen, type Listener, type ListenOptions } from './transport/listen.ts';
+export { WebRTCServerTransport } from './transport/server.ts';
+export type { WebRTCTransport } from './transport/transport.ts';
+export type {
+  AuthInfo,
+  ConnectOptions,
+  MessageExtra,
+  SendOptions,
+  TransportOptions,
+  TransportState,
+} from './transport/types.ts';

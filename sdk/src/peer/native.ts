@@ -8,19 +8,15 @@ export type RtcPeerConnectionConstructor = new (configuration: RtcConfiguration)
  * An engine that keeps to the WebRTC specification by itself, handshake check and delivery before close included, as the
  * browsers' do.
  */
-export const nativeEngine = (RTCPeerConnection: RtcPeerConnectionConstructor, name = 'native'): Engine => ({
-  name,
-  createPeerConnection: (configuration) => new RTCPeerConnection(configuration),
+export const nativeEngine = (RTCPeerConnection: RtcPeerConnectionConstructor): Engine => ({
+  name: 'native',
+  createPeerConnection: (configuration) => {
+    const connection = new RTCPeerConnection(configuration);
+    // werift has the interface but does not check who it shakes hands with; only its adapter makes it safe.
+    if ('dtlsTransports' in connection) {
+      void connection.close();
+      throw new RendezvousError('bad_option', "werift's RTCPeerConnection is not safe as it is: pass rtc: weriftEngine.");
+    }
+    return connection;
+  },
 });
-
-/** The page's own engine. */
-export function browserEngine(): Engine {
-  const { RTCPeerConnection } = globalThis as { RTCPeerConnection?: RtcPeerConnectionConstructor };
-  if (!RTCPeerConnection) {
-    throw new RendezvousError(
-      'bad_option',
-      'There is no RTCPeerConnection here: run in a page, or pass the option rtc.',
-    );
-  }
-  return nativeEngine(RTCPeerConnection);
-}

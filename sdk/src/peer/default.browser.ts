@@ -1,0 +1,12 @@
+import { RendezvousError } from '../errors.ts';
+import type { Engine } from './engine.ts';
+import { nativeEngine, type RtcPeerConnectionConstructor } from './native.ts';
+
+/** The page's own engine. */
+export function defaultEngine(): Engine {
+  const { RTCPeerConnection } = globalThis as { RTCPeerConnection?: RtcPeerConnectionConstructor };
+  if (!RTCPeerConnection) {
+    throw new RendezvousError('bad_option', 'There is no RTCPeerConnection here: run in a page, or pass the option rtc.');
+  }
+  return nativeEngine(RTCPeerConnection);
+}
