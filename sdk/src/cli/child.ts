@@ -1,0 +1,206 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { JsonRpcMessage } from '../link/message.ts';
+import { within } from './async.ts';
+import type { End } from './bridge.ts';
+import { CliError } from './errors.ts';
+import { maxMessageBytes, readLines, readMessages, writeMessage } from './jsonlines.ts';
+
+export interface ChildOptions {
+  command: string;
+  args: readonly string[];
+  env: NodeJS.ProcessEnv;
+  /** Takes what the process writes that is not MCP: its stderr, and stdout that is not JSON-RPC. */
+  onoutput: (line: string) => void;
+}
+
+/** What a process has to leave by itself after its standard input ended, and again after SIGTERM. */
+const graceMs = 2_000;
+/** What SIGKILL has to take effect, and a process that has ended to let go of its pipes. */
+const shortMs = 500;
+const maxLogLineBytes = 16 * 1024;
+// Process groups are POSIX: elsewhere signals reach the process itself only.
+const grouped = process.platform !== 'win32';
+
+/** Processes whose group has not been seen to be empty. */
+const living = new Set<Child>();
+
+/** SIGKILL to every process and all that they started, for when there is no time left to close them. */
+export function killAll(): void {
+  for (const child of living) child.kill();
+}
+
+/**
+ * An MCP server as a process of its own, spoken to over stdio. No shell, and its own process group, so that what it started
+ * (`npx` starts `node`) ends with it.
+ */
+export class Child implements End {
+  onmessage?: End['onmessage'];
+  onclose?: End['onclose'];
+  onerror?: End['onerror'];
+  /** Resolves with the reason once the process is of no more use: it was not started, or has ended. */
+  readonly ended: Promise<CliError>;
+  readonly #ended = Promise.withResolvers<CliError>();
+  readonly #released = Promise.withResolvers<void>();
+  readonly #started = Promise.withResolvers<void>();
+  readonly #spawned: Promise<void>;
+  readonly #process: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #discard: () => void;
+  #alive = true;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Spawns the process at once. What it says is kept until `start()`.
+   *
+   * @throws CliError `server_failed`, where that is known at once; otherwise `ended` says it.
+   */
+  constructor(options: ChildOptions) {
+    const { onoutput } = options;
+    this.ended = this.#ended.promise;
+    const child = spawnGroup(options);
+    this.#process = child;
+    living.add(this);
+    const spawned = Promise.withResolvers<void>();
+    this.#spawned = spawned.promise;
+    this.#spawned.catch(() => {}); // `ended` says it too
+    child.once('spawn', spawned.resolve);
+    child.on('error', (error) => {
+      if (child.pid !== undefined) return this.onerror?.(error); // a signal that could not be sent
+      const failure = notStarted(error);
+      spawned.reject(failure);
+      this.#end(failure);
+    });
+    child.once('exit', (code, signal) => {
+      const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
+      const failure = new CliError('server_exited', `The MCP server process ${how}.`, true);
+      // What it said last is still in the pipe; a process that it left behind may hold the pipe open for ever.
+      void within(shortMs, this.#released.promise).then(() => this.#end(failure));
+    });
+    child.once('close', () => this.#released.resolve());
+    // EPIPE: `exit` or the rejected send() says more.
+    child.stdin.on('error', () => {});
+
+    this.#discard = readMessages(child.stdout, {
+      message: (message) => this.#deliver(message),
+      rubbish: (line) => onoutput(line.slice(0, maxLogLineBytes)),
+      tooLong: () => this.#end(tooLong()),
+      end: () => {},
+    });
+    readLines(child.stderr, maxLogLineBytes, {
+      line: (line) => onoutput(line),
+      tooLong: (beginning) => onoutput(`${beginning} …`),
+      end: () => {},
+    });
+  }
+
+  /** The process's id; undefined when it could not be started. */
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  async start(): Promise<void> {
+    await this.#spawned;
+    if (!this.#alive) throw await this.ended;
+    this.#started.resolve();
+  }
+
+  async send(message: JsonRpcMessage): Promise<void> {
+    if (!this.#alive) throw await this.ended;
+    try {
+      await writeMessage(this.#process.stdin, message);
+    } catch (error) {
+      if (error instanceof CliError) throw error;
+      // The pipe breaks a moment before the process is seen to end, and its end is the better explanation.
+      const broken = new CliError('server_exited', 'The MCP server process has closed its standard input.', true);
+      throw await Promise.race([this.ended, within(shortMs * 2, this.ended).then(() => broken)]);
+    }
+  }
+
+  /** Ends the process and all that it started: end of input, SIGTERM, SIGKILL, each with a bounded wait. */
+  async close(): Promise<void> {
+    this.#closing ??= this.#close().then(() => void living.delete(this));
+    await this.#closing;
+  }
+
+  /** SIGKILL to the process and all that it started. */
+  kill(): void {
+    this.#signal('SIGKILL');
+  }
+
+  async #close(): Promise<void> {
+    if (this.#process.pid === undefined) return;
+    this.#discard();
+    this.#process.stdin.end();
+    await within(graceMs, this.#released.promise);
+    // Also after an orderly end: a process that it started may have other pipes and stay.
+    if (!this.#signal('SIGTERM')) return;
+    await this.#gone(graceMs);
+    if (!this.#signal('SIGKILL')) return;
+    await this.#gone(shortMs);
+  }
+
+  /** Resolves when the group is empty. There is no event for the end of a grandchild, so this looks. */
+  async #gone(ms: number): Promise<void> {
+    const deadline = Date.now() + ms;
+    while (this.#signal(0) && Date.now() < deadline) await delay(20);
+  }
+
+  /** Whether there was anyone to signal. */
+  #signal(signal: NodeJS.Signals | 0): boolean {
+    const { pid } = this.#process;
+    if (pid === undefined || (!grouped && this.#process.exitCode !== null)) return false;
+    try {
+      return process.kill(grouped ? -pid : pid, signal);
+    } catch {
+      // ESRCH, nobody is left; or EPERM, somebody who is not ours any more.
+      return false;
+    }
+  }
+
+  async #deliver(message: JsonRpcMessage): Promise<void> {
+    await this.#started.promise;
+    if (this.#alive) await this.onmessage?.(message);
+  }
+
+  #end(reason: CliError): void {
+    if (!this.#alive) return;
+    this.#alive = false;
+    this.#ended.resolve(reason);
+    this.onclose?.(reason);
+  }
+}
+
+function spawnGroup({ command, args, env }: ChildOptions): ChildProcessByStdio<Writable, Readable, Readable> {
+  try {
+    const child = spawn(command, args, { env, stdio: ['pipe', 'pipe', 'pipe'], shell: false, detached: grouped });
+    // Out of file descriptors, Node has made no pipes, and an `error` event is to come.
+    const piped: { stdin: unknown } = child;
+    if (piped.stdin) return child;
+    child.on('error', () => {});
+  } catch (error) {
+    throw notStarted(error as NodeJS.ErrnoException);
+  }
+  throw notStarted({ code: 'EMFILE' });
+}
+
+function notStarted(error: { code?: string; message?: string }): CliError {
+  return new CliError('server_failed', `The MCP server cannot be started: ${spawnFailure(error)}.`);
+}
+
+function spawnFailure({ code, message }: { code?: string; message?: string }): string {
+  switch (code) {
+    case 'ENOENT':
+      return 'its command was not found; check its spelling and PATH';
+    case 'EACCES':
+      return 'its command is not executable; name a program, or chmod +x it';
+    case 'EMFILE':
+    case 'ENFILE':
+      return 'too many files are open; raise the limit (ulimit -n)';
+    default:
+      return code ?? message ?? 'unknown reason';
+  }
+}
+
+const tooLong = () =>
+  new CliError('message_too_large', `The MCP server sent a message longer than ${maxMessageBytes} bytes.`);

@@ -1,0 +1,30 @@
+/** What the command line adds to the codes of RendezvousError; both end up in a JSON-RPC error's `data.code`. */
+export type CliErrorCode =
+  /** An option, a variable or the token is missing or wrong; nothing was tried. Exit code 2. */
+  | 'bad_option'
+  /** The shared command could not be started. */
+  | 'server_failed'
+  /** The shared command has ended. */
+  | 'server_exited'
+  /** The shared command does not read its standard input. */
+  | 'server_stuck'
+  /** The MCP session is over. */
+  | 'session_closed'
+  /** A line on a pipe is longer than a message may be. */
+  | 'message_too_large';
+
+/** An error of the command line. `message` says what happened and what to do, on one line, without tokens or local paths. */
+export class CliError extends Error {
+  override readonly name = 'CliError';
+  readonly code: CliErrorCode;
+  readonly retryable: boolean;
+
+  constructor(code: CliErrorCode, message: string, retryable = false) {
+    super(message);
+    this.code = code;
+    this.retryable = retryable;
+  }
+}
+
+/** The error for a mistake in how the program was called. */
+export const usage = (message: string): CliError => new CliError('bad_option', message);

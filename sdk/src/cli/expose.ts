@@ -1,0 +1,151 @@
+import { once } from 'node:events';
+import type { JsonRpcMessage, JsonRpcRequest } from '../link/message.ts';
+import type { RemotePeer } from '../signaling/relay.ts';
+import { type Listener, listen } from '../transport/listen.ts';
+import type { WebRTCServerTransport } from '../transport/server.ts';
+import { Bridge } from './bridge.ts';
+import { Child } from './child.ts';
+import { CliError } from './errors.ts';
+import { detail, type Log } from './log.ts';
+import { type Connection, secretVariables } from './options.ts';
+import { Pool } from './pool.ts';
+
+export interface ExposeOptions {
+  connection: Connection;
+  command: string;
+  args: readonly string[];
+  /** The server knows `server/discover`; otherwise it is answered on the server's behalf. */
+  discover: boolean;
+  env: NodeJS.ProcessEnv;
+  log: Log;
+  /** Ends the command in good order. */
+  stop: AbortSignal;
+}
+
+/**
+ * The command `expose`: a stdio MCP server for whoever joins the room, one process for each client. Resolves when `stop` fires.
+ *
+ * @throws CliError, RendezvousError: what ended it
+ */
+export async function expose(options: ExposeOptions): Promise<void> {
+  const { connection, log, stop } = options;
+  const failure = new AbortController();
+  const ending = AbortSignal.any([stop, failure.signal]);
+  const sessions = new Set<Bridge>();
+  const pool = new Pool({
+    spawn: spawner(options),
+    log,
+    idle: () => sessions.size === 0,
+    onhopeless: (error) => failure.abort(error),
+  });
+
+  const accept = (transport: WebRTCServerTransport, peer: RemotePeer) => {
+    const session = serve(transport, peer, pool, options);
+    sessions.add(session);
+    void session.ended.then(() => {
+      sessions.delete(session);
+      if (sessions.size === 0) pool.refill();
+    });
+  };
+
+  let listener: Listener | undefined;
+  try {
+    await pool.open();
+    const { relay, token } = connection;
+    listener = await listen({ relay, token, signal: ending }, accept);
+    watch(listener, failure, log);
+    announce(options);
+    if (!ending.aborted) await once(ending, 'abort');
+  } catch (error) {
+    if (!ending.aborted) failure.abort(error);
+  } finally {
+    const reason = new CliError('session_closed', 'The MCP server is not shared any more.', true);
+    await Promise.all([...sessions].map((session) => session.close(reason)));
+    await listener?.close();
+    await pool.close();
+  }
+  if (!failure.signal.aborted) return;
+  const error: unknown = failure.signal.reason;
+  if (!(error instanceof CliError)) throw error;
+  throw new CliError(error.code, `${error.message} The command is ${JSON.stringify(options.command)}.`);
+}
+
+/** Starts processes, numbered for the log. They do not get to see this program's own secrets. */
+function spawner({ command, args, env, log }: ExposeOptions): () => Child {
+  const own = { ...env };
+  for (const name of secretVariables) delete own[name];
+  let count = 0;
+  return () => {
+    const name = `server ${(count += 1)}`;
+    const child = new Child({ command, args, env: own, onoutput: (line) => log.output(name, line) });
+    log.debug(`${name} is process ${child.pid ?? '(not started)'}`);
+    return child;
+  };
+}
+
+function serve(transport: WebRTCServerTransport, peer: RemotePeer, pool: Pool, options: ExposeOptions): Bridge {
+  const { log, discover } = options;
+  const client = `client ${peer.subject}`;
+  let connected = false;
+  transport.onstatechange = (state) => {
+    if (state === 'recovering') log.info(`${client}: connection lost, reconnecting`);
+    if (state === 'connected') log.info(`${client} ${connected ? 'is connected again' : 'connected'}`);
+    connected ||= state === 'connected';
+  };
+  log.debug(`${client} has peer id ${peer.id}`);
+  const bridge = new Bridge(transport, pool.take(), {
+    ...(discover ? {} : { intercept: refuseDiscover() }),
+    onerror: (error) => log.info(`${client}: ${error.message}${log.verbose ? detail(error) : ''}`),
+  });
+  void bridge.ended.then(({ side, error }) => {
+    if (side === undefined) return; // the end of it all, which is said once
+    const why = error ? `: ${error.message}` : '';
+    log.info(
+      connected
+        ? `${client} ${side === 'downstream' ? 'left' : 'was closed'}${why}`
+        : `${client} did not connect${why}`,
+    );
+  });
+  return bridge;
+}
+
+/**
+ * Clients of 2026-07-28 ask with `server/discover` which era a server is of, before anything else. Some older stdio servers exit
+ * at any request before `initialize`, so that the answer of an older server is given for them.
+ */
+function refuseDiscover(): (request: JsonRpcRequest) => JsonRpcMessage | undefined {
+  let first = true;
+  return ({ id, method }) => {
+    if (first && method === 'server/discover') {
+      return { jsonrpc: '2.0', id, error: { code: -32_601, message: 'Method not found' } };
+    }
+    first = false;
+    return undefined;
+  };
+}
+
+function watch(listener: Listener, failure: AbortController, log: Log): void {
+  listener.onerror = (error) => log.info(`${error.message}${log.verbose ? detail(error) : ''}`);
+  listener.onclose = (error) => error && failure.abort(error);
+  listener.onstatechange = (state) => {
+    if (state === 'reconnecting') log.info('relay lost, reconnecting; open sessions go on');
+    if (state === 'joined') log.info('back in the room');
+  };
+}
+
+function announce({ connection: { relay, room, subject }, command, log }: ExposeOptions): void {
+  log.info(`sharing ${command} in room ${room} as ${subject} through ${relay}`);
+  const entry = {
+    mcpServers: {
+      [room]: {
+        command: 'npx',
+        args: ['-y', 'mcp-rendezvous', 'connect', '--relay', relay],
+        env: { MCP_RENDEZVOUS_TOKEN: '<client token>' },
+      },
+    },
+  };
+  log.block(
+    `For the MCP client's configuration. The client token is one for room ${JSON.stringify(room)} and role "client":\n\n` +
+      JSON.stringify(entry, null, 2),
+  );
+}

@@ -1,0 +1,122 @@
+import type { Readable, Writable } from 'node:stream';
+import { CliError } from './errors.ts';
+import { isJsonRpcMessage, type JsonRpcMessage } from '../link/message.ts';
+
+/** Bytes of one line, that is of one message, unless said otherwise: what MCP's own stdio transports take. */
+export const maxMessageBytes = 10 * 1024 * 1024;
+/** Bytes of lines that were handed over and are not dealt with yet, above which reading pauses. */
+const maxUnsettledBytes = 1024 * 1024;
+/** Bytes written and not taken by the reader, above which nothing more is accepted. */
+const maxUnwrittenBytes = 64 * 1024 * 1024;
+
+export interface LineHandlers {
+  /** A line without its end. Reading pauses while too much of what this returned is unsettled; it must not reject. */
+  line(line: string): void | Promise<void>;
+  /** A line longer than `maxLineBytes`: its beginning. The rest of it is skipped. */
+  tooLong(beginning: string): void;
+  /** No more lines. Called once. */
+  end(): void;
+}
+
+/** Splits a stream of UTF-8 into lines; a character may be split across reads. Returns a function that drops all the rest. */
+export function readLines(stream: Readable, maxLineBytes: number, handlers: LineHandlers): () => void {
+  let parts: Buffer[] = [];
+  let size = 0;
+  let skipping = false;
+  let unsettled = 0;
+  let discarding = false;
+
+  const take = (): string => {
+    const line = Buffer.concat(parts).toString('utf8');
+    parts = [];
+    size = 0;
+    return line.endsWith('\r') ? line.slice(0, -1) : line;
+  };
+  const emit = () => {
+    const bytes = size;
+    const line = take();
+    if (line === '') return;
+    const settled = handlers.line(line);
+    if (!settled) return;
+    unsettled += bytes;
+    if (unsettled > maxUnsettledBytes) stream.pause();
+    void settled.finally(() => {
+      unsettled -= bytes;
+      if (unsettled <= maxUnsettledBytes && stream.isPaused()) stream.resume();
+    });
+  };
+  const collect = (bytes: Buffer) => {
+    if (skipping) return;
+    parts.push(bytes);
+    size += bytes.length;
+    if (size <= maxLineBytes) return;
+    skipping = true;
+    handlers.tooLong(take());
+  };
+
+  stream.on('data', (chunk: Buffer) => {
+    let from = 0;
+    while (!discarding) {
+      const newline = chunk.indexOf(0x0a, from);
+      collect(chunk.subarray(from, newline < 0 ? undefined : newline));
+      if (newline < 0) return;
+      if (skipping) skipping = false;
+      else emit();
+      from = newline + 1;
+    }
+  });
+  let ended = false;
+  const end = () => {
+    if (ended) return;
+    ended = true;
+    if (size > 0 && !discarding) emit();
+    handlers.end();
+  };
+  stream.on('end', end).on('close', end).on('error', end);
+  return () => {
+    discarding = true;
+    parts = [];
+    stream.resume();
+  };
+}
+
+export interface MessageHandlers {
+  /** As LineHandlers.line. */
+  message(message: JsonRpcMessage): void | Promise<void>;
+  /** A line that is no JSON-RPC message. */
+  rubbish(line: string): void;
+  tooLong(): void;
+  end(): void;
+}
+
+/** Reads MCP's stdio framing: one JSON-RPC message a line. */
+export function readMessages(stream: Readable, handlers: MessageHandlers): () => void {
+  return readLines(stream, maxMessageBytes, {
+    line(line) {
+      const message = parse(line);
+      return message === undefined ? handlers.rubbish(line) : handlers.message(message);
+    },
+    tooLong: () => handlers.tooLong(),
+    end: () => handlers.end(),
+  });
+}
+
+/** Writes one message; resolves when the pipe took it. Rejects when the pipe is closed or its reader does not read. */
+export async function writeMessage(stream: Writable, message: JsonRpcMessage): Promise<void> {
+  if (stream.writableLength > maxUnwrittenBytes) {
+    throw new CliError('server_stuck', 'The other process does not read its standard input.', true);
+  }
+  await new Promise<void>((resolve, reject) => {
+    stream.write(`${JSON.stringify(message)}\n`, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+function parse(line: string): JsonRpcMessage | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return isJsonRpcMessage(value) ? value : undefined;
+  } catch {
+    // Not JSON: the caller reports the line.
+    return undefined;
+  }
+}

@@ -1,0 +1,48 @@
+/** How much goes to stderr: `silent` is errors only. */
+export type LogLevel = 'silent' | 'normal' | 'debug';
+
+export interface Log {
+  /** Whether debug lines are printed. */
+  readonly verbose: boolean;
+  error(line: string): void;
+  info(line: string): void;
+  debug(line: string): void;
+  /** Text of several lines that people copy: printed without a prefix. */
+  block(text: string): void;
+  /** A line that the shared command wrote, under its own prefix. */
+  output(prefix: string, line: string): void;
+}
+
+/** A log that hands finished lines to `write`. No line of it ever carries a JWT, whoever wrote it. */
+export function createLog(level: LogLevel, write: (text: string) => void): Log {
+  const put = (line: string) => write(`${withoutTokens(line)}\n`);
+  const say = (line: string) => put(`mcp-rendezvous: ${printable(line)}`);
+  const quiet = () => {};
+  return {
+    verbose: level === 'debug',
+    error: say,
+    info: level === 'silent' ? quiet : say,
+    debug: level === 'debug' ? say : quiet,
+    block: level === 'silent' ? quiet : (text) => put(`\n${text}\n`),
+    output: level === 'silent' ? quiet : (prefix, line) => put(`[${prefix}] ${line}`),
+  };
+}
+
+/** What a debug line adds to an error's message: its code, and the kind of its cause, whose text may quote anything. */
+export function detail(error: unknown): string {
+  const { code, cause } = error as { code?: unknown; cause?: unknown };
+  const kinds = [code, cause instanceof Error && cause.name, (cause as { code?: unknown } | undefined)?.code];
+  return ` (${kinds.filter((kind) => typeof kind === 'string').join(', ')})`;
+}
+
+// Three base64url parts of which the first is a JSON object's beginning: `{"`.
+const jwt = /eyJ[\w-]{4,}\.[\w-]{4,}\.[\w-]*/g;
+
+/** Whether a JWT is in the text. */
+export const containsToken = (text: string): boolean => text.search(jwt) >= 0;
+
+const withoutTokens = (text: string): string => text.replace(jwt, '<token>');
+
+// Names come from the other peer's token; a control character in one must not forge a line or drive the terminal.
+// oxlint-disable-next-line no-control-regex
+const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');

@@ -1,0 +1,82 @@
+import { CommanderError } from 'commander';
+import { killAll } from './child.ts';
+import { connect, refuse } from './connect.ts';
+import { CliError, usage } from './errors.ts';
+import { expose } from './expose.ts';
+import { createLog, detail, type Log } from './log.ts';
+import { logLevel, readConnection, refuseTokens, seconds } from './options.ts';
+import { createProgram } from './program.ts';
+import { Stdio } from './stdio.ts';
+import { token } from './token.ts';
+
+/** Signals that end the program, with their numbers. */
+const signals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+
+const { argv, env, stdin, stdout, stderr } = process;
+const write = (text: string) => void stderr.write(text);
+let log: Log = createLog('normal', write);
+
+const stopping = new AbortController();
+let signalled = 0;
+for (const [name, number] of Object.entries(signals)) {
+  process.on(name, () => {
+    if (stopping.signal.aborted) process.exit(128 + number); // the second one: at once
+    signalled = 128 + number;
+    log.info(`${name}: closing`);
+    stopping.abort();
+  });
+}
+process.once('exit', killAll);
+// A reader that is gone ends the session where there is one; it is no reason to crash.
+stderr.on('error', () => {});
+stdout.on('error', () => {});
+
+const program = createProgram({
+  async expose([command, ...args], flags) {
+    log = createLog(logLevel(flags), write);
+    if (!command) throw usage('There is no command to share: mcp-rendezvous expose [options] -- <command> [args...]');
+    const connection = readConnection(flags, env, 'server');
+    await expose({ connection, command, args, discover: flags.discover ?? false, env, log, stop: stopping.signal });
+  },
+  async connect(flags) {
+    log = createLog(logLevel(flags), write);
+    const connection = readConnection(flags, env, 'client');
+    const timeoutMs = seconds('--timeout', flags.timeout);
+    const client = new Stdio(stdin, stdout);
+    await connect({ connection, timeoutMs, client, log, stop: stopping.signal });
+  },
+  async token(flags) {
+    stdout.write(`${await token(flags, env)}\n`);
+  },
+});
+
+process.exitCode = await run(argv.slice(2));
+// What was written last is on its way: to a pipe on Windows it goes asynchronously.
+await new Promise<void>((resolve) => stdout.write('', () => resolve()));
+process.exit();
+
+async function run(args: string[]): Promise<number> {
+  try {
+    refuseTokens(args);
+    await program.parseAsync(args, { from: 'user' });
+    return signalled;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0; // help or version, and printed
+    if (signalled) return signalled;
+    const mistake = thrown instanceof CommanderError ? mistakeOf(thrown, args) : thrown;
+    log.error(`${(mistake as Error).message}${log.verbose ? detail(mistake) : ''}`);
+    if (!(mistake instanceof CliError) || mistake.code !== 'bad_option') return 1;
+    // An MCP client that started this waits for an answer; a person at a terminal does not.
+    if (commandOf(args) === 'connect' && !stdin.isTTY) await refuse(new Stdio(stdin, stdout), mistake);
+    return 2;
+  }
+}
+
+const commandOf = (args: readonly string[]): string | undefined => args.find((arg) => !arg.startsWith('-'));
+
+function mistakeOf({ code, message }: CommanderError, args: readonly string[]): CliError {
+  if (code === 'commander.help') return usage('No command: expose, connect or token.');
+  const command = commandOf(args);
+  const help = `mcp-rendezvous ${command && code !== 'commander.unknownCommand' ? `${command} ` : ''}--help`;
+  return usage(`${message.replace(/^error: /, '')}. See ${help}`);
+}

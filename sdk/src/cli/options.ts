@@ -1,0 +1,127 @@
+import { readFileSync } from 'node:fs';
+import type { Role } from '../protocol/index.ts';
+import { usage } from './errors.ts';
+import { containsToken, type LogLevel } from './log.ts';
+
+/** What every command that connects is called with. */
+export interface ConnectionFlags {
+  relay?: string;
+  tokenFile?: string;
+  debug?: boolean;
+  silent?: boolean;
+}
+
+/** Where to connect and as whom. */
+export interface Connection {
+  /** ws: or wss: */
+  relay: string;
+  /** The token as it is now: a file is read again every time, so that it may be replaced while this runs. */
+  token: () => string;
+  /** From the token's payload, unverified: for messages to people only. */
+  room: string;
+  subject: string;
+}
+
+/** Variables that are this program's own business, and no business of what it starts. */
+export const secretVariables = ['MCP_RENDEZVOUS_TOKEN', 'RELAY_SECRET'] as const;
+
+export function logLevel({ debug, silent }: ConnectionFlags): LogLevel {
+  if (debug && silent) throw usage('--debug and --silent exclude each other: give one of them.');
+  return debug ? 'debug' : silent ? 'silent' : 'normal';
+}
+
+/** A token in argv would be in the process list and in shell histories. What follows `--` is the shared command's. */
+export function refuseTokens(argv: readonly string[]): void {
+  const end = argv.indexOf('--');
+  if (!argv.slice(0, end < 0 ? undefined : end).some(containsToken)) return;
+  throw usage(
+    'An argument contains a token, where other users of this machine can read it. ' +
+      'Put it into MCP_RENDEZVOUS_TOKEN or a file for --token-file, and consider it leaked.',
+  );
+}
+
+/**
+ * The connection that the flags and the environment describe.
+ *
+ * @throws CliError `bad_option`
+ */
+export function readConnection(flags: ConnectionFlags, env: NodeJS.ProcessEnv, role: Role): Connection {
+  const relay = relayUrl(flags.relay ?? env['MCP_RENDEZVOUS_RELAY']);
+  const token = tokenSource(flags.tokenFile, env['MCP_RENDEZVOUS_TOKEN'], role);
+  const claims = payload(token());
+  const { room, sub, exp } = claims;
+  if (claims.role !== role) {
+    throw usage(
+      `The token is for the role ${JSON.stringify(claims.role)}, and this command needs one for "${role}": ` +
+        `${role === 'server' ? 'expose' : 'connect'} takes a ${role} token.`,
+    );
+  }
+  if (typeof exp !== 'number' || typeof room !== 'string' || typeof sub !== 'string') {
+    throw usage('The token has no room, sub or exp: it is not a room token. Ask your backend for one.');
+  }
+  if (exp * 1000 <= Date.now()) {
+    throw usage(`The token has expired at ${new Date(exp * 1000).toISOString()}. Ask your backend for a new one.`);
+  }
+  return { relay, token, room, subject: sub };
+}
+
+/** Seconds on the command line, in milliseconds. */
+export function seconds(name: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 86_400)) throw usage(`${name} takes a number of seconds above 0 and up to 86400.`);
+  return value * 1000;
+}
+
+function relayUrl(text: string | undefined): string {
+  if (!text) throw usage('There is no relay: pass --relay wss://relay.example or set MCP_RENDEZVOUS_RELAY.');
+  const url = URL.parse(text.replace(/^http(s?):/i, 'ws$1:'));
+  if (!url || !['ws:', 'wss:'].includes(url.protocol) || !url.hostname) {
+    throw usage(`The relay's address ${JSON.stringify(text)} is not a URL like wss://relay.example.`);
+  }
+  if (url.username || url.password || url.search || url.hash) {
+    throw usage("The relay's address takes no user, password, ? or #: the token is all that it needs.");
+  }
+  return url.href.replace(/\/$/, '');
+}
+
+function tokenSource(file: string | undefined, value: string | undefined, role: Role): () => string {
+  if (file !== undefined) return () => readSecretFile('--token-file', file);
+  const token = value?.trim();
+  if (token) return () => token;
+  throw usage(
+    "There is no token: set MCP_RENDEZVOUS_TOKEN or pass --token-file. Your backend issues one, or, with the relay's " +
+      `key: mcp-rendezvous token --room <room> --role ${role}`,
+  );
+}
+
+/** @throws CliError `bad_option`, which names the file and never its contents */
+export function readSecretFile(option: string, file: string): string {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw usage(`The file of ${option} cannot be read: ${JSON.stringify(file)} (${code}).`);
+  }
+  if (!text) throw usage(`The file of ${option} is empty: ${JSON.stringify(file)}.`);
+  return text;
+}
+
+/** The claims of a JWT, unverified: enough to see what the relay would refuse. */
+function payload(token: string): {
+  [claim: string]: unknown;
+  role?: unknown;
+  room?: unknown;
+  sub?: unknown;
+  exp?: unknown;
+} {
+  const parts = token.split('.');
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(parts[1] ?? '', 'base64url').toString());
+    if (parts.length === 3 && typeof claims === 'object' && claims !== null)
+      return claims as { [claim: string]: unknown };
+  } catch {
+    // Not a JWT: said below, without its text.
+  }
+  throw usage('The token is not a JWT. Take the whole of what your backend or `mcp-rendezvous token` printed.');
+}

@@ -1,0 +1,139 @@
+import { readFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import type { ConnectionFlags } from './options.ts';
+import { defaultSubject, type TokenFlags } from './token.ts';
+
+export interface ExposeFlags extends ConnectionFlags {
+  discover?: boolean;
+}
+export interface ConnectFlags extends ConnectionFlags {
+  timeout: string;
+}
+
+/** What the commands do. */
+export interface Actions {
+  expose: (command: string[], flags: ExposeFlags) => Promise<void>;
+  connect: (flags: ConnectFlags) => Promise<void>;
+  token: (flags: TokenFlags) => Promise<void>;
+}
+
+/** The command line as a user sees it: commands, options, help. It throws commander's CommanderError instead of exiting. */
+export function createProgram(actions: Actions): Command {
+  const program = new Command('mcp-rendezvous')
+    .description('Carries MCP between machines that cannot reach each other, over WebRTC.')
+    .version(version())
+    .exitOverride()
+    .configureOutput({ outputError: () => {} }) // whoever catches the CommanderError says it, in one line
+    .enablePositionalOptions()
+    .addHelpText('after', overview);
+
+  connecting(program.command('expose'))
+    .description('share a stdio MCP server with whoever holds a client token for the room; one process for each client')
+    .usage('[options] -- <command> [args...]')
+    .argument('[command...]', 'the server as it is started here; no shell is involved')
+    .option('--discover', 'the server knows server/discover (MCP 2026-07-28): pass it on instead of declining it')
+    .passThroughOptions()
+    .addHelpText('after', exposeHelp)
+    .action(actions.expose);
+
+  connecting(program.command('connect'))
+    .description("the room's MCP server as a stdio server, for Claude Desktop, Cursor, the Inspector, …")
+    .option('--timeout <seconds>', 'how long connecting may take, waiting for the server included', '30')
+    .addHelpText('after', connectHelp)
+    .action(actions.connect);
+
+  program
+    .command('token')
+    .description("sign a room token with the relay's key, and print it")
+    .requiredOption('--room <room>', 'peers with the same room are introduced to each other')
+    .addOption(
+      new Option('--role <role>', 'server (for expose) or client (for connect)')
+        .choices(['server', 'client'])
+        .makeOptionMandatory(),
+    )
+    .option('--subject <subject>', `who the peer is; by default its role and this machine: ${defaultSubject('<role>')}`)
+    .option('--ttl <time>', 'how long the token is valid: seconds, or a number with s, m, h or d', '1h')
+    .option('--scope <scopes>', "space-separated, for the MCP server's authInfo")
+    .option('--issuer <issuer>', 'needed when the relay has a list of issuers')
+    .option('--key-file <file>', 'a secret, or a private key in PEM or JWK; instead of RELAY_SECRET')
+    .addHelpText('after', tokenHelp)
+    .action(actions.token);
+
+  return program;
+}
+
+function connecting(command: Command): Command {
+  return command
+    .option('--relay <url>', "the relay's address, such as wss://relay.example; instead of MCP_RENDEZVOUS_RELAY")
+    .option(
+      '--token-file <file>',
+      'a file with the room token, read again for every connection; instead of MCP_RENDEZVOUS_TOKEN',
+    )
+    .option('--debug', 'say more on stderr; never tokens or MCP messages')
+    .option('--silent', 'say nothing on stderr but errors');
+}
+
+function version(): string {
+  const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(file) as { version: string }).version;
+}
+
+const overview = `
+Example:
+  Here:   MCP_RENDEZVOUS_TOKEN=… mcp-rendezvous expose --relay wss://relay.example -- npx -y @modelcontextprotocol/server-everything
+  There:  MCP_RENDEZVOUS_TOKEN=… mcp-rendezvous connect --relay wss://relay.example
+
+Each command has its own help: mcp-rendezvous expose --help`;
+
+const connectionHelp = `
+Environment:
+  MCP_RENDEZVOUS_RELAY   the relay's address
+  MCP_RENDEZVOUS_TOKEN   the room token. It has no option of its own, because other users can read arguments`;
+
+const exitHelp = `
+Exit codes:
+  0      in good order
+  1      it did not connect, or it ended; the last line on stderr says why
+  2      an option, a variable or the token is missing or wrong
+  128+n  stopped in good order by signal n (Ctrl-C: 130)`;
+
+const exposeHelp = `
+The first process is started at once and one is kept waiting, so that a wrong command is seen before anyone connects and
+a client does not wait for a download. What a server writes on stderr comes out here as [server 1] …. Servers do not see
+MCP_RENDEZVOUS_TOKEN and RELAY_SECRET.
+${connectionHelp} (role "server")
+${exitHelp}
+
+Examples:
+  export MCP_RENDEZVOUS_TOKEN=…  MCP_RENDEZVOUS_RELAY=wss://relay.example
+  mcp-rendezvous expose -- npx -y @modelcontextprotocol/server-filesystem ~/Documents
+  mcp-rendezvous expose --token-file ./token -- python -m my_server --verbose`;
+
+const connectHelp = `
+Only MCP is on stdout. When there is no connection, requests are answered with an error that says why.
+${connectionHelp} (role "client")
+${exitHelp}
+
+Example, in the configuration of an MCP client:
+  {
+    "mcpServers": {
+      "desktop": {
+        "command": "npx",
+        "args": ["-y", "mcp-rendezvous", "connect", "--relay", "wss://relay.example"],
+        "env": { "MCP_RENDEZVOUS_TOKEN": "…" }
+      }
+    }
+  }`;
+
+const tokenHelp = `
+Environment:
+  RELAY_SECRET   the key that the relay has under the same name, at least 32 bytes
+
+Exit codes:
+  0   the token is on stdout
+  2   an option or the key is missing or wrong
+
+Examples:
+  mcp-rendezvous token --room desk --role server --ttl 7d > ./token
+  MCP_RENDEZVOUS_TOKEN=$(mcp-rendezvous token --room desk --role client) mcp-rendezvous connect --relay wss://relay.example
+  mcp-rendezvous token --room desk --role client --subject agent-7 --scope "files:read" --key-file ./key.pem`;

@@ -1,0 +1,51 @@
+import type { Readable, Writable } from 'node:stream';
+import type { JsonRpcMessage } from '../link/message.ts';
+import type { End } from './bridge.ts';
+import { CliError } from './errors.ts';
+import { maxMessageBytes, readMessages, writeMessage } from './jsonlines.ts';
+
+/** This process's own standard input and output, with an MCP client at the other end. */
+export class Stdio implements End {
+  onmessage?: End['onmessage'];
+  onend?: End['onend'];
+  onclose?: End['onclose'];
+  onerror?: End['onerror'];
+  readonly #input: Readable;
+  readonly #output: Writable;
+  #closed = false;
+
+  constructor(input: Readable, output: Writable) {
+    this.#input = input;
+    this.#output = output;
+  }
+
+  async start(): Promise<void> {
+    // EPIPE: the client has gone. Nothing that we say reaches it any more.
+    this.#output.on('error', () => this.#close());
+    this.#output.on('close', () => this.#close());
+    readMessages(this.#input, {
+      message: (message) => (this.#closed ? undefined : this.onmessage?.(message)),
+      rubbish: () => this.onerror?.(new Error('A line on standard input is not a JSON-RPC message. It was ignored.')),
+      tooLong: () => this.#close(tooLong()),
+      end: () => (this.#closed ? undefined : this.onend?.()),
+    });
+  }
+
+  async send(message: JsonRpcMessage): Promise<void> {
+    await writeMessage(this.#output, message);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#input.destroy();
+  }
+
+  #close(error?: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.onclose?.(error);
+  }
+}
+
+const tooLong = () =>
+  new CliError('message_too_large', `A message on standard input is longer than ${maxMessageBytes} bytes.`);

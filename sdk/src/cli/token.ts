@@ -1,0 +1,61 @@
+import { createPrivateKey } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { JWK } from 'jose';
+import type { Role } from '../protocol/index.ts';
+import { createRoomToken } from '../token/index.ts';
+import { usage } from './errors.ts';
+import { readSecretFile } from './options.ts';
+
+export interface TokenFlags {
+  room: string;
+  role: string;
+  subject?: string;
+  ttl: string;
+  scope?: string;
+  issuer?: string;
+  keyFile?: string;
+}
+
+/** The `sub` of a token that nobody named: stable for a role and a machine. */
+export const defaultSubject = (role: string): string => `${role}@${hostname()}`.slice(0, 256);
+
+/**
+ * The command `token`: a room token signed with `--key-file` or RELAY_SECRET.
+ *
+ * @throws CliError `bad_option`
+ */
+export async function token(flags: TokenFlags, env: NodeJS.ProcessEnv): Promise<string> {
+  const { room, ttl, scope, issuer } = flags;
+  const role = flags.role as Role; // createRoomToken checks it
+  try {
+    return await createRoomToken({
+      key: signingKey(flags.keyFile, env['RELAY_SECRET']),
+      room,
+      role,
+      subject: flags.subject ?? defaultSubject(role),
+      ttl,
+      ...(scope === undefined ? {} : { scope }),
+      ...(issuer === undefined ? {} : { issuer }),
+    });
+  } catch (error) {
+    // A TypeError is about an option, and says so without the key.
+    if (error instanceof TypeError) throw usage(`No token: ${error.message}.`);
+    throw error;
+  }
+}
+
+function signingKey(file: string | undefined, secret: string | undefined): string | JWK {
+  if (file === undefined) {
+    if (secret) return secret;
+    throw usage("There is no key: set RELAY_SECRET to the relay's, or pass --key-file.");
+  }
+  const text = readSecretFile('--key-file', file);
+  try {
+    if (text.startsWith('{')) return JSON.parse(text) as JWK;
+    if (text.startsWith('-----BEGIN')) return createPrivateKey(text).export({ format: 'jwk' }) as JWK;
+  } catch {
+    // The parsers' messages may quote the key.
+    throw usage('The file of --key-file is neither a private key (PEM or JWK) nor a secret.');
+  }
+  return text;
+}
