@@ -8,12 +8,12 @@ export interface JsonRpcRequest {
   jsonrpc: '2.0';
   id: JsonRpcId;
   method: string;
-  params?: { [key: string]: unknown };
+  params?: { [key: string]: unknown } | undefined;
 }
 export interface JsonRpcNotification {
   jsonrpc: '2.0';
   method: string;
-  params?: { [key: string]: unknown };
+  params?: { [key: string]: unknown } | undefined;
 }
 export interface JsonRpcResult {
   jsonrpc: '2.0';

@@ -29,6 +29,18 @@ export interface RemotePeer {
   readonly claims: PeerClaims;
 }
 
+/**
+ * The address of the relay's WebSocket.
+ *
+ * @throws RendezvousError `bad_option` when an option is missing or wrong
+ */
+export function relayUrl({ relay, token }: RelayOptions): URL {
+  if (typeof token !== 'function' && (typeof token !== 'string' || !token)) {
+    throw new RendezvousError('bad_option', 'token is missing: pass a room token or a function that fetches one.');
+  }
+  return connectUrl(relay);
+}
+
 export type RelayState = 'new' | 'connecting' | 'joined' | 'reconnecting' | 'closed';
 
 /** Attempts of the first join while nothing answers: a wrong address is reported within about two seconds. */
@@ -68,10 +80,7 @@ export class RelayConnection {
 
   /** @throws RendezvousError `bad_option` */
   constructor(options: RelayOptions) {
-    this.#url = connectUrl(options.relay);
-    if (typeof options.token !== 'function' && !options.token) {
-      throw new RendezvousError('bad_option', 'token is missing: pass a room token or a function that fetches one.');
-    }
+    this.#url = relayUrl(options);
     this.#token = options.token;
   }
 

@@ -19,7 +19,10 @@ export async function dialSignaling(
   const close = () => void signaling.close();
   signal.addEventListener('abort', close, { once: true });
   try {
-    await signaling.start(offerer ? 'offerer' : 'answerer');
+    await signaling.start(offerer ? 'offerer' : 'answerer').catch((error) => {
+      throw signal.aborted ? signal.reason : error; // closed because of the abort, whose reason is the one to tell
+    });
+    signal.removeEventListener('abort', close); // from here on the negotiation ends itself, and says goodbye
     const negotiation = new PeerNegotiation({
       signaling,
       offerer,
@@ -31,11 +34,9 @@ export async function dialSignaling(
     const peer = await negotiation.run(signal);
     return { peer, engine, sessionId: crypto.randomUUID(), release: close };
   } catch (error) {
-    close();
-    // The channel was closed because of the abort, so that the abort's reason is the one to tell.
-    throw signal.aborted ? signal.reason : error;
-  } finally {
     signal.removeEventListener('abort', close);
+    close();
+    throw error;
   }
 }
 

@@ -4,14 +4,14 @@ import { PlainLink } from '../link/plain.ts';
 import type { Engine } from '../peer/engine.ts';
 import type { ConnectedPeer } from '../peer/peer.ts';
 import { readStats, type TransportStats } from '../peer/stats.ts';
-import type { RemotePeer } from '../signaling/relay.ts';
+import { type RemotePeer, relayUrl } from '../signaling/relay.ts';
 import {
   type AuthInfo,
-  type ConnectOptions,
   defaultConnectTimeoutMs,
   defaultMaxMessageBytes,
   type MessageExtra,
   type SendOptions,
+  type TransportOptions,
   type TransportState,
 } from './types.ts';
 
@@ -39,7 +39,7 @@ export abstract class WebRTCTransport {
   /** The name of the session. A client's is set by `setProtocolVersion`: set before, the MCP SDKs would skip `initialize`. */
   sessionId?: string;
 
-  readonly #options: ConnectOptions;
+  readonly #options: TransportOptions;
   readonly #abort = new AbortController();
   #onmessage: ((message: JsonRpcMessage, extra?: MessageExtra) => void) | undefined;
   #waiting: JsonRpcMessage[] = [];
@@ -48,10 +48,10 @@ export abstract class WebRTCTransport {
   #link: PlainLink | undefined;
   #authInfo: AuthInfo | undefined;
 
-  protected constructor(options: ConnectOptions) {
-    const { connectTimeoutMs, maxMessageBytes } = options;
-    positive('connectTimeoutMs', connectTimeoutMs);
-    positive('maxMessageBytes', maxMessageBytes);
+  protected constructor(options: TransportOptions) {
+    positive('connectTimeoutMs', options.connectTimeoutMs);
+    positive('maxMessageBytes', options.maxMessageBytes);
+    if (!('signaling' in options)) relayUrl(options);
     this.#options = options;
   }
 

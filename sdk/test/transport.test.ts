@@ -1,0 +1,258 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import {
+  type JsonRpcMessage,
+  MemorySignaling,
+  RendezvousError,
+  WebRTCClientTransport,
+  WebRTCServerTransport,
+} from 'mcp-rendezvous';
+
+const ping = (id: number, params?: Record<string, unknown>): JsonRpcMessage => ({
+  jsonrpc: '2.0',
+  id,
+  method: 'ping',
+  ...(params ? { params } : {}),
+});
+
+/** Two transports over one pair of signaling ends, closed when the test ends. */
+function pair(t: TestContext): [WebRTCClientTransport, WebRTCServerTransport] {
+  const [left, right] = MemorySignaling.pair();
+  const client = new WebRTCClientTransport({ signaling: left });
+  const server = new WebRTCServerTransport({ signaling: right });
+  t.after(() => Promise.all([client.close(), server.close()]));
+  return [client, server];
+}
+
+async function connected(t: TestContext): Promise<[WebRTCClientTransport, WebRTCServerTransport]> {
+  const [client, server] = pair(t);
+  await Promise.all([client.start(), server.start()]);
+  return [client, server];
+}
+
+const next = (transport: WebRTCClientTransport | WebRTCServerTransport): Promise<JsonRpcMessage> =>
+  new Promise((resolve) => {
+    transport.onmessage = (message) => resolve(message);
+  });
+
+const rejection = async (promise: Promise<unknown>): Promise<RendezvousError> => {
+  try {
+    await promise;
+  } catch (error) {
+    assert(error instanceof RendezvousError, `a RendezvousError, not ${String(error)}`);
+    return error;
+  }
+  assert.fail('it did not reject');
+};
+
+test('messages travel both ways, in order', async (t) => {
+  const [client, server] = await connected(t);
+  const received: JsonRpcMessage[] = [];
+  const all = Promise.withResolvers<void>();
+  server.onmessage = (message) => {
+    received.push(message);
+    if (received.length === 200) all.resolve();
+  };
+  const sent = Array.from({ length: 200 }, (_, id) => ping(id, { text: 'ä€🙂'.repeat(id) }));
+  await Promise.all(sent.map((message) => client.send(message)));
+  await all.promise;
+  assert.deepEqual(received, sent);
+  const answer = next(client);
+  await server.send({ jsonrpc: '2.0', id: 1, result: {} });
+  assert.deepEqual(await answer, { jsonrpc: '2.0', id: 1, result: {} });
+});
+
+test('messages wait for a handler, and for a new one when the handler is swapped', async (t) => {
+  const [client, server] = await connected(t);
+  await client.send(ping(1));
+  await client.send(ping(2));
+  assert.deepEqual(await next(server), ping(1));
+  assert.deepEqual(await next(server), ping(2));
+});
+
+test('a client has no sessionId before setProtocolVersion, a server has one at once', async (t) => {
+  const [client, server] = await connected(t);
+  assert.equal(client.sessionId, undefined);
+  assert.equal(typeof server.sessionId, 'string');
+  client.setProtocolVersion('2025-11-25');
+  assert.equal(typeof client.sessionId, 'string');
+});
+
+test('close ends both sides, fires onclose once each, and is idempotent', async (t) => {
+  const [client, server] = await connected(t);
+  const closes = { client: 0, server: 0 };
+  client.onclose = () => closes.client++;
+  const other = new Promise<void>((resolve) => {
+    server.onclose = () => {
+      closes.server++;
+      resolve();
+    };
+  });
+  await Promise.all([client.close(), client.close()]);
+  await other;
+  await client.close();
+  await server.close();
+  assert.deepEqual(closes, { client: 1, server: 1 });
+  assert.equal(client.state, 'closed');
+  assert.equal((await rejection(client.send(ping(1)))).code, 'closed');
+  assert.equal((await rejection(client.stats())).code, 'closed');
+});
+
+test('everything sent before close arrives', async (t) => {
+  const [client, server] = await connected(t);
+  let received = 0;
+  server.onmessage = () => received++;
+  const ended = new Promise<void>((resolve) => {
+    server.onclose = resolve;
+  });
+  for (let id = 0; id < 60; id++) void client.send(ping(id, { text: 'x'.repeat(16_000) }));
+  await client.close();
+  await ended;
+  assert.equal(received, 60);
+});
+
+test('close before start fires onclose once, and the transport does not start any more', async (t) => {
+  const [client] = pair(t);
+  let closes = 0;
+  client.onclose = () => closes++;
+  await client.close();
+  await client.close();
+  assert.equal(closes, 1);
+  assert.equal((await rejection(client.start())).code, 'closed');
+  assert.equal(closes, 1);
+});
+
+test('close while connecting rejects start, after onclose', async (t) => {
+  const [client] = pair(t);
+  const events: string[] = [];
+  client.onclose = () => events.push('onclose');
+  const started = rejection(client.start()).then((error) => events.push(error.code));
+  await client.close();
+  await started;
+  assert.deepEqual(events, ['onclose', 'closed']);
+});
+
+test('a second start rejects and leaves the session alone', async (t) => {
+  const [client, server] = await connected(t);
+  assert.equal((await rejection(client.start())).code, 'closed');
+  const arrival = next(server);
+  await client.send(ping(1));
+  assert.deepEqual(await arrival, ping(1));
+});
+
+test('nobody there: start rejects within connectTimeoutMs, after onclose', async (t) => {
+  const [left] = MemorySignaling.pair();
+  const client = new WebRTCClientTransport({ signaling: left, connectTimeoutMs: 50 });
+  t.after(() => client.close());
+  let closes = 0;
+  client.onclose = () => closes++;
+  const error = await rejection(client.start());
+  assert.equal(error.code, 'peer_silent');
+  assert.equal(error.retryable, true);
+  assert.equal(closes, 1);
+});
+
+test("the application's signal aborts connecting", async (t) => {
+  const [left] = MemorySignaling.pair();
+  const abort = new AbortController();
+  const client = new WebRTCClientTransport({ signaling: left, signal: abort.signal });
+  t.after(() => client.close());
+  const started = rejection(client.start());
+  abort.abort(new Error('changed my mind'));
+  const error = await started;
+  assert.equal(error.code, 'aborted');
+  assert.equal((error.cause as Error).message, 'changed my mind');
+});
+
+test('states are told in order', async (t) => {
+  const [client, server] = pair(t);
+  const states: string[] = [client.state];
+  client.onstatechange = (state) => states.push(state);
+  await Promise.all([client.start(), server.start()]);
+  await client.close();
+  assert.deepEqual(states, ['new', 'connecting', 'connected', 'closed']);
+});
+
+test('an outbound request that is too large rejects, a response becomes a JSON-RPC error; the session goes on', async (t) => {
+  const [client, server] = await connected(t);
+  const large = 'x'.repeat(300_000);
+  assert.equal((await rejection(client.send(ping(1, { large })))).code, 'message_too_large');
+  const errors: Error[] = [];
+  server.onerror = (error) => errors.push(error);
+  const answer = next(client);
+  await server.send({ jsonrpc: '2.0', id: 7, result: { large } });
+  const message = await answer;
+  assert('error' in message);
+  assert.equal(message.id, 7);
+  assert.equal(message.error.code, -32_603);
+  assert.equal((errors[0] as RendezvousError).code, 'message_too_large');
+});
+
+test('200 KB in one message, both ways', async (t) => {
+  const [client, server] = await connected(t);
+  const large = 'y'.repeat(200_000);
+  server.onmessage = (message) =>
+    void server.send({
+      jsonrpc: '2.0',
+      id: 1,
+      result: (message as { params: object }).params as Record<string, unknown>,
+    });
+  const answer = next(client);
+  await client.send(ping(1, { large }));
+  assert.deepEqual(await answer, { jsonrpc: '2.0', id: 1, result: { large } });
+});
+
+test('what is not JSON-RPC is reported and dropped, and nothing else is lost', async (t) => {
+  const [client, server] = await connected(t);
+  const errors: string[] = [];
+  server.onerror = (error) => errors.push((error as RendezvousError).code);
+  const arrival = next(server);
+  // An MCP peer of another make may send anything; the transport itself passes on what it is given.
+  for (const nonsense of [[], { id: 1 }, { jsonrpc: '2.0', id: 1.5, method: 'x' }, 'text', null]) {
+    await client.send(nonsense as unknown as JsonRpcMessage); // deliberately not a message
+  }
+  await client.send(ping(1));
+  assert.deepEqual(await arrival, ping(1));
+  assert.deepEqual(errors, Array(5).fill('bad_message'));
+});
+
+test('stats tell the path', async (t) => {
+  const [client] = await connected(t);
+  const stats = await client.stats();
+  assert.equal(stats.localCandidateType, 'host');
+  assert.equal(stats.protocol, 'udp');
+});
+
+test('options are checked at once', () => {
+  const bad = (options: object, pattern: RegExp) =>
+    assert.throws(
+      () => new WebRTCClientTransport(options as ConstructorParameters<typeof WebRTCClientTransport>[0]),
+      (error: RendezvousError) => error.code === 'bad_option' && pattern.test(error.message),
+    );
+  bad({ relay: 'wss://relay.example', token: 't', connectTimeoutMs: 0 }, /connectTimeoutMs/);
+  bad({ relay: 'wss://relay.example', token: 't', maxMessageBytes: -1 }, /maxMessageBytes/);
+  bad({ relay: 'ftp://relay.example', token: 't' }, /wss:\/\/relay\.example/);
+  bad({ relay: 'wss://relay.example?token=t', token: 't' }, /query/);
+  bad({ relay: 'wss://relay.example', token: '' }, /token/);
+  bad({ relay: 'wss://relay.example' }, /token/);
+  bad({ token: 't' }, /relay/);
+  bad({}, /token/);
+});
+
+test('a relay that is down is reported at once and by name, after onclose', async (t) => {
+  const reserve = createServer().listen(0, '127.0.0.1');
+  await once(reserve, 'listening');
+  const { port } = reserve.address() as { port: number };
+  reserve.close();
+  const client = new WebRTCClientTransport({ relay: `ws://127.0.0.1:${port}`, token: 'not.a.token' });
+  t.after(() => client.close());
+  let closes = 0;
+  client.onclose = () => closes++;
+  const error = await rejection(client.start());
+  assert.equal(error.code, 'relay_unreachable');
+  assert.match(error.message, new RegExp(`127\\.0\\.0\\.1:${port}`));
+  assert.doesNotMatch(error.message, /not\.a\.token/);
+  assert.equal(closes, 1);
+});
