@@ -1,0 +1,33 @@
+#!/bin/sh
+# What the tests start besides Node. Installs what is missing where it can (Debian or Ubuntu, as root), else says what to
+# install. Each line: the command that is looked for, and the Debian package that has it.
+set -eu
+
+missing_packages=''
+while read -r command package; do
+  command -v "$command" >/dev/null 2>&1 || missing_packages="$missing_packages $package"
+done <<'END'
+redis-server redis-server
+chromium chromium
+END
+[ -n "$missing_packages" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+  echo "The tests need these programs, please install them:$missing_packages" >&2
+  exit 1
+fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install() {
+  # Unquoted on purpose: one word a package. A run level of 1 keeps packages from starting their services.
+  # shellcheck disable=SC2086
+  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing_packages >>"$log" 2>&1
+}
+echo "Installing what the tests need:$missing_packages"
+# The first try may fail because the package list is old, or was never there.
+install || { apt-get update -qq >>"$log" 2>&1 && install; } || {
+  cat "$log" >&2
+  echo "The tests need these programs, and apt-get could not install them:$missing_packages" >&2
+  exit 1
+}

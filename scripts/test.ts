@@ -1,0 +1,48 @@
+import { argv, stdout } from 'node:process';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+
+/**
+ * Runs the tests and prints node:test's summary. Red, where `node --test` alone is green or hangs: no test at all, a file
+ * without one, a skipped or unfinished ("todo") test, a file that does not come to an end.
+ *
+ * Usage: node scripts/test.ts [globs…]; without globs everything.
+ */
+const everything = ['sdk', 'server', 'test', 'examples', 'bench', 'scripts'].map(
+  (folder) => `${folder}/**/*.test.ts`,
+);
+const testTimeoutMs = 120_000;
+// A test that hangs ends by the timeout above; what is silent for longer is a process that something keeps alive.
+const silenceMs = testTimeoutMs + 30_000;
+
+const problems: string[] = [];
+const abort = new AbortController();
+const watchdog = setTimeout(() => {
+  problems.push(`a file did not end: nothing happened for ${silenceMs / 1000} s`);
+  abort.abort();
+}, silenceMs);
+
+const events = run({
+  globPatterns: argv.length > 2 ? argv.slice(2) : everything,
+  concurrency: 2,
+  execArgv: ['--conditions=mcp-rendezvous-source', `--test-timeout=${testTimeoutMs}`],
+  signal: abort.signal,
+});
+events.on('test:complete', () => watchdog.refresh());
+events.on('test:pass', ({ name, nesting }) => {
+  // The runner counts a file that has no test as one test by the file's name.
+  if (nesting === 0 && name.endsWith('.test.ts')) problems.push(`no test in ${name}`);
+});
+events.on('test:summary', ({ file, counts, success }) => {
+  if (file !== undefined) return;
+  clearTimeout(watchdog);
+  if (counts.tests === 0) problems.push('no test was found');
+  if (counts.skipped + counts.todo > 0) problems.push(`${counts.skipped} skipped, ${counts.todo} todo`);
+  if (!success) problems.push(`${counts.failed + counts.cancelled} of ${counts.tests} tests failed`);
+});
+events.once('end', () => {
+  if (problems.length === 0) return;
+  process.exitCode = 1;
+  console.error(`\nThe tests are red: ${problems.join('; ')}.`);
+});
+events.compose(spec).pipe(stdout);
