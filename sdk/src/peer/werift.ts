@@ -1,3 +1,4 @@
+import { RendezvousError } from '../errors.ts';
 import type { Engine } from './engine.ts';
 import { WeriftConnection } from './werift/connection.ts';
 
@@ -5,4 +6,13 @@ import { WeriftConnection } from './werift/connection.ts';
 export const weriftEngine: Engine = {
   name: 'werift',
   createPeerConnection: (configuration) => new WeriftConnection(configuration),
+  async authenticate(connection) {
+    if (!(connection instanceof WeriftConnection)) {
+      throw new RendezvousError(
+        'dtls_untrusted',
+        'This is not a connection of the werift engine; nothing is known of its handshake.',
+      );
+    }
+    connection.authenticate();
+  },
 };

@@ -1,9 +1,12 @@
 import { isIP } from 'node:net';
 import { type RTCDataChannel, type RTCDtlsTransport, RTCPeerConnection, type RTCSctpTransport } from 'werift';
 import type { CandidateInit } from '../../protocol/index.ts';
+import { RendezvousError } from '../../errors.ts';
 import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { WeriftChannel } from './channel.ts';
 import { dispatch } from './dispatch.ts';
+import { verifyHandshake } from './dtls.ts';
+import { Gate } from './gate.ts';
 import { iceInternals, peerInternals, sctpInternals } from './internals.ts';
 import { chooseServers, type ChosenServers } from './servers.ts';
 
@@ -20,7 +23,7 @@ export class WeriftConnection implements RtcPeerConnection {
   ondatachannel: RtcPeerConnection['ondatachannel'] = null;
   readonly #servers: ChosenServers;
   readonly #peer: RTCPeerConnection;
-  readonly #transports = new Set<RTCDtlsTransport>();
+  readonly #transports = new Map<RTCDtlsTransport, Gate>();
   readonly #channels = new Set<WeriftChannel>();
   #gathering: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -46,7 +49,7 @@ export class WeriftConnection implements RtcPeerConnection {
   get iceConnectionState(): string {
     if (this.#closed) return 'closed';
     const state = this.#peer.iceConnectionState;
-    const nominated = [...this.#transports].some((transport) => iceInternals(transport).nominated);
+    const nominated = [...this.#transports.keys()].some((transport) => iceInternals(transport).nominated);
     return state === 'completed' && !nominated ? 'checking' : state;
   }
 
@@ -105,6 +108,16 @@ export class WeriftConnection implements RtcPeerConnection {
     return { forEach: (callback) => reports.forEach((report) => callback(report)) };
   }
 
+  /** @throws RendezvousError `dtls_untrusted`; see {@link verifyHandshake}. */
+  authenticate(): void {
+    const handshakes = [...this.#transports.values()].map((gate) => gate.handshake);
+    if (handshakes.length === 0 || !this.remoteDescription) throw notYet();
+    for (const begun of handshakes) {
+      if (!begun?.socket.connected) throw notYet();
+      verifyHandshake(begun.socket, begun.handshake, this.remoteDescription.sdp);
+    }
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -112,7 +125,7 @@ export class WeriftConnection implements RtcPeerConnection {
     for (const channel of this.#channels) channel.closed();
     // A socket that was still being opened belongs to nobody now: werift opens it and keeps it.
     await this.#gathering;
-    for (const transport of this.#transports) {
+    for (const transport of this.#transports.keys()) {
       for (const protocol of iceInternals(transport).protocols) await protocol.close();
     }
   }
@@ -123,7 +136,7 @@ export class WeriftConnection implements RtcPeerConnection {
     const createDtlsTransport = peer.createDtlsTransport.bind(this.#peer);
     peer.createDtlsTransport = (options) => {
       const transport = createDtlsTransport(options);
-      this.#transports.add(transport);
+      this.#transports.set(transport, new Gate(transport));
       this.#prepareIce(transport);
       return transport;
     };
@@ -184,6 +197,8 @@ export class WeriftConnection implements RtcPeerConnection {
     return channel;
   }
 }
+
+const notYet = () => new RendezvousError('dtls_untrusted', 'There is no DTLS handshake yet that could be checked.');
 
 /**
  * What a peer sends that SCTP (RFC 9260) or DCEP (RFC 8832) does not know is an unhandled rejection in werift, and with it

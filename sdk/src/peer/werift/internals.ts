@@ -1,4 +1,4 @@
-import type { RTCDataChannel, RTCDtlsTransport, RTCPeerConnection, RTCSctpTransport } from 'werift';
+import type { RTCDtlsTransport, RTCPeerConnection, RTCSctpTransport } from 'werift';
 
 /**
  * What this adapter reads and replaces inside werift beyond its public types. It is why werift is pinned to one exact
@@ -12,15 +12,14 @@ export interface PeerInternals {
 
 export type Address = readonly [host: string, port: number];
 
-/** One local ICE socket: a UDP port, or an allocation on a TURN server. */
+/** One local ICE socket: a UDP port, or an allocation on a TURN server. Either has one way in. */
 export interface IceProtocol {
-  /** Of a UDP port. */
-  datagramReceived?: (data: Buffer, address: Address) => void;
-  /** Of a TURN allocation. */
-  turn?: { readonly onData: WeriftEvent<[data: Buffer, address: Address]> };
-  handleStunMessage?: (data: Buffer, address: Address) => void;
+  datagramReceived?: Receive;
+  handleStunMessage?: Receive;
   close(): Promise<void>;
 }
+
+export type Receive = (data: Buffer, address: Address) => void;
 
 export interface WeriftEvent<Args extends unknown[]> {
   execute(...args: Args): void;
@@ -52,6 +51,52 @@ export interface RemoteCandidate {
   host: string;
 }
 
+/** A DTLS 1.2 association, client or server (RFC 6347). */
+export interface DtlsInternals {
+  readonly sessionType: 1 | 2;
+  readonly connected: boolean;
+  readonly cipher: CipherInternals;
+  readonly dtls: {
+    readonly flight: number;
+    readonly handshakeCache: Readonly<Record<number, { readonly data: readonly HandshakeMessage[] }>>;
+    readonly remoteExtendedMasterSecret: boolean;
+  };
+  readonly onClose: WeriftEvent<[]>;
+  readonly onError: WeriftEvent<[error: Error]>;
+  onHandleHandshakes(messages: HandshakeMessage[]): Promise<void>;
+  handleFragmentHandshake(fragments: HandshakeMessage[]): HandshakeMessage[];
+}
+
+/** `SessionType.CLIENT` of werift. */
+export const dtlsClient = 1;
+
+export interface CipherInternals {
+  readonly cipherSuite: number;
+  readonly localKeyPair?: { readonly curve: number; readonly privateKey: Buffer; readonly publicKey: Buffer };
+  readonly masterSecret?: Buffer;
+  decryptPacket(record: {
+    recordLayerHeader: {
+      contentType: number;
+      protocolVersion: { major: number; minor: number };
+      epoch: number;
+      sequenceNumber: number;
+      contentLen: number;
+    };
+    fragment: Buffer;
+  }): Buffer;
+}
+
+/** A handshake message or a fragment of one, header first (RFC 6347 §4.2.2). */
+export interface HandshakeMessage {
+  readonly msg_type: number;
+  readonly length: number;
+  readonly message_seq: number;
+  readonly fragment_offset: number;
+  readonly fragment_length: number;
+  readonly fragment: Buffer;
+  serialize(): Buffer;
+}
+
 export interface SctpInternals {
   readonly onReceive: WeriftEvent<[streamId: number, ppId: number, data: Buffer]>;
   readonly stateChanged: { readonly closed: WeriftEvent<[]> };
@@ -73,5 +118,7 @@ export interface SctpTransportInternals {
 export const peerInternals = (connection: RTCPeerConnection): PeerInternals => connection as unknown as PeerInternals;
 export const iceInternals = (transport: RTCDtlsTransport): IceInternals =>
   transport.iceTransport.connection as unknown as IceInternals;
-export const sctpInternals = (transport: RTCSctpTransport | RTCDataChannel['sctp']): SctpTransportInternals =>
+export const sctpInternals = (transport: RTCSctpTransport): SctpTransportInternals =>
   transport as unknown as SctpTransportInternals;
+export const dtlsInternals = (transport: RTCDtlsTransport): DtlsInternals | undefined =>
+  transport.dtls as unknown as DtlsInternals | undefined;

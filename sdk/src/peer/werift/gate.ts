@@ -1,0 +1,158 @@
+import type { RTCDtlsTransport } from 'werift';
+import { Handshake, handshakeType } from './handshake.ts';
+import {
+  type Address,
+  dtlsInternals,
+  type DtlsInternals,
+  iceInternals,
+  pairSucceeded,
+  type Receive,
+} from './internals.ts';
+import { isAuthenticRequest, isRequest } from './stun.ts';
+
+/** RFC 6347 §4.1, RFC 5246 §6.2.1. */
+const contentType = { changeCipherSpec: 20, alert: 21, handshake: 22, applicationData: 23 } as const;
+const recordHeaderLength = 13;
+
+/** DTLS that comes while we are not ready for it; a first flight is one or two datagrams. */
+const mostEarlyDatagrams = 8;
+
+/**
+ * The way of every packet from the network into werift, for one transport. werift answers STUN requests that nobody
+ * authenticated, takes DTLS records from any address, and believes what anyone says in the clear: one packet with an alert
+ * ends a connection, one with a ClientHello starts its handshake over. From here on it sees
+ * - STUN requests with the right password (RFC 8445 §7.3), and responses, which it checks itself;
+ * - DTLS from addresses that have shown by STUN that they know the password (RFC 7675 §5.1, RFC 8842 §5.1);
+ * - no DTLS record that an established association has no use for.
+ */
+export class Gate {
+  readonly #transport: RTCDtlsTransport;
+  readonly #known = new Set<string>();
+  readonly #early: (() => void)[] = [];
+  #handshake: Handshake | undefined;
+
+  constructor(transport: RTCDtlsTransport) {
+    this.#transport = transport;
+    const ice = iceInternals(transport);
+    const ensureProtocol = ice.ensureProtocol.bind(ice);
+    ice.ensureProtocol = (protocol) => {
+      for (const entrance of ['datagramReceived', 'handleStunMessage'] as const) {
+        const receive = protocol[entrance]?.bind(protocol);
+        if (receive) protocol[entrance] = (data, address) => this.#receive(data, address, receive);
+      }
+      ensureProtocol(protocol);
+    };
+    transport.onStateChange.subscribe((state) => {
+      // The association is made right behind this event, before any other packet can come in.
+      if (state === 'connecting') queueMicrotask(() => this.#start());
+    });
+  }
+
+  /** The handshake of the association, once it has begun. */
+  get handshake(): { socket: DtlsInternals; handshake: Handshake } | undefined {
+    const socket = dtlsInternals(this.#transport);
+    return socket && this.#handshake && { socket, handshake: this.#handshake };
+  }
+
+  #start(): void {
+    const socket = dtlsInternals(this.#transport);
+    if (!socket) return;
+    this.#handshake = new Handshake(socket);
+    for (const receive of this.#early.splice(0)) receive();
+  }
+
+  /** RFC 7983 §7 tells the protocols apart by their first byte. There is no media here. */
+  #receive(data: Buffer, address: Address, receive: Receive): void {
+    const first = data[0] ?? 255;
+    if (first < 4) this.#receiveStun(data, address, receive);
+    else if (first >= 20 && first < 64) this.#receiveDtls(data, address, receive);
+  }
+
+  #receiveStun(data: Buffer, address: Address, receive: Receive): void {
+    if (isRequest(data)) {
+      const { localUsername, localPassword, userHistory } = iceInternals(this.#transport);
+      const password = (name: string) => (name === localUsername ? localPassword : userHistory[name]);
+      if (!isAuthenticRequest(data, password)) return;
+      this.#known.add(key(address));
+    }
+    receive(data, address);
+  }
+
+  #receiveDtls(data: Buffer, address: Address, receive: Receive): void {
+    if (!this.#knows(address)) return;
+    const socket = dtlsInternals(this.#transport);
+    if (socket && this.#handshake) {
+      const records = filterRecords(data, socket);
+      if (records) receive(records, address);
+    } else if (this.#early.length < mostEarlyDatagrams) {
+      // The other side may be ready before us; without its first packet it would wait for a retransmission.
+      this.#early.push(() => this.#receiveDtls(data, address, receive));
+    }
+  }
+
+  #knows(address: Address): boolean {
+    const name = key(address);
+    if (this.#known.has(name)) return true;
+    const { checkList } = iceInternals(this.#transport);
+    const answered = checkList.some((pair) => pair.state === pairSucceeded && key(pair.remoteAddr) === name);
+    if (answered) this.#known.add(name);
+    return answered;
+  }
+}
+
+const key = ([host, port]: Address): string => `${host} ${port}`;
+
+/** What of a datagram's records is for werift. */
+function filterRecords(datagram: Buffer, socket: DtlsInternals): Buffer | undefined {
+  const kept: Buffer[] = [];
+  let start = 0;
+  while (datagram.length >= start + recordHeaderLength) {
+    const end = start + recordHeaderLength + datagram.readUInt16BE(start + 11);
+    if (end > datagram.length) break;
+    const record = datagram.subarray(start, end);
+    if (passes(record, socket)) kept.push(record);
+    start = end;
+  }
+  if (kept.length === 1) return kept[0];
+  return kept.length > 0 ? Buffer.concat(kept) : undefined;
+}
+
+function passes(record: Buffer, socket: DtlsInternals): boolean {
+  const epoch = record.readUInt16BE(3);
+  switch (record[0]) {
+    case contentType.changeCipherSpec:
+      return true;
+    case contentType.handshake:
+      // In the clear: not once the handshake is over, and Finished never (RFC 5246 §7.4.9).
+      return epoch > 0 || (!socket.connected && record[recordHeaderLength] !== handshakeType.finished);
+    case contentType.applicationData:
+      return epoch > 0;
+    case contentType.alert:
+      // werift looks at the ciphertext before it decrypts it, and takes what it reads there for the alert.
+      if (epoch > 0) receiveAlert(record, socket);
+      return false;
+    default:
+      return false; // werift takes an unknown type for an alert
+  }
+}
+
+/** RFC 5246 §7.2: close_notify and every fatal alert end the connection. Only one that decrypts is the other side's. */
+function receiveAlert(record: Buffer, socket: DtlsInternals): void {
+  let alert: Buffer;
+  try {
+    alert = socket.cipher.decryptPacket({
+      recordLayerHeader: {
+        contentType: contentType.alert,
+        protocolVersion: { major: record.readUInt8(1), minor: record.readUInt8(2) },
+        epoch: record.readUInt16BE(3),
+        sequenceNumber: record.readUIntBE(5, 6),
+        contentLen: record.readUInt16BE(11),
+      },
+      fragment: record.subarray(recordHeaderLength),
+    });
+  } catch {
+    return; // RFC 6347 §4.1.2.7: what does not authenticate is dropped in silence
+  }
+  const [level, description] = alert;
+  if (level === 2 || description === 0) socket.onClose.execute();
+}
