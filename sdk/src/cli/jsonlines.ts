@@ -37,7 +37,7 @@ export function readLines(stream: Readable, maxLineBytes: number, handlers: Line
     const line = take();
     if (line === '') return;
     const settled = handlers.line(line);
-    if (!settled) return;
+    if (!(settled instanceof Promise)) return;
     unsettled += bytes;
     if (unsettled > maxUnsettledBytes) stream.pause();
     void settled.finally(() => {
@@ -107,9 +107,13 @@ export async function writeMessage(stream: Writable, message: JsonRpcMessage): P
     throw new CliError('server_stuck', 'The other process does not read its standard input.', true);
   }
   await new Promise<void>((resolve, reject) => {
-    stream.write(`${JSON.stringify(message)}\n`, (error) => (error ? reject(error) : resolve()));
+    stream.write(`${oneLine(message)}\n`, (error) => (error ? reject(error) : resolve()));
   });
 }
+
+// Valid inside JSON strings, and ends of a line to some readers: Node's readline is one.
+const oneLine = (message: JsonRpcMessage) =>
+  JSON.stringify(message).replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029');
 
 function parse(line: string): JsonRpcMessage | undefined {
   try {

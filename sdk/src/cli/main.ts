@@ -72,11 +72,13 @@ async function run(args: string[]): Promise<number> {
   }
 }
 
-const commandOf = (args: readonly string[]): string | undefined => args.find((arg) => !arg.startsWith('-'));
+function commandOf(args: readonly string[]): string | undefined {
+  return args.find((arg) => !arg.startsWith('-'));
+}
 
 function mistakeOf({ code, message }: CommanderError, args: readonly string[]): CliError {
   if (code === 'commander.help') return usage('No command: expose, connect or token.');
   const command = commandOf(args);
   const help = `mcp-rendezvous ${command && code !== 'commander.unknownCommand' ? `${command} ` : ''}--help`;
-  return usage(`${message.replace(/^error: /, '')}. See ${help}`);
+  return usage(`${message.replace(/^error: |\.$/g, '')}. See ${help}`);
 }

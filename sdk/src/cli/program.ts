@@ -23,6 +23,7 @@ export function createProgram(actions: Actions): Command {
     .description('Carries MCP between machines that cannot reach each other, over WebRTC.')
     .version(version())
     .exitOverride()
+    .allowExcessArguments(false)
     .configureOutput({ outputError: () => {} }) // whoever catches the CommanderError says it, in one line
     .enablePositionalOptions()
     .addHelpText('after', overview);
@@ -85,10 +86,10 @@ Example:
 
 Each command has its own help: mcp-rendezvous expose --help`;
 
-const connectionHelp = `
+const connectionHelp = (role: string) => `
 Environment:
   MCP_RENDEZVOUS_RELAY   the relay's address
-  MCP_RENDEZVOUS_TOKEN   the room token. It has no option of its own, because other users can read arguments`;
+  MCP_RENDEZVOUS_TOKEN   the room token, of role "${role}". It is no option, because others can read a program's arguments`;
 
 const exitHelp = `
 Exit codes:
@@ -101,7 +102,7 @@ const exposeHelp = `
 The first process is started at once and one is kept waiting, so that a wrong command is seen before anyone connects and
 a client does not wait for a download. What a server writes on stderr comes out here as [server 1] …. Servers do not see
 MCP_RENDEZVOUS_TOKEN and RELAY_SECRET.
-${connectionHelp} (role "server")
+${connectionHelp('server')}
 ${exitHelp}
 
 Examples:
@@ -111,7 +112,7 @@ Examples:
 
 const connectHelp = `
 Only MCP is on stdout. When there is no connection, requests are answered with an error that says why.
-${connectionHelp} (role "client")
+${connectionHelp('client')}
 ${exitHelp}
 
 Example, in the configuration of an MCP client:

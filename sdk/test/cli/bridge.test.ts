@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { Bridge, brokenEnd } from '../../src/cli/bridge.ts';
+import { CliError } from '../../src/cli/errors.ts';
+import { fixture, until } from './support/process.ts';
+import { Session } from './support/session.ts';
+
+test('messages pass as they are', async (t) => {
+  const session = new Session(t, fixture());
+  const params = { _meta: { progressToken: 'p-1', 'io.example/x': [1, null, { a: 'ü' }] }, text: 'é\u2028\n"' };
+  assert.deepEqual(await session.request('echo', params), { jsonrpc: '2.0', id: 1, result: { params } });
+  session.send({ id: 'a string', method: 'echo', params: {} });
+  assert.deepEqual((await session.answer('a string')).result, { params: {} });
+});
+
+test('a notification before its answer stays before it', async (t) => {
+  const session = new Session(t, fixture());
+  await session.request('progress');
+  assert.deepEqual(
+    session.messages.map((message) => message.method ?? 'answer'),
+    ['notifications/progress', 'answer'],
+  );
+});
+
+test('a request of the server is answered by the client', async (t) => {
+  const session = new Session(t, fixture());
+  session.send({ id: 1, method: 'ask' });
+  await until('the question', () => session.messages.some(({ method }) => method === 'sampling/createMessage'));
+  session.send({ id: 's-1', result: { role: 'assistant' } });
+  assert.deepEqual((await session.answer(1)).result, {
+    answer: { jsonrpc: '2.0', id: 's-1', result: { role: 'assistant' } },
+  });
+});
+
+test('the server dies during a call: the call fails, and the session ends', async (t) => {
+  const session = new Session(t, fixture());
+  session.send({ id: 1, method: 'silence' });
+  const { error } = await session.request('exit').then(() => session.answer(1));
+  assert.equal(error?.code, -32_000);
+  assert.match(error?.message ?? '', /exited with code 3/);
+  assert.deepEqual(error?.data, { code: 'server_exited', retryable: true });
+  const ending = await session.ended();
+  assert.equal(ending.side, 'upstream');
+});
+
+test('what the server said last arrives', async (t) => {
+  const session = new Session(t, fixture());
+  assert.deepEqual((await session.request('answer-and-exit')).result, { last: true });
+  assert.equal((await session.ended()).side, 'upstream');
+});
+
+test('the server cannot be started: every request is told so', async (t) => {
+  const session = new Session(t, ['/nowhere/to/be-found']);
+  assert.match((await session.request('initialize')).error?.message ?? '', /was not found/);
+  assert.match((await session.request('initialize')).error?.message ?? '', /was not found/);
+  session.input.end();
+  assert.equal((await session.ended()).side, 'upstream');
+});
+
+test('the client goes: the server gets an error for what it asked, and ends', async (t) => {
+  const session = new Session(t, fixture());
+  session.send({ id: 1, method: 'ask' });
+  await until('the question', () => session.messages.some(({ method }) => method === 'sampling/createMessage'));
+  session.input.end();
+  // Its answer to request 1 repeats what it was told.
+  const { answer } = (await session.answer(1)).result as {
+    answer: { error: { code: number; data: { code: string } } };
+  };
+  assert.equal(answer.error.code, -32_000);
+  assert.equal(answer.error.data.code, 'session_closed');
+  assert.equal((await session.ended()).side, 'downstream');
+});
+
+test('the client closes its output at once: what it sent is delivered and answered', async (t) => {
+  const session = new Session(t, fixture());
+  for (let id = 1; id <= 50; id++) session.send({ id, method: 'echo', params: { id } });
+  session.input.end();
+  await session.ended();
+  assert.equal(session.messages.length, 50);
+});
+
+test('the client cannot be written to any more', async (t) => {
+  const session = new Session(t, fixture());
+  await session.request('echo');
+  session.output.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
+  const ending = await session.ended();
+  assert.deepEqual([ending.side, ending.error], ['downstream', undefined]);
+});
+
+test('a cancelled request is not waited for', async (t) => {
+  const session = new Session(t, fixture());
+  session.send({ id: 1, method: 'silence' });
+  session.send({ method: 'notifications/cancelled', params: { requestId: 1 } });
+  await session.request('echo');
+  const before = Date.now();
+  session.input.end();
+  await session.ended();
+  assert.ok(Date.now() - before < 4_000);
+});
+
+test('rubbish on stdout is logged and dropped', async (t) => {
+  const session = new Session(t, fixture());
+  assert.deepEqual((await session.request('rubbish')).result, {});
+  assert.deepEqual(session.logged.slice(1), ['this is not JSON', '{"json":"but no JSON-RPC"}']);
+  assert.equal(session.messages.length, 1);
+});
+
+test('rubbish of the client is reported and dropped', async (t) => {
+  const session = new Session(t, fixture());
+  session.input.write('hello?\n\n[]\n');
+  await session.request('echo');
+  assert.equal(session.errors.length, 2);
+});
+
+test('a flood on stderr does no harm', async (t) => {
+  const session = new Session(t, fixture());
+  assert.deepEqual((await session.request('flood')).result, {});
+  await until('the last line', () => session.logged.some((line) => line.startsWith('xxx')));
+  assert.equal(session.logged.filter((line) => line.startsWith('flood')).length, 2_000);
+  assert.ok(session.logged.every((line) => line.length < 100_000));
+});
+
+test('a character split across reads arrives whole, both ways', async (t) => {
+  const session = new Session(t, fixture());
+  const text = 'naïve 日本語 🦊';
+  assert.deepEqual((await session.request('bytewise', { text })).result, { text });
+  for (const byte of Buffer.from(
+    `${JSON.stringify({ jsonrpc: '2.0', id: 'b', method: 'echo', params: { text } })}\r\n`,
+  )) {
+    session.input.write(Buffer.of(byte));
+  }
+  assert.deepEqual((await session.answer('b')).result, { params: { text } });
+});
+
+test('a last line without an end is a message', async (t) => {
+  const session = new Session(t, fixture());
+  session.input.end(JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'echo' }));
+  assert.deepEqual((await session.answer(1)).result, {});
+});
+
+test('a message that is too long ends the session, with an error for what is pending', async (t) => {
+  const session = new Session(t, fixture());
+  assert.equal((await session.request('huge')).error?.data?.code, 'message_too_large');
+  const ending = await session.ended();
+  assert.equal((ending.error as CliError).code, 'message_too_large');
+});
+
+test('a server that does not read: its clients wait, up to a bound', async (t) => {
+  const session = new Session(t, [process.execPath, '-e', 'setInterval(() => {}, 60_000)']);
+  const text = 'z'.repeat(1_000_000);
+  for (let id = 1; id <= 80; id++) session.send({ id, method: 'echo', params: { text } });
+  // The reader stops far before 80 MB are in memory.
+  await until('a pause', () => session.input.isPaused());
+  assert.ok(session.input.readableLength + session.input.writableLength > 70_000_000);
+});
+
+test('requests are intercepted where that is asked for', async (t) => {
+  const session = new Session(t, fixture('strict'), {
+    intercept: ({ id, method }) =>
+      method === 'server/discover' ? { jsonrpc: '2.0', id, result: { mine: true } } : undefined,
+  });
+  assert.deepEqual((await session.request('server/discover')).result, { mine: true });
+  assert.equal((await session.request('initialize')).error, undefined);
+});
+
+test('an end that cannot be opened: the reason ends both sides', async () => {
+  const reason = new CliError('session_closed', 'for no reason');
+  assert.deepEqual(await new Bridge(brokenEnd(reason), brokenEnd(reason), { onerror: () => {} }).ended, {
+    side: 'upstream',
+    error: reason,
+  });
+});

@@ -1,0 +1,111 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import type { TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { JsonRpcMessage } from '../../../src/link/message.ts';
+
+const path = (file: string) => fileURLToPath(new URL(file, import.meta.url));
+
+/** How this process runs sources. */
+export const fromSource = ['--conditions=mcp-rendezvous-source'];
+export const mainFile = path('../../../src/cli/main.ts');
+/** The command of the fixture server. */
+export const fixture = (...modes: string[]): [string, ...string[]] => [process.execPath, path('./server.ts'), ...modes];
+
+/** Resolves when the condition holds; rejects after the deadline. */
+export async function until(what: string, condition: () => boolean, ms = 20_000): Promise<void> {
+  const deadline = Date.now() + ms;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`still waiting after ${ms} ms: ${what}`);
+    await delay(10);
+  }
+}
+
+/** Whether a process runs: neither ended nor a zombie that nobody has reaped yet. */
+export function runs(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  try {
+    return !/^\d+ \(.*\) [ZX]/s.test(readStat(pid));
+  } catch {
+    return false;
+  }
+}
+const readStat = (pid: number) => process.getBuiltinModule('node:fs').readFileSync(`/proc/${pid}/stat`, 'utf8');
+
+/** The command line as a process of its own. It is ended with the test. */
+export class Cli {
+  readonly process: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly messages: JsonRpcMessage[] = [];
+  /** Lines of stdout that are not JSON. */
+  readonly noise: string[] = [];
+  stderr = '';
+  readonly #closed: Promise<unknown>;
+  #id = 0;
+
+  constructor(t: TestContext, args: readonly string[], env: Record<string, string> = {}) {
+    const { PATH = '', HOME = '' } = process.env;
+    const child = spawn(process.execPath, [...fromSource, mainFile, ...args], {
+      env: { PATH, HOME, ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    this.process = child;
+    this.#closed = once(child, 'close');
+    child.stdin.on('error', () => {}); // it may leave before it has read everything
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      try {
+        this.messages.push(JSON.parse(line) as JsonRpcMessage);
+      } catch {
+        this.noise.push(line);
+      }
+    });
+    t.after(async () => {
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), 15_000);
+      await this.#closed;
+      clearTimeout(timer);
+    });
+  }
+
+  /** The exit code, or the signal's name. */
+  async exit(): Promise<number | string> {
+    await this.#closed;
+    return this.process.exitCode ?? this.process.signalCode ?? 'none';
+  }
+
+  /** Resolves when stderr says it. */
+  async says(what: string | RegExp, ms?: number): Promise<void> {
+    const said = () => (typeof what === 'string' ? this.stderr.includes(what) : what.test(this.stderr));
+    await until(`stderr says ${what}, and not just ${JSON.stringify(this.stderr)}`, said, ms);
+  }
+
+  send(message: object): void {
+    this.process.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
+  }
+
+  /** Sends a request; resolves with the result or the error. */
+  async request(method: string, params?: object, ms?: number): Promise<Answer> {
+    const id = (this.#id += 1);
+    this.send({ id, method, ...(params ? { params } : {}) });
+    return await this.answer(id, ms);
+  }
+
+  async answer(id: number | string, ms?: number): Promise<Answer> {
+    const find = () => this.messages.find((message) => 'id' in message && message.id === id && !('method' in message));
+    await until(`an answer to ${id}; stderr: ${this.stderr}`, () => find() !== undefined, ms);
+    return find() as Answer;
+  }
+}
+
+export interface Answer {
+  id: number | string;
+  result?: Record<string, unknown>;
+  error?: { code: number; message: string; data?: { code: string; retryable: boolean } };
+}
