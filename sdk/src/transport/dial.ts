@@ -20,7 +20,8 @@ export async function dialSignaling(
   signal.addEventListener('abort', close, { once: true });
   try {
     await signaling.start(offerer ? 'offerer' : 'answerer').catch((error) => {
-      throw signal.aborted ? signal.reason : error; // closed because of the abort, whose reason is the one to tell
+      // Closed because of the abort, whose reason is the one to tell.
+      throw signal.aborted ? absent(signal.reason, 'The other peer did not come to the signaling channel.') : error;
     });
     signal.removeEventListener('abort', close); // from here on the negotiation ends itself, and says goodbye
     const negotiation = new PeerNegotiation({

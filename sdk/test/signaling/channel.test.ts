@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import type { SignalMessage } from 'mcp-rendezvous';
+import type { PeerData } from 'mcp-rendezvous/protocol';
+import { RelayChannel } from '../../src/signaling/channel.ts';
+
+const candidate = (n: number): SignalMessage => ({
+  kind: 'candidate',
+  gen: 1,
+  candidate: { candidate: `candidate:${n}` },
+});
+const numberOf = (message: SignalMessage): number =>
+  message.kind === 'candidate' ? Number(message.candidate.candidate.slice('candidate:'.length)) : Number.NaN;
+
+interface Wire {
+  /** Decides over each datum on its way: how often it arrives. */
+  copies: (data: PeerData, from: 'left' | 'right') => number;
+  left: RelayChannel;
+  right: RelayChannel;
+  received: { left: number[]; right: number[] };
+}
+
+/** Two channels and, in between, a relay that may lose and double what it is given. */
+function wire(t: TestContext): Wire {
+  const received: Wire['received'] = { left: [], right: [] };
+  const forward = (from: 'left' | 'right', to: 'left' | 'right') => (data: PeerData) => {
+    const copy = JSON.parse(JSON.stringify(data)) as PeerData;
+    for (let n = self.copies(data, from); n > 0; n--) queueMicrotask(() => self[to].receive(copy));
+  };
+  const self: Wire = {
+    copies: () => 1,
+    received,
+    left: new RelayChannel('right', forward('left', 'right'), () => {}),
+    right: new RelayChannel('left', forward('right', 'left'), () => {}),
+  };
+  for (const side of ['left', 'right'] as const) {
+    self[side].onmessage = (message) => received[side].push(numberOf(message));
+    void self[side].start();
+  }
+  t.after(() => {
+    self.left.end();
+    self.right.end();
+  });
+  return self;
+}
+
+const until = async (condition: () => boolean): Promise<void> => {
+  const deadline = Date.now() + 20_000;
+  while (!condition()) {
+    assert(Date.now() < deadline, 'the condition did not come true in time');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+};
+
+const numbers = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1);
+
+test('in order, once each, when everything is handed over twice', async (t) => {
+  const link = wire(t);
+  link.copies = () => 2;
+  for (const n of numbers(30)) await link.left.send(candidate(n));
+  await until(() => link.received.right.length >= 30);
+  assert.deepEqual(link.received.right, numbers(30));
+});
+
+test('what was lost is repeated, in both directions and without doubles, until it is acknowledged', async (t) => {
+  const link = wire(t);
+  let n = 0;
+  link.copies = () => (n++ % 3 === 0 ? 0 : 1);
+  for (const i of numbers(4)) {
+    await link.left.send(candidate(i));
+    await link.right.send(candidate(i));
+  }
+  await until(() => link.received.right.length >= 4 && link.received.left.length >= 4);
+  assert.deepEqual(link.received, { left: numbers(4), right: numbers(4) });
+});
+
+test('repeat() sends what is not acknowledged at once, and nothing that is', async (t) => {
+  const link = wire(t);
+  const seen: number[] = [];
+  let cut = true;
+  link.copies = (data, from) => {
+    if (from === 'left' && data.kind === 'candidate') seen.push(data.seq ?? 0);
+    return cut ? 0 : 1;
+  };
+  for (const n of numbers(3)) await link.left.send(candidate(n));
+  cut = false;
+  link.left.repeat();
+  await until(() => link.received.right.length === 3);
+  assert.deepEqual(seen, [1, 2, 3, 1, 2, 3]);
+  let acknowledged = false;
+  link.copies = (data, from) => {
+    if (from === 'right' && data.kind === 'ack' && data.ack === 3) acknowledged = true;
+    if (from === 'left') seen.push(data.kind === 'ack' ? 0 : (data.seq ?? 0));
+    return 1;
+  };
+  await until(() => acknowledged);
+  link.left.repeat();
+  await link.left.send(candidate(4));
+  await until(() => link.received.right.length === 4);
+  assert.deepEqual(seen.slice(6), [4]);
+});
+
+test('messages without seq are delivered as they come', (t) => {
+  const link = wire(t);
+  const raw = { kind: 'candidate', gen: 1, body: { candidate: 'candidate:9' } };
+  link.right.receive(raw);
+  link.right.receive(raw);
+  assert.deepEqual(link.received.right, [9, 9]);
+});
+
+test('nonsense is ignored, and what comes after it is not lost', (t) => {
+  const link = wire(t);
+  for (const nonsense of [
+    null,
+    7,
+    'offer',
+    [],
+    {},
+    { kind: 'offer' },
+    { kind: 'other', gen: 1 },
+    { kind: 'ack', ack: -1 },
+  ]) {
+    link.right.receive(nonsense);
+  }
+  link.right.receive({ kind: 'ack', ack: 1_000_000 });
+  link.right.receive({ kind: 'candidate', gen: 1, seq: 1, body: { candidate: 'candidate:1' } });
+  assert.deepEqual(link.received.right, [1]);
+});
+
+test('messages that come before start() wait for it', async (t) => {
+  const received: number[] = [];
+  const channel = new RelayChannel(
+    'peer',
+    () => {},
+    () => {},
+  );
+  t.after(() => channel.end());
+  channel.onmessage = (message) => received.push(numberOf(message));
+  channel.receive({ kind: 'candidate', gen: 1, seq: 1, body: { candidate: 'candidate:1' } });
+  assert.deepEqual(received, []);
+  await channel.start();
+  assert.deepEqual(received, [1]);
+});
+
+test('a peer that is gone ends the channel once, and later sends reject', async (t) => {
+  const link = wire(t);
+  const ends: unknown[] = [];
+  link.left.onclose = (error) => ends.push((error as { code?: string } | undefined)?.code);
+  link.left.outcome('gone');
+  link.left.outcome('gone');
+  link.left.end();
+  assert.deepEqual(ends, ['peer_gone']);
+  await assert.rejects(link.left.send(candidate(1)), { code: 'peer_gone' });
+});
+
+test('a peer that acknowledges nothing does not make the sender grow', async (t) => {
+  const link = wire(t);
+  link.copies = () => 0;
+  let end: string | undefined;
+  link.left.onclose = (error) => {
+    end = (error as { code?: string } | undefined)?.code;
+  };
+  let sent = 0;
+  while (end === undefined && sent < 1000) {
+    sent++;
+    await link.left.send(candidate(sent)).catch(() => {});
+  }
+  assert.equal(end, 'peer_silent');
+  assert(sent < 300, `${sent} messages were kept`);
+});

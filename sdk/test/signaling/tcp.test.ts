@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { type SignalMessage, TcpSocketSignaling, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** An answerer's signaling, connected to a socket in the test's hand. */
+async function answerer(t: TestContext) {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const signaling = new TcpSocketSignaling('127.0.0.1', (server.address() as { port: number }).port);
+  const messages: SignalMessage[] = [];
+  signaling.onmessage = (message) => messages.push(message);
+  const ended = new Promise<Error | undefined>((resolve) => {
+    signaling.onclose = resolve;
+  });
+  const [[socket]] = (await Promise.all([once(server, 'connection'), signaling.start('answerer')])) as [[Socket], void];
+  socket.on('error', () => {}); // the other side may reset it, which is what is tested
+  t.after(async () => {
+    await signaling.close();
+    socket.destroy();
+    server.close();
+  });
+  return { signaling, messages, ended, socket };
+}
+
+test('two transports connect over it, whichever starts first', async (t) => {
+  for (const clientFirst of [true, false]) {
+    const port = await freePort();
+    const server = new WebRTCServerTransport({ signaling: new TcpSocketSignaling('127.0.0.1', port) });
+    const client = new WebRTCClientTransport({ signaling: new TcpSocketSignaling('127.0.0.1', port) });
+    t.after(() => Promise.all([client.close(), server.close()]));
+    await Promise.all(clientFirst ? [client.start(), server.start()] : [server.start(), client.start()]);
+    const arrival = new Promise((resolve) => {
+      server.onmessage = resolve;
+    });
+    await client.send({ jsonrpc: '2.0', id: 1, method: 'ping' });
+    assert.deepEqual(await arrival, { jsonrpc: '2.0', id: 1, method: 'ping' });
+    await client.close();
+  }
+});
+
+test("aiortc's lines, also in halves, become messages", async (t) => {
+  const { messages, socket, ended } = await answerer(t);
+  const lines =
+    '{"sdp": "v=0\\r\\n", "type": "offer"}\n' +
+    '{"candidate": "candidate:1 1 udp 1 127.0.0.1 9 typ host", "id": "0", "label": 0, "type": "candidate"}\n' +
+    '{"type": "bye"}\n';
+  for (const half of [lines.slice(0, 10), lines.slice(10, 60), lines.slice(60)]) {
+    await new Promise((resolve) => socket.write(half, resolve));
+  }
+  assert.equal(await ended, undefined);
+  assert.deepEqual(messages, [
+    { kind: 'offer', gen: 1, sdp: 'v=0\r\n' },
+    {
+      kind: 'candidate',
+      gen: 1,
+      candidate: { candidate: 'candidate:1 1 udp 1 127.0.0.1 9 typ host', sdpMid: '0', sdpMLineIndex: 0 },
+    },
+  ]);
+});
+
+test('what it writes are aiortc lines with sorted keys', async (t) => {
+  const { signaling, socket } = await answerer(t);
+  const lines: string[] = [];
+  const all = new Promise<void>((resolve) => {
+    socket.setEncoding('utf8').on('data', (text) => {
+      lines.push(String(text));
+      if (lines.join('').endsWith('"bye"}\n')) resolve();
+    });
+  });
+  await signaling.send({ kind: 'answer', gen: 1, sdp: 'v=0\r\n' });
+  await signaling.send({
+    kind: 'candidate',
+    gen: 1,
+    candidate: { candidate: 'candidate:1', sdpMid: '0', sdpMLineIndex: 0 },
+  });
+  await signaling.close();
+  await all;
+  assert.equal(
+    lines.join(''),
+    '{"sdp":"v=0\\r\\n","type":"answer"}\n{"candidate":"candidate:1","id":"0","label":0,"type":"candidate"}\n{"type":"bye"}\n',
+  );
+});
+
+for (const [name, bytes] of [
+  ['garbage', 'GET / HTTP/1.1\r\n\r\n'],
+  ['JSON that is no message', '{"type":"offer"}\n'],
+  ['a line without an end', '{"sdp":"'.padEnd(70_000, 'x')],
+] as const) {
+  test(`${name} ends it with bad_signal`, async (t) => {
+    const { socket, ended, messages } = await answerer(t);
+    socket.write(bytes);
+    assert.equal(((await ended) as { code?: string }).code, 'bad_signal');
+    assert.deepEqual(messages, []);
+  });
+}
+
+test('a peer that connects and says nothing: the connect timeout says so', async (t) => {
+  const port = await freePort();
+  const server = new WebRTCServerTransport({
+    signaling: new TcpSocketSignaling('127.0.0.1', port),
+    connectTimeoutMs: 1_500,
+  });
+  t.after(() => server.close());
+  const started = server.start();
+  const outcome = assert.rejects(started, { code: 'peer_silent' });
+  const dial = (): void => {
+    const socket = connect(port, '127.0.0.1');
+    t.after(() => socket.destroy());
+    socket.on('error', dial); // it is not listening yet
+  };
+  dial();
+  await outcome;
+});
+
+test('nobody listens: the connect timeout ends the attempts', async (t) => {
+  const port = await freePort();
+  const signaling = new TcpSocketSignaling('127.0.0.1', port);
+  const client = new WebRTCClientTransport({ signaling, connectTimeoutMs: 300 });
+  t.after(() => client.close());
+  await assert.rejects(client.start(), { code: 'peer_absent', message: /signaling channel/ });
+});
+
+test('a port in use is said at once', async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  t.after(() => taken.close());
+  const { port } = taken.address() as { port: number };
+  const server = new WebRTCServerTransport({ signaling: new TcpSocketSignaling('127.0.0.1', port) });
+  t.after(() => server.close());
+  await assert.rejects(server.start(), {
+    code: 'signaling_failed',
+    message: new RegExp(`127.0.0.1:${port}.*another process`),
+  });
+});
