@@ -1,0 +1,110 @@
+import websocket from '@fastify/websocket';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { connectPath, subprotocol } from 'mcp-rendezvous/protocol';
+import { createVerify } from './auth.ts';
+import type { Broker } from './broker/broker.ts';
+import { MemoryBroker } from './broker/memory.ts';
+import { RedisBroker } from './broker/redis.ts';
+import type { Config } from './config.ts';
+import { iceServers } from './ice.ts';
+import type { Logger } from './log.ts';
+import { createMetrics } from './metrics.ts';
+import { page } from './page.ts';
+import { Rooms } from './rooms.ts';
+import { Session, type SessionContext } from './session.ts';
+
+/** How long a peer has to answer the close frame before its socket is cut, in milliseconds. */
+const closeTimeoutMs = 2000;
+/** Beyond this many times the frame limit a frame is not even read (close number 1009). */
+const unreadFactor = 4;
+
+/**
+ * The relay as a Fastify app: `app.listen()` is the caller's. It opens its broker when it gets ready, and `app.close()` closes
+ * every socket with `going_away` before it closes the broker.
+ */
+export async function createApp({ config, log }: { config: Config; log: Logger }): Promise<FastifyInstance> {
+  const { limits } = config;
+  const broker: Broker =
+    config.redisUrl === undefined ? new MemoryBroker(limits) : new RedisBroker(config.redisUrl, limits, log);
+  const metrics = createMetrics(() => broker.ready);
+  const rooms = new Rooms(broker, { log, metrics, graceMs: limits.leaseMs });
+  const context: SessionContext = {
+    rooms,
+    verify: createVerify(config.keys),
+    iceServers: (subject) => iceServers(config.ice, subject, Date.now() / 1000),
+    limits,
+    metrics,
+    log,
+  };
+  const sessions = new Set<Session>();
+  const socketOptions = {
+    perMessageDeflate: false,
+    maxPayload: limits.maxFrameBytes * unreadFactor,
+    closeTimeout: closeTimeoutMs,
+    handleProtocols: () => subprotocol,
+  };
+
+  const trusted = config.trustProxy;
+  const app = Fastify({
+    loggerInstance: log as FastifyBaseLogger,
+    // Its lines would hold the whole URL, and with it whatever a caller wrongly put there.
+    disableRequestLogging: true,
+    trustProxy: typeof trusted === 'number' ? (_address, hop) => hop < trusted : trusted,
+  });
+  await app.register(websocket, {
+    options: socketOptions,
+    // ws has closed the socket by then, with the number that RFC 6455 §7.4.1 has for it.
+    errorHandler: (error) => log.debug({ code: (error as NodeJS.ErrnoException).code }, 'socket error'),
+    preClose(done) {
+      for (const session of sessions) session.end('going_away');
+      this.websocketServer.close(() => done());
+    },
+  });
+  app.addHook('onReady', () => broker.start(rooms));
+  app.addHook('onClose', () => broker.close());
+
+  app.route({
+    method: 'GET',
+    url: connectPath,
+    onRequest: (request, reply, done) => (refusedHandshake(request, reply, config.allowedOrigins) ? undefined : done()),
+    handler: (_request, reply) =>
+      problem(reply.header('upgrade', 'websocket'), 426, 'upgrade_required', 'This address takes WebSockets only.'),
+    wsHandler: (socket) => {
+      const session = new Session(socket, context);
+      sessions.add(session);
+      socket.on('close', () => sessions.delete(session));
+    },
+  });
+  app.get('/', (_request, reply) => reply.type('text/html; charset=utf-8').send(page));
+  app.get('/healthz', () => ({ status: 'ok' }));
+  app.get('/readyz', (_request, reply) =>
+    broker.ready
+      ? { status: 'ready' }
+      : problem(reply, 503, 'unavailable', 'The bus between instances does not answer.'),
+  );
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  );
+  app.setNotFoundHandler((_request, reply) => problem(reply, 404, 'not_found', 'There is nothing at this address.'));
+  return app;
+}
+
+/** Answers a handshake that must not become a socket. */
+function refusedHandshake(request: FastifyRequest, reply: FastifyReply, allowedOrigins: string[]): boolean {
+  if (!request.ws) return false;
+  const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim());
+  if (!offered?.includes(subprotocol)) {
+    problem(reply, 400, 'subprotocol_required', `Ask for the subprotocol ${subprotocol} in Sec-WebSocket-Protocol.`);
+    return true;
+  }
+  const { origin } = request.headers;
+  // Only browsers send an origin, and only they can be made to connect on behalf of somebody else.
+  if (origin !== undefined && allowedOrigins.length > 0 && !allowedOrigins.includes(origin)) {
+    problem(reply, 403, 'origin_not_allowed', 'This origin is not in ALLOWED_ORIGINS.');
+    return true;
+  }
+  return false;
+}
+
+const problem = (reply: FastifyReply, status: number, code: string, message: string): FastifyReply =>
+  reply.code(status).send({ error: { code, message } });

@@ -1,0 +1,139 @@
+import {
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  decodeJwt,
+  errors,
+  type JSONWebKeySet,
+  type JWTPayload,
+  jwtVerify,
+  type JWTVerifyGetKey,
+  type JWTVerifyOptions,
+} from 'jose';
+import type { PeerClaims } from 'mcp-rendezvous/protocol';
+import { defaultAudience, roomClaims } from 'mcp-rendezvous/token';
+import type { Issuer, Keys } from './config.ts';
+import { RelayError } from './errors.ts';
+
+/** Who a room token says that a peer is. */
+export interface Identity {
+  claims: PeerClaims;
+  room: string;
+  /** The room as the relay knows it: rooms of different issuers never meet. */
+  roomKey: string;
+}
+
+/** Verifies a room token. Rejects with a RelayError whose code says what is wrong with it (PROTOCOL.md §5). */
+export type Verify = (token: string) => Promise<Identity>;
+
+/** Clock skew that `exp` and `nbf` are read with, in seconds. */
+export const clockToleranceSeconds = 5;
+
+/** Algorithms of public keys. HS256 is never among them: a public key must not be taken for a secret (RFC 8725 §3.1). */
+const asymmetric = ['ES256', 'RS256', 'EdDSA'];
+
+/** How long a JWKS may take to load, and the least time between two loads, in milliseconds. */
+const jwksTimeoutMs = 3000;
+const jwksCooldownMs = 30_000;
+
+interface Verifier {
+  key: JWTVerifyGetKey;
+  options: JWTVerifyOptions;
+}
+
+/** The verifier for the relay's keys: one secret, or each issuer's own keys. */
+export function createVerify(keys: Keys): Verify {
+  if (keys.kind !== 'issuers') {
+    const verifier = secretVerifier(keys.secret, { audience: defaultAudience });
+    return async (token) => identity(await verified(token, verifier));
+  }
+  const issuers = new Map(keys.issuers.map((issuer) => [issuer.issuer, issuerVerifier(issuer)]));
+  return async (token) => {
+    const verifier = issuers.get(claimedIssuer(token));
+    if (!verifier) throw new RelayError('token_wrong_issuer');
+    return identity(await verified(token, verifier));
+  };
+}
+
+function issuerVerifier({ issuer, audience, keys }: Issuer): Verifier {
+  const options = { issuer, audience };
+  switch (keys.kind) {
+    case 'secret':
+      return secretVerifier(keys.secret, options);
+    case 'jwks':
+      return { key: createLocalJWKSet(keys.jwks as JSONWebKeySet), options: { ...options, algorithms: asymmetric } };
+    case 'jwksUrl':
+      return { key: remoteKeys(keys.url), options: { ...options, algorithms: asymmetric } };
+  }
+}
+
+function secretVerifier(secret: string, options: JWTVerifyOptions): Verifier {
+  const key = new TextEncoder().encode(secret);
+  return { key: () => Promise.resolve(key), options: { ...options, algorithms: ['HS256'] } };
+}
+
+/** Keys behind an address. That they cannot be loaded is the relay's trouble and says nothing about the token. */
+function remoteKeys(url: string): JWTVerifyGetKey {
+  const keys = createRemoteJWKSet(new URL(url), { timeoutDuration: jwksTimeoutMs, cooldownDuration: jwksCooldownMs });
+  return async (header, token) => {
+    try {
+      return await keys(header, token);
+    } catch (error) {
+      if (isAboutToken(error)) throw error;
+      throw new RelayError('unavailable', { cause: error });
+    }
+  };
+}
+
+const isAboutToken = (error: unknown): boolean =>
+  error instanceof errors.JWKSNoMatchingKey ||
+  error instanceof errors.JWKSMultipleMatchingKeys ||
+  error instanceof errors.JOSENotSupported;
+
+/** The issuer that a token names, before anything is verified: it only chooses the keys to verify with. */
+function claimedIssuer(token: string): string {
+  try {
+    return decodeJwt(token).iss ?? '';
+  } catch (error) {
+    throw new RelayError('token_invalid', { cause: error });
+  }
+}
+
+async function verified(token: string, { key, options }: Verifier): Promise<JWTPayload> {
+  const full = { ...options, clockTolerance: clockToleranceSeconds, requiredClaims: ['exp'] };
+  try {
+    return (await jwtVerify(token, key, full)).payload;
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw refusal(error);
+    return await verifiedByOneOf(token, error, full);
+  }
+}
+
+/** A token without `kid` while several keys have its algorithm, as during a key rotation. */
+async function verifiedByOneOf(token: string, keys: errors.JWKSMultipleMatchingKeys, options: JWTVerifyOptions) {
+  for await (const key of keys) {
+    try {
+      return (await jwtVerify(token, key, options)).payload;
+    } catch (error) {
+      if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw refusal(error);
+    }
+  }
+  throw new RelayError('token_invalid');
+}
+
+function refusal(error: unknown): RelayError {
+  if (error instanceof RelayError) return error;
+  if (error instanceof errors.JWTExpired) return new RelayError('token_expired');
+  if (error instanceof errors.JWTClaimValidationFailed && error.reason === 'check_failed') {
+    if (error.claim === 'nbf') return new RelayError('token_not_yet_valid');
+    if (error.claim === 'aud') return new RelayError('token_wrong_audience');
+    if (error.claim === 'iss') return new RelayError('token_wrong_issuer');
+  }
+  return new RelayError('token_invalid', { cause: error });
+}
+
+function identity(payload: JWTPayload): Identity {
+  const parsed = roomClaims.safeParse(payload);
+  if (!parsed.success) throw new RelayError('token_invalid');
+  const { room, ...claims } = parsed.data;
+  return { claims, room, roomKey: JSON.stringify([claims.iss ?? '', room]) };
+}

@@ -1,0 +1,104 @@
+import type { PeerClaims, PeerState, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
+
+/** A peer's place in a room, held by one connection at a time. */
+export interface Seat {
+  /** The room's key: its name and its issuer. */
+  room: string;
+  id: string;
+  /** Digest of the current resume secret. It names the connection: a new one with every `joined`. */
+  connection: string;
+  role: Role;
+  /** Tells clients of one subject apart; empty when the client named none. Always empty for a server. */
+  process: string;
+  claims: PeerClaims;
+}
+
+/** A peer as other instances know it. */
+export interface Member {
+  id: string;
+  instance: string;
+  role: Role;
+  state: 'online' | 'away';
+  claims: PeerClaims;
+  /** The group's version at the peer's last change. */
+  version: number;
+}
+
+/**
+ * The peers of one role in a room: the server, or the clients. Whoever is in one group watches the other one, so each group
+ * has a version of its own, which grows with every change.
+ */
+export interface Group {
+  version: number;
+  members: Member[];
+}
+
+/** One step of a group. */
+export interface Change {
+  room: string;
+  role: Role;
+  id: string;
+  state: PeerState;
+  instance: string;
+  claims: PeerClaims;
+  version: number;
+  /** The group's version before: whoever has another one missed something. */
+  previous: number;
+  /** The peer joined or resumed, so that its watchers are told even if they never heard that it was away. */
+  fresh: boolean;
+}
+
+/** What instances send each other. */
+export type Message =
+  /** `data` is the JSON text of a signal's data; `origin` the sender's instance. */
+  | { type: 'signal'; room: string; to: string; from: string; id: string; data: string; origin: string }
+  /** The answer to a signal for a peer that is not here (any more): its sender gets an outcome. */
+  | { type: 'undelivered'; room: string; to: string; id: string }
+  /** The peer's connection lost its place. */
+  | { type: 'evict'; room: string; id: string; connection: string; code: RelayErrorCode };
+
+/** A room as far as an instance holds peers in it. */
+export interface Holding {
+  room: string;
+  /** The peers whose sockets are here. */
+  seats: Seat[];
+  /** The groups that they watch, with the version that is known here. */
+  watched: { role: Role; version: number }[];
+}
+
+/** What a broker needs of the instance that it serves. None of these may throw. */
+export interface Instance {
+  holdings(): Iterable<Holding>;
+  onchange(change: Change): void;
+  /** A group as it is now, because this instance missed a change of it. */
+  ongroup(room: string, role: Role, group: Group): void;
+  onmessage(message: Message): void;
+}
+
+/**
+ * The bus between instances and their shared memory of who is where. Every method that fails because the bus does not answer
+ * rejects with the RelayError `unavailable`, quickly.
+ */
+export interface Broker {
+  /** This instance's id. */
+  readonly instance: string;
+  /** Peers can be placed, and messages of other instances arrive here. */
+  readonly ready: boolean;
+  /** Begins to serve the instance; resolves when the bus is ready or known to be down. Called once, before all else. */
+  start(local: Instance): Promise<void>;
+  /**
+   * Places a peer, in one step: takes back the identity that `resume` names if it is right, replaces an older connection of the
+   * same subject (and process), and tells the watchers. The resulting id is the seat's or the resumed one.
+   * Rejects with the RelayError `room_taken` when another subject has the server's place.
+   */
+  join(seat: Seat, resume?: { id: string; connection: string }): Promise<{ id: string; others: Group }>;
+  /** The peer's socket was lost (`away`: it may resume within the window), or it left (`gone`). A stale connection changes nothing. */
+  depart(seat: Seat, state: 'away' | 'gone'): Promise<void>;
+  /** Writes a peer's new claims, for those who join later. */
+  update(seat: Seat): Promise<void>;
+  /** A peer of the room, wherever it is. */
+  find(room: string, id: string): Promise<Member | undefined>;
+  /** Sends to another instance. False: that instance is not there. */
+  publish(instance: string, message: Message): Promise<boolean>;
+  close(): Promise<void>;
+}

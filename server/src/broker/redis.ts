@@ -1,0 +1,296 @@
+import type { RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
+import { RelayError } from '../errors.ts';
+import { newInstanceId } from '../ids.ts';
+import type { Logger } from '../log.ts';
+import type { Broker, Change, Group, Holding, Instance, Member, Message, Seat } from './broker.ts';
+import { type Connection, createConnection } from './connect.ts';
+import { Inbox } from './inbox.ts';
+import { inboxOf, roomKey, shardKey, shardOf, shards } from './scripts.ts';
+
+interface Options {
+  /** How long a lost peer stays `away` before it is `gone`, in milliseconds. */
+  resumeWindowMs: number;
+  /** How long a peer outlives its instance, in milliseconds; renewed three times within it. */
+  leaseMs: number;
+}
+
+/** What instances publish to each other's inboxes: a step of a group, or a message. */
+type Envelope = { change: Change } | { message: Message };
+
+/** Peers removed by one run of a script at most. */
+const sweepLimit = 200;
+/** The least time between two sweeps of a shard, in milliseconds. */
+const sweepPauseMs = 20;
+
+/** The broker of several instances: presence under leases in Redis, and an inbox per instance. */
+export class RedisBroker implements Broker {
+  readonly instance = newInstanceId();
+  readonly #options: Options;
+  readonly #log: Logger;
+  readonly #redis: Connection;
+  readonly #inbox: Inbox;
+  #local: Instance | undefined;
+  #ready = false;
+  #closed = false;
+  #tending: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  readonly #sweeps = new Map<number, { at: number; timer: NodeJS.Timeout }>();
+  readonly #pending = new Set<Promise<unknown>>();
+
+  constructor(url: string, options: Options, log: Logger) {
+    this.#options = options;
+    this.#log = log;
+    this.#redis = createConnection(url);
+    // Each connection attempt that fails emits one; that the bus is down is said once, by #setReady.
+    this.#redis.on('error', (error: Error) => log.debug({ err: error }, 'redis connection'));
+    this.#redis.on('ready', () => void this.#tick());
+    this.#redis.on('close', () => this.#setReady(false));
+    this.#inbox = new Inbox(url, inboxOf(this.instance), log, (text) => this.#receive(JSON.parse(text) as Envelope));
+  }
+
+  get ready(): boolean {
+    return this.#ready;
+  }
+
+  async start(local: Instance): Promise<void> {
+    this.#local = local;
+    await this.#inbox.open();
+    // A failure is no news here: the connection goes on trying, and #tick reports.
+    await this.#redis.connect().catch((error: unknown) => this.#setReady(false, error));
+    await this.#tick();
+  }
+
+  async join(seat: Seat, resume?: { id: string; connection: string }): Promise<{ id: string; others: Group }> {
+    if (!this.#ready) throw new RelayError('unavailable');
+    const reply = await this.#place(seat, { resume });
+    return { id: reply.id, others: readGroup(other(seat.role), reply.others) };
+  }
+
+  async depart(seat: Seat, state: 'away' | 'gone'): Promise<void> {
+    const window = this.#options.resumeWindowMs;
+    const claims = JSON.stringify(seat.claims);
+    await this.#write('rendezvousUpdate', seat.room, { ...named(seat), state, window, claims });
+    if (state === 'away') this.#sweepIn(shardOf(seat.room), window);
+  }
+
+  async update(seat: Seat): Promise<void> {
+    await this.#write('rendezvousUpdate', seat.room, { ...named(seat), claims: JSON.stringify(seat.claims) });
+  }
+
+  async find(room: string, id: string): Promise<Member | undefined> {
+    const json = await this.#track(this.#redis.hget(roomKey(room), `p:${id}`));
+    if (json === null) return undefined;
+    const peer = JSON.parse(json) as Omit<RawMember, 'id'> & { r: Role };
+    return readMember(peer.r, { ...peer, id });
+  }
+
+  async publish(instance: string, message: Message): Promise<boolean> {
+    return await this.#post(instance, { message });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#setReady(false);
+    clearTimeout(this.#timer);
+    for (const { timer } of this.#sweeps.values()) clearTimeout(timer);
+    await Promise.allSettled(this.#pending);
+    this.#redis.disconnect();
+    this.#inbox.close();
+  }
+
+  /** Runs the script that gives a seat its place. */
+  async #place(seat: Seat, how: { resume?: Pick<Seat, 'id' | 'connection'> | undefined; restore?: true }) {
+    const reply = await this.#write('rendezvousJoin', seat.room, {
+      ...named(seat),
+      ...how,
+      role: seat.role,
+      process: seat.process,
+      subject: seat.claims.sub,
+      claims: JSON.stringify(seat.claims),
+      instance: this.instance,
+      lease: this.#options.leaseMs,
+    });
+    if (reply.refused) throw new RelayError(reply.refused);
+    return reply;
+  }
+
+  /** Renews, catches up and sweeps in every shard; then this instance is ready if it also hears itself. */
+  #tick(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    this.#tending ??= this.#tendAll()
+      .then(
+        () => this.#setReady(true),
+        (error: unknown) => this.#setReady(false, error),
+      )
+      .finally(() => {
+        this.#tending = undefined;
+        clearTimeout(this.#timer);
+        if (!this.#closed) this.#timer = setTimeout(() => void this.#tick(), this.#options.leaseMs / 3);
+      });
+    return this.#tending;
+  }
+
+  async #tendAll(): Promise<void> {
+    if (this.#redis.status !== 'ready') throw new Error('no connection to Redis');
+    const byShard = Map.groupBy(this.#local?.holdings() ?? [], ({ room }) => shardOf(room));
+    // The inbox first: what is renewed and announced below may be answered at once.
+    await this.#inbox.check((channel, text) => this.#track(this.#redis.spublish(channel, text)));
+    await Promise.all(Array.from({ length: shards }, (_, shard) => this.#tend(shard, byShard.get(shard) ?? [])));
+  }
+
+  async #tend(shard: number, holdings: Holding[]): Promise<void> {
+    const seats = new Map(holdings.flatMap((holding) => holding.seats.map((seat) => [seat.id, seat])));
+    const rooms = holdings.map(({ room, seats, watched }) => ({
+      room,
+      seats: seats.map(({ id, connection }) => ({ id, connection })),
+      watched: watched.map(({ role, version }) => ({ role, version: String(version) })),
+    }));
+    const reply = await this.#run('rendezvousTend', shard, { lease: this.#options.leaseMs, limit: sweepLimit, rooms });
+    for (const { room, role, ...group } of array(reply.groups))
+      this.#local?.ongroup(room, role, readGroup(role, group));
+    if (reply.next >= 0 && reply.next < this.#options.leaseMs / 3) this.#sweepIn(shard, reply.next);
+    await Promise.all(array(reply.missing).map((id) => this.#restore(seats.get(id))));
+  }
+
+  /** Writes a seat again that Redis does not know, unless it has been given to somebody else meanwhile. */
+  async #restore(seat: Seat | undefined): Promise<void> {
+    if (!seat) return;
+    try {
+      const { others } = await this.#place(seat, { restore: true });
+      this.#local?.ongroup(seat.room, other(seat.role), readGroup(other(seat.role), others));
+    } catch (error) {
+      if (!(error instanceof RelayError) || error.code === 'unavailable') throw error;
+      const { room, id, connection } = seat;
+      this.#local?.onmessage({ type: 'evict', room, id, connection, code: error.code });
+    }
+  }
+
+  /** Sweeps a shard after this time, or earlier if that was planned. */
+  #sweepIn(shard: number, ms: number): void {
+    const at = performance.now() + ms;
+    const planned = this.#sweeps.get(shard);
+    if (this.#closed || (planned && planned.at <= at)) return;
+    clearTimeout(planned?.timer);
+    const sweep = (): void => {
+      this.#sweeps.delete(shard);
+      this.#tend(shard, []).catch((error: unknown) =>
+        this.#log.debug({ err: error }, 'sweep failed; the next one does it'),
+      );
+    };
+    this.#sweeps.set(shard, { at, timer: setTimeout(sweep, Math.max(ms, sweepPauseMs)) });
+  }
+
+  #write(script: 'rendezvousJoin' | 'rendezvousUpdate', room: string, request: object): Promise<Reply> {
+    return this.#run(script, shardOf(room), { ...request, room });
+  }
+
+  /** Runs a script and passes on what it changed: here at once, to other instances through their inboxes. */
+  async #run(script: ScriptName, shard: number, request: object): Promise<Reply> {
+    const runner = this.#redis as unknown as Scripted; // ioredis defines a method for each script at run time
+    const reply = JSON.parse(await this.#track(runner[script](shardKey(shard), JSON.stringify(request)))) as Reply;
+    for (const { instance, ...evicted } of array(reply.evicted)) {
+      this.#pass(instance, { message: { type: 'evict', ...evicted, code: 'replaced' } });
+    }
+    for (const { to, claims, version, previous, ...rest } of array(reply.changes)) {
+      const numbers = { version: Number(version), previous: Number(previous) };
+      const change: Change = { ...rest, ...numbers, claims: JSON.parse(claims) as Change['claims'] };
+      for (const instance of array(to)) this.#pass(instance, { change });
+    }
+    return reply;
+  }
+
+  #pass(instance: string, envelope: Envelope): void {
+    if (instance === this.instance) return this.#receive(envelope);
+    // Lost, it is made up for: versions show the gap at the next renewal.
+    this.#post(instance, envelope).catch((error: unknown) => this.#log.debug({ err: error }, 'change not published'));
+  }
+
+  async #post(instance: string, envelope: Envelope): Promise<boolean> {
+    const receivers = await this.#track(this.#redis.spublish(inboxOf(instance), JSON.stringify(envelope)));
+    return Number(receivers) > 0;
+  }
+
+  #receive(envelope: Envelope): void {
+    if ('change' in envelope) this.#local?.onchange(envelope.change);
+    else this.#local?.onmessage(envelope.message);
+  }
+
+  /** Waits for a command; whatever way it fails, the bus is unavailable. */
+  async #track<T>(command: Promise<T>): Promise<T> {
+    this.#pending.add(command);
+    try {
+      return await command;
+    } catch (error) {
+      throw new RelayError('unavailable', { cause: error });
+    } finally {
+      this.#pending.delete(command);
+    }
+  }
+
+  #setReady(ready: boolean, error?: unknown): void {
+    if (this.#ready !== ready && !this.#closed) {
+      if (ready) this.#log.info('bus ready');
+      else this.#log.warn({ err: error }, 'bus lost: peers cannot join, and other instances cannot be reached');
+    }
+    this.#ready = ready && !this.#closed;
+  }
+}
+
+type ScriptName = 'rendezvousJoin' | 'rendezvousUpdate' | 'rendezvousTend';
+type Scripted = Record<ScriptName, (key: string, request: string) => Promise<string>>;
+
+/** A peer in a script's reply; see scripts.ts. */
+interface RawMember {
+  id: string;
+  i: string;
+  s: 'online' | 'away';
+  c: string;
+  v: string;
+}
+
+interface RawGroup {
+  version: string;
+  members: List<RawMember>;
+}
+
+interface RawChange extends Omit<Change, 'claims' | 'version' | 'previous'> {
+  claims: string;
+  version: string;
+  previous: string;
+  to: List<string>;
+}
+
+/** cjson writes an empty list as an empty object. */
+type List<T> = T[] | Record<never, never>;
+const array = <T>(list: List<T>): T[] => (Array.isArray(list) ? list : []);
+
+interface Reply {
+  refused?: RelayErrorCode;
+  changes: List<RawChange>;
+  evicted: List<{ room: string; id: string; instance: string; connection: string }>;
+  /** Of `rendezvousJoin`. */
+  id: string;
+  others: RawGroup;
+  /** Of `rendezvousTend`. */
+  missing: List<string>;
+  groups: List<RawGroup & { room: string; role: Role }>;
+  next: number;
+}
+
+const other = (role: Role): Role => (role === 'server' ? 'client' : 'server');
+
+const named = ({ id, connection }: Seat) => ({ id, connection });
+
+const readMember = (role: Role, { id, i, s, c, v }: RawMember): Member => ({
+  id,
+  instance: i,
+  role,
+  state: s,
+  claims: JSON.parse(c) as Member['claims'],
+  version: Number(v),
+});
+
+const readGroup = (role: Role, { version, members }: RawGroup): Group => ({
+  version: Number(version),
+  members: array(members).map((member) => readMember(role, member)),
+});

@@ -1,0 +1,223 @@
+/**
+ * The Lua scripts of the Redis broker: each is one atomic step, and the time is Redis's own.
+ *
+ * Keys of a shard share a hash tag, so that a script stays in one slot of a Redis Cluster:
+ *   rendezvous:{n}:leases       sorted set: "<peer id> <room>" scored by when the peer's lease ends, in milliseconds
+ *   rendezvous:{n}:room:<room>  hash:
+ *     p:<peer id>                       JSON: i instance, s state, r role, u subject, o process, h connection,
+ *                                       c claims (JSON text), v version
+ *     x:server, x:client:<o><u>         the peer id that has this place
+ *     v:server, v:client                each group's version: microseconds of its last change, so that it also grows after
+ *                                       Redis was emptied
+ * Versions travel as strings, because cjson writes numbers with 14 digits only.
+ */
+const library = `
+local request = cjson.decode(ARGV[1])
+local prefix = KEYS[1] .. ':room:'
+local leases = KEYS[1] .. ':leases'
+local time = redis.call('TIME')
+local micros = time[1] * 1000000 + time[2]
+local now = math.floor(micros / 1000)
+local result = { changes = {}, evicted = {} }
+
+local function other(role) return role == 'server' and 'client' or 'server' end
+
+local function place(peer)
+  if peer.r == 'server' then return 'x:server' end
+  return 'x:client:' .. #peer.o .. ':' .. peer.o .. peer.u
+end
+
+local function find(room, id)
+  local json = redis.call('HGET', prefix .. room, 'p:' .. id)
+  return json and cjson.decode(json)
+end
+
+local function occupant(room, field)
+  local id = redis.call('HGET', prefix .. room, field)
+  return id, id and find(room, id)
+end
+
+local function alive(room, id)
+  local ends = redis.call('ZSCORE', leases, id .. ' ' .. room)
+  return ends and tonumber(ends) > now
+end
+
+local function members(room, role)
+  local found = {}
+  if role == 'server' then
+    local id, peer = occupant(room, 'x:server')
+    if peer then found[1] = { id = id, i = peer.i, s = peer.s, c = peer.c, v = peer.v } end
+    return found
+  end
+  local all = redis.call('HGETALL', prefix .. room)
+  for n = 1, #all, 2 do
+    if string.sub(all[n], 1, 2) == 'p:' then
+      local peer = cjson.decode(all[n + 1])
+      if peer.r == role then
+        found[#found + 1] = { id = string.sub(all[n], 3), i = peer.i, s = peer.s, c = peer.c, v = peer.v }
+      end
+    end
+  end
+  return found
+end
+
+local function version(room, role) return redis.call('HGET', prefix .. room, 'v:' .. role) or '0' end
+
+-- One step of the peer's group, for the instances whose peers watch it.
+local function change(room, id, peer, state, fresh)
+  local previous = version(room, peer.r)
+  peer.v = string.format('%.0f', math.max(tonumber(previous) + 1, micros))
+  redis.call('HSET', prefix .. room, 'v:' .. peer.r, peer.v)
+  local to, seen = {}, {}
+  for _, watcher in ipairs(members(room, other(peer.r))) do
+    if watcher.s == 'online' and not seen[watcher.i] then
+      seen[watcher.i] = true
+      to[#to + 1] = watcher.i
+    end
+  end
+  result.changes[#result.changes + 1] = {
+    room = room, role = peer.r, id = id, state = state, instance = peer.i, claims = peer.c,
+    version = peer.v, previous = previous, fresh = fresh, to = to
+  }
+end
+
+local function put(room, id, peer, ends)
+  redis.call('HSET', prefix .. room, 'p:' .. id, cjson.encode(peer), place(peer), id)
+  redis.call('ZADD', leases, ends, id .. ' ' .. room)
+end
+
+local function remove(room, id, peer)
+  change(room, id, peer, 'gone', false)
+  redis.call('HDEL', prefix .. room, 'p:' .. id)
+  if redis.call('HGET', prefix .. room, place(peer)) == id then redis.call('HDEL', prefix .. room, place(peer)) end
+  redis.call('ZREM', leases, id .. ' ' .. room)
+  -- A peer has two fields; what is left of an empty room is its versions.
+  if redis.call('HLEN', prefix .. room) <= 2 then redis.call('DEL', prefix .. room) end
+end
+
+local function evict(room, id, peer)
+  if peer.s == 'online' then
+    result.evicted[#result.evicted + 1] = { room = room, id = id, instance = peer.i, connection = peer.h }
+  end
+end
+`;
+
+/**
+ * A peer takes its place. Request: room, id, connection, role, process, subject, instance, claims, lease (ms), and either resume
+ * {id, connection} or restore = true, which writes again what an emptied Redis has lost.
+ */
+const join = `${library}
+local room, id = request.room, request.id
+local peer = {
+  i = request.instance, s = 'online', r = request.role, u = request.subject, o = request.process,
+  h = request.connection, c = request.claims
+}
+local old
+if request.resume then
+  local named = find(room, request.resume.id)
+  if named and named.h == request.resume.connection and named.r == peer.r and named.u == peer.u
+    and alive(room, request.resume.id) then
+    id, old = request.resume.id, named
+  end
+elseif request.restore then
+  old = find(room, id)
+  if old and old.h ~= peer.h then return cjson.encode({ refused = 'replaced' }) end
+end
+local holder, held = occupant(room, place(peer))
+if held and holder ~= id and alive(room, holder) then
+  if held.u ~= peer.u then return cjson.encode({ refused = 'room_taken' }) end
+  if request.restore then return cjson.encode({ refused = 'replaced' }) end
+end
+if old and old.h ~= peer.h then evict(room, id, old) end
+if old and place(old) ~= place(peer) then redis.call('HDEL', prefix .. room, place(old)) end
+if held and holder ~= id then
+  evict(room, holder, held)
+  remove(room, holder, held)
+end
+change(room, id, peer, 'online', not request.restore)
+put(room, id, peer, now + request.lease)
+local watched = other(peer.r)
+result.id = id
+result.others = { version = version(room, watched), members = members(room, watched) }
+return cjson.encode(result)
+`;
+
+/** A connection ends, or its claims change. Request: room, id, connection, and state away (with window, ms), gone, or claims. */
+const update = `${library}
+local peer = find(request.room, request.id)
+if not peer or peer.h ~= request.connection then return cjson.encode(result) end
+if request.state == 'gone' then
+  remove(request.room, request.id, peer)
+else
+  local ends = redis.call('ZSCORE', leases, request.id .. ' ' .. request.room)
+  if request.state == 'away' then
+    peer.s = 'away'
+    ends = now + request.window
+  end
+  peer.c = request.claims
+  change(request.room, request.id, peer, peer.s, false)
+  put(request.room, request.id, peer, ends or now)
+end
+return cjson.encode(result)
+`;
+
+/**
+ * Renews the leases of an instance's peers in a shard, lists the groups of which it missed a change, and removes every peer of the
+ * shard whose lease has ended. Request: lease (ms), limit, rooms [{room, seats [{id, connection}], watched [{role, version}]}].
+ */
+const tend = `${library}
+result.missing, result.groups = {}, {}
+for _, holding in ipairs(request.rooms) do
+  local room = holding.room
+  for _, seat in ipairs(holding.seats) do
+    local peer = find(room, seat.id)
+    if peer and peer.h == seat.connection and peer.s == 'online' then
+      redis.call('ZADD', leases, now + request.lease, seat.id .. ' ' .. room)
+    else
+      result.missing[#result.missing + 1] = seat.id
+    end
+  end
+  for _, watched in ipairs(holding.watched) do
+    local known = version(room, watched.role)
+    if known ~= watched.version then
+      -- Versions must not fall back when Redis lost its last writes or its clock.
+      if tonumber(known) < tonumber(watched.version) and redis.call('EXISTS', prefix .. room) == 1 then
+        known = watched.version
+        redis.call('HSET', prefix .. room, 'v:' .. watched.role, known)
+      end
+      result.groups[#result.groups + 1] =
+        { room = room, role = watched.role, version = known, members = members(room, watched.role) }
+    end
+  end
+end
+for _, lease in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, request.limit)) do
+  local space = string.find(lease, ' ', 1, true)
+  local id, room = string.sub(lease, 1, space - 1), string.sub(lease, space + 1)
+  local peer = find(room, id)
+  if peer then remove(room, id, peer) else redis.call('ZREM', leases, lease) end
+end
+local first = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
+result.next = first[2] and math.max(0, tonumber(first[2]) - now) or -1
+return cjson.encode(result)
+`;
+
+/** One key each: the shard's, from which a script makes the others. */
+export const scripts = {
+  rendezvousJoin: { numberOfKeys: 1, lua: join },
+  rendezvousUpdate: { numberOfKeys: 1, lua: update },
+  rendezvousTend: { numberOfKeys: 1, lua: tend },
+};
+
+/** The names of Redis keys. */
+export const shards = 16;
+
+/** The shard of a room: FNV-1a, because every instance has to agree on it. */
+export function shardOf(room: string): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < room.length; index++) hash = Math.imul(hash ^ room.charCodeAt(index), 0x01000193);
+  return (hash >>> 0) % shards;
+}
+
+export const shardKey = (shard: number): string => `rendezvous:{${shard}}`;
+export const roomKey = (room: string): string => `${shardKey(shardOf(room))}:room:${room}`;
+export const inboxOf = (instance: string): string => `rendezvous:{${instance}}:inbox`;

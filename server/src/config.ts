@@ -1,0 +1,309 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { defaultMaxFrameBytes } from 'mcp-rendezvous/protocol';
+import { defaultAudience, minimumSecretBytes } from 'mcp-rendezvous/token';
+import * as z from 'zod';
+import type { IceConfig } from './ice.ts';
+
+/** Everything that is wrong with the environment, at once. */
+export class ConfigError extends Error {
+  readonly problems: string[];
+
+  constructor(problems: string[]) {
+    super(
+      `The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${problems.map((problem) => `- ${problem}`).join('\n')}`,
+    );
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}
+
+/** An issuer of room tokens and the keys that its tokens are verified with. */
+export interface Issuer {
+  issuer: string;
+  audience: string;
+  keys:
+    | { kind: 'secret'; secret: string }
+    | { kind: 'jwks'; jwks: { keys: Record<string, unknown>[] } }
+    | { kind: 'jwksUrl'; url: string };
+}
+
+export type Keys = { kind: 'secret' | 'development'; secret: string } | { kind: 'issuers'; issuers: Issuer[] };
+
+/** Bytes and milliseconds. */
+export interface Limits {
+  maxFrameBytes: number;
+  joinTimeoutMs: number;
+  resumeWindowMs: number;
+  leaseMs: number;
+  pingIntervalMs: number;
+  maxBufferedBytes: number;
+  tokenExpiringMs: number;
+}
+
+export interface Config {
+  host: string;
+  port: number;
+  keys: Keys;
+  redisUrl: string | undefined;
+  ice: IceConfig;
+  /** Empty: any. */
+  allowedOrigins: string[];
+  trustProxy: boolean | number | string[];
+  logLevel: string;
+  limits: Limits;
+}
+
+const integer = (fallback: number, least: number, most: number, description: string) =>
+  z
+    .string()
+    .regex(/^\d+$/, `has to be a whole number from ${least} to ${most}`)
+    .transform(Number)
+    .refine((value) => value >= least && value <= most, `has to be a whole number from ${least} to ${most}`)
+    .prefault(String(fallback))
+    .describe(description);
+
+const list = (item: RegExp, wrong: string, description: string) =>
+  z
+    .string()
+    .transform((text) => text.split(',').flatMap((part) => part.trim() || []))
+    .refine((items) => items.every((part) => item.test(part)), wrong)
+    .prefault('')
+    .describe(description);
+
+const secret = z
+  .string()
+  .refine(
+    (text) => Buffer.byteLength(text) >= minimumSecretBytes,
+    `is too short: an HS256 secret has at least ${minimumSecretBytes} bytes (RFC 7518 §3.2). Make one with: openssl rand -base64 48`,
+  );
+
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+/** The environment variables that the relay reads; `server/README.md` has them as a table. */
+export const environment = z.object({
+  RELAY_HOST: z.string().prefault('127.0.0.1').describe('address to listen on; `0.0.0.0` for all'),
+  RELAY_PORT: integer(8787, 0, 65_535, 'port to listen on; 0 takes a free one'),
+  RELAY_SECRET: secret.optional().describe('HS256 key of the room tokens, at least 32 bytes'),
+  RELAY_ISSUERS_FILE: z
+    .string()
+    .optional()
+    .describe('instead of `RELAY_SECRET`: JSON file with the issuers of room tokens'),
+  REDIS_URL: z
+    .string()
+    .regex(
+      /^(rediss?|rediss?\+(cluster|sentinel)):\/\/\S+$/,
+      'has to begin with redis://, rediss://, redis+cluster:// or redis+sentinel://',
+    )
+    .optional()
+    .describe('the bus between instances, Redis 7 or newer; without it the relay is one process'),
+  STUN_URLS: list(
+    /^stuns?:\S+$/,
+    'has to be a comma-separated list of stun: or stuns: URLs',
+    'STUN servers for the peers, comma-separated',
+  ),
+  TURN_URLS: list(
+    /^turns?:\S+$/,
+    'has to be a comma-separated list of turn: or turns: URLs',
+    'TURN servers for the peers, comma-separated',
+  ),
+  TURN_SECRET: z
+    .string()
+    .optional()
+    .describe("coturn's `static-auth-secret`, from which each peer's TURN credentials are made"),
+  TURN_TTL_SECONDS: integer(3600, 60, 604_800, 'how long TURN credentials last'),
+  ALLOWED_ORIGINS: list(
+    /^(https?:\/\/[^/\s]+|null)$/,
+    'has to be a comma-separated list of origins such as https://app.example',
+    'browser origins that may connect, comma-separated; empty allows all',
+  ),
+  TRUST_PROXY: z
+    .string()
+    .regex(
+      /^(true|false|\d+|[\da-fA-F.:/]+(\s*,\s*[\da-fA-F.:/]+)*)$/,
+      'has to be true, false, a number of proxies, or a comma-separated list of their addresses',
+    )
+    .prefault('false')
+    .describe("whose `X-Forwarded-For` is believed: `true`, `false`, a number of proxies, or the proxies' addresses"),
+  LOG_LEVEL: z
+    .enum(logLevels, `has to be one of ${logLevels.join(', ')}`)
+    .prefault('info')
+    .describe(`one of ${logLevels.join(', ')}`),
+  MAX_FRAME_BYTES: integer(defaultMaxFrameBytes, 1024, 16_777_216, 'largest frame of a peer, in bytes'),
+  JOIN_TIMEOUT_MS: integer(5000, 100, 60_000, 'time within which a socket has to send its `join`'),
+  RESUME_WINDOW_MS: integer(30_000, 100, 3_600_000, 'time within which a peer whose socket was lost may resume'),
+  LEASE_MS: integer(
+    15_000,
+    300,
+    600_000,
+    'time after which the peers of a dead instance are gone; renewed three times within it',
+  ),
+  PING_INTERVAL_MS: integer(10_000, 100, 600_000, 'time between pings; two unanswered ones end a socket'),
+  MAX_BUFFERED_BYTES: integer(1_048_576, 65_536, 1_073_741_824, 'bytes that may wait for a peer that does not read'),
+  TOKEN_EXPIRING_MS: integer(60_000, 0, 86_400_000, 'how long before its end a token is announced to expire'),
+});
+
+type Environment = z.output<typeof environment>;
+
+/**
+ * Reads the configuration. An empty variable counts as one that is not set.
+ *
+ * @throws ConfigError with every problem at once. No secret is in its message.
+ */
+export function parseConfig(env: Record<string, string | undefined>): Config {
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const problems = misspelled(Object.keys(set));
+  const parsed = environment.safeParse(set);
+  if (!parsed.success) {
+    problems.push(
+      ...parsed.error.issues.map(({ path, message }) => `${path.join('.')} ${message}${kubernetes(set, path[0])}.`),
+    );
+    throw new ConfigError(problems);
+  }
+  const values = parsed.data;
+  const keys = readKeys(values, problems);
+  if (values.TURN_URLS.length > 0 && values.TURN_SECRET === undefined) {
+    problems.push('TURN_URLS needs TURN_SECRET, the static-auth-secret of these TURN servers.');
+  }
+  if (problems.length > 0 || !keys) throw new ConfigError(problems);
+  return {
+    host: values.RELAY_HOST,
+    port: values.RELAY_PORT,
+    keys,
+    redisUrl: values.REDIS_URL,
+    ice: {
+      stunUrls: values.STUN_URLS,
+      turnUrls: values.TURN_URLS,
+      turnSecret: values.TURN_SECRET,
+      turnTtlSeconds: values.TURN_TTL_SECONDS,
+    },
+    allowedOrigins: values.ALLOWED_ORIGINS,
+    trustProxy: readTrustProxy(values.TRUST_PROXY),
+    logLevel: values.LOG_LEVEL,
+    limits: {
+      maxFrameBytes: values.MAX_FRAME_BYTES,
+      joinTimeoutMs: values.JOIN_TIMEOUT_MS,
+      resumeWindowMs: values.RESUME_WINDOW_MS,
+      leaseMs: values.LEASE_MS,
+      pingIntervalMs: values.PING_INTERVAL_MS,
+      maxBufferedBytes: values.MAX_BUFFERED_BYTES,
+      tokenExpiringMs: values.TOKEN_EXPIRING_MS,
+    },
+  };
+}
+
+function readKeys(values: Environment, problems: string[]): Keys | undefined {
+  const { RELAY_SECRET, RELAY_ISSUERS_FILE, RELAY_HOST } = values;
+  if (RELAY_SECRET !== undefined && RELAY_ISSUERS_FILE !== undefined) {
+    // A secret beside issuers would let in tokens without an issuer.
+    problems.push(
+      'RELAY_SECRET and RELAY_ISSUERS_FILE exclude each other: set one. A secret can be an entry of the file.',
+    );
+    return undefined;
+  }
+  if (RELAY_SECRET !== undefined) return { kind: 'secret', secret: RELAY_SECRET };
+  if (RELAY_ISSUERS_FILE !== undefined) return readIssuers(RELAY_ISSUERS_FILE, problems);
+  if (!isLoopback(RELAY_HOST)) {
+    problems.push(
+      `RELAY_SECRET is not set, and without a key the relay listens on loopback only, not on RELAY_HOST=${RELAY_HOST}. Make a key with: openssl rand -base64 48`,
+    );
+    return undefined;
+  }
+  return { kind: 'development', secret: randomBytes(36).toString('base64url') };
+}
+
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+
+const publicKey = z
+  .looseObject({
+    kty: z.enum(['EC', 'RSA', 'OKP'], 'has to be EC, RSA or OKP: a symmetric key (oct) belongs into `secret`'),
+  })
+  .refine((key) => !('d' in key), 'is a private key: put only the public half here');
+
+const issuersFile = z
+  .array(
+    z
+      .strictObject({
+        issuer: z.string().min(1),
+        audience: z.string().min(1).default(defaultAudience),
+        secret: secret.optional(),
+        jwks: z.looseObject({ keys: z.array(publicKey).min(1) }).optional(),
+        jwksUrl: z
+          .url({ protocol: /^https?$/ })
+          .refine((url) => url.startsWith('https:') || isLoopback(new URL(url).hostname), 'has to begin with https://')
+          .optional(),
+      })
+      .transform(({ issuer, audience, ...keys }, context): Issuer => {
+        const { secret, jwks, jwksUrl } = keys;
+        const given = [secret, jwks, jwksUrl].filter((key) => key !== undefined);
+        if (given.length !== 1) context.addIssue('needs exactly one of secret, jwks and jwksUrl');
+        if (secret !== undefined) return { issuer, audience, keys: { kind: 'secret', secret } };
+        if (jwks !== undefined) return { issuer, audience, keys: { kind: 'jwks', jwks } };
+        return { issuer, audience, keys: { kind: 'jwksUrl', url: jwksUrl ?? '' } };
+      }),
+  )
+  .min(1)
+  .refine((issuers) => new Set(issuers.map(({ issuer }) => issuer)).size === issuers.length, 'names an issuer twice');
+
+function readIssuers(path: string, problems: string[]): Keys | undefined {
+  let content: unknown;
+  try {
+    content = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    // A parser's message may quote the file, and the file may hold a secret.
+    const reason =
+      error instanceof SyntaxError ? 'is not JSON' : `cannot be read (${(error as NodeJS.ErrnoException).code})`;
+    problems.push(`RELAY_ISSUERS_FILE ${path} ${reason}.`);
+    return undefined;
+  }
+  const parsed = issuersFile.safeParse(content);
+  if (parsed.success) return { kind: 'issuers', issuers: parsed.data };
+  for (const { path: where, message } of parsed.error.issues) {
+    problems.push(`RELAY_ISSUERS_FILE ${path}: ${where.length > 0 ? `${where.join('.')} ` : 'the list '}${message}.`);
+  }
+  return undefined;
+}
+
+function readTrustProxy(text: string): Config['trustProxy'] {
+  if (text === 'true' || text === 'false') return text === 'true';
+  return /^\d+$/.test(text) ? Number(text) : text.split(',').map((address) => address.trim());
+}
+
+const names = Object.keys(environment.shape);
+
+/** Variables that begin like the relay's own but are not: a typo would otherwise silently leave a default in place. */
+function misspelled(given: string[]): string[] {
+  return given
+    .filter((name) => name.startsWith('RELAY_') && !names.includes(name) && !serviceLink.test(name))
+    .map((name) => {
+      const [nearest] = names
+        .filter((known) => known.startsWith('RELAY_'))
+        .toSorted((a, b) => distance(name, a) - distance(name, b));
+      return `${name} is not a variable of this relay. Did you mean ${nearest}?`;
+    });
+}
+
+/** What Kubernetes sets in every pod beside a Service of the name `relay`, unless `enableServiceLinks` is false. */
+const serviceLink = /^RELAY_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))/;
+
+const kubernetes = (set: Record<string, string | undefined>, name: PropertyKey | undefined): string =>
+  name === 'RELAY_PORT' && set['RELAY_PORT']?.startsWith('tcp://')
+    ? ' (Kubernetes set it for a Service named relay: set enableServiceLinks: false in the pod, or set RELAY_PORT)'
+    : '';
+
+/** Levenshtein distance. */
+function distance(a: string, b: string): number {
+  const row = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let i = 1; i <= a.length; i++) {
+    let diagonal = row[0] ?? 0;
+    row[0] = i;
+    for (let j = 1; j <= b.length; j++) {
+      const above = row[j] ?? 0;
+      row[j] = Math.min(above + 1, (row[j - 1] ?? 0) + 1, diagonal + (a[i - 1] === b[j - 1] ? 0 : 1));
+      diagonal = above;
+    }
+  }
+  return row[b.length] ?? 0;
+}

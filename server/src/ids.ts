@@ -1,0 +1,19 @@
+import { createHash, randomBytes } from 'node:crypto';
+
+/** A peer id: 128 random bits, so that it cannot be guessed, and without any trace of the instance, because peers move. */
+export const newPeerId = (): string => `p-${randomBytes(16).toString('base64url')}`;
+
+/** An instance id; it names the instance's inbox. */
+export const newInstanceId = (): string => randomBytes(9).toString('base64url');
+
+/** The secret half of a resume string: 192 random bits. */
+export const newResumeSecret = (): string => randomBytes(24).toString('base64url');
+
+/** What is stored of a resume secret. The secret is random and long, so that a plain digest is enough. */
+export const digest = (secret: string): string => createHash('sha256').update(secret).digest('base64url');
+
+/** A `resume` member taken apart. One that is no resume string resumes nothing, which is not an error: PROTOCOL.md §4. */
+export function parseResume(resume: string): { id: string; connection: string } | undefined {
+  const dot = resume.lastIndexOf('.');
+  return dot < 1 ? undefined : { id: resume.slice(0, dot), connection: digest(resume.slice(dot + 1)) };
+}

@@ -1,0 +1,257 @@
+import type { FrameFromRelay, OutcomeCode, PeerClaims, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
+import type { Broker, Change, Group, Holding, Instance, Member, Message, Seat } from './broker/broker.ts';
+import { digest, newPeerId, newResumeSecret, parseResume } from './ids.ts';
+import type { Logger } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import { GroupView, type Notice } from './view.ts';
+
+/** A peer whose socket is here. */
+export interface Occupant {
+  /** False once the socket has ended. */
+  readonly open: boolean;
+  /** Called once, when the peer has its place and before any other frame for it. */
+  seated(seat: Seat, resume: string, peers: Member[]): void;
+  send(frame: FrameFromRelay): void;
+  /** Hands over a signal; `data` is JSON text that is passed on as it is. */
+  signal(from: string, data: string): void;
+  end(code: RelayErrorCode): void;
+}
+
+export interface JoinRequest {
+  /** The room's key: its name and its issuer. */
+  room: string;
+  claims: PeerClaims;
+  process?: string | undefined;
+  resume?: string | undefined;
+}
+
+interface Local {
+  seat: Seat;
+  occupant: Occupant;
+}
+
+interface Room {
+  locals: Map<string, Local>;
+  /** Peers of each role that are here or about to be: while there is one, the other role's view is kept up to date. */
+  here: Record<Role, number>;
+  views: Record<Role, GroupView>;
+}
+
+/** After which time a sender tries again when another instance could not be reached. */
+const retryAfterMs = 1000;
+
+const other = (role: Role): Role => (role === 'server' ? 'client' : 'server');
+
+/** The sockets of this instance, the view of their rooms, and who may signal whom: a client the server, the server its clients. */
+export class Rooms implements Instance {
+  readonly #broker: Broker;
+  readonly #log: Logger;
+  readonly #metrics: Metrics;
+  readonly #graceMs: number;
+  readonly #rooms = new Map<string, Room>();
+
+  /** @param options.graceMs how long a peer that is missing from the shared memory is kept (the lease) */
+  constructor(broker: Broker, options: { log: Logger; metrics: Metrics; graceMs: number }) {
+    this.#broker = broker;
+    this.#log = options.log;
+    this.#metrics = options.metrics;
+    this.#graceMs = options.graceMs;
+  }
+
+  /** Gives the peer its place and calls `occupant.seated`. Rejects with a RelayError. */
+  async join(occupant: Occupant, request: JoinRequest): Promise<void> {
+    const { role } = request.claims;
+    const secret = newResumeSecret();
+    const proposed: Seat = {
+      room: request.room,
+      id: newPeerId(),
+      connection: digest(secret),
+      role,
+      process: role === 'client' ? (request.process ?? '') : '',
+      claims: request.claims,
+    };
+    const room = this.#enter(request.room, role);
+    try {
+      const { id, others } = await this.#broker.join(
+        proposed,
+        request.resume ? parseResume(request.resume) : undefined,
+      );
+      const seat = { ...proposed, id };
+      if (!occupant.open) {
+        // The socket ended meanwhile, and nobody has the new resume secret.
+        await this.#broker.depart(seat, 'gone');
+        return;
+      }
+      this.ongroup(seat.room, other(role), others);
+      room.locals.set(id, { seat, occupant });
+      room.here[role]++;
+      occupant.seated(seat, `${id}.${secret}`, [...room.views[other(role)].members.values()]);
+    } finally {
+      this.#exit(request.room, role);
+    }
+  }
+
+  /** Passes a signal on to the peer `to`, or to the room's server; the sender hears an outcome when that is not possible. */
+  signal(from: Seat, id: string, to: string | undefined, data: string): void {
+    const room = this.#rooms.get(from.room);
+    const sender = room?.locals.get(from.id);
+    if (!room || !sender) return;
+    const view = room.views[other(from.role)].members;
+    const member = to === undefined ? newest(view.values()) : view.get(to);
+    if (to === undefined && from.role === 'server') this.#outcome(sender, id, 'forbidden');
+    else if (!member) this.#explain(sender, id, to);
+    else if (member.state === 'away') this.#outcome(sender, id, 'absent');
+    else if (member.instance !== this.#broker.instance) this.#signalAway(sender, id, member, data);
+    else if (!this.#handOver(from.room, member.id, from.id, data, 'local')) this.#outcome(sender, id, 'absent');
+  }
+
+  /** The peer's socket is lost (`away`), or it left (`gone`). A connection that lost its place before changes nothing. */
+  async depart(seat: Seat, state: 'away' | 'gone'): Promise<void> {
+    const room = this.#rooms.get(seat.room);
+    if (room?.locals.get(seat.id)?.seat.connection !== seat.connection) return;
+    this.#drop(seat);
+    try {
+      await this.#broker.depart(seat, state);
+    } catch (error) {
+      // The others here are told all the same; those elsewhere hear it when the lease is over.
+      const view = room.views[seat.role];
+      const version = view.members.get(seat.id)?.version ?? view.version;
+      const change = { ...seat, state, instance: this.#broker.instance, version: version + 1, previous: -1 };
+      this.onchange({ ...change, fresh: false });
+      this.#log.warn({ err: error, peer: seat.id }, 'departure not written; the lease will end it');
+    }
+  }
+
+  /** The peer has a fresh token. */
+  async refresh(seat: Seat, claims: PeerClaims): Promise<void> {
+    const local = this.#rooms.get(seat.room)?.locals.get(seat.id);
+    if (local?.seat.connection !== seat.connection) return;
+    local.seat.claims = claims;
+    try {
+      await this.#broker.update(local.seat);
+    } catch (error) {
+      this.#log.warn({ err: error, peer: seat.id }, 'fresh claims not written; later joiners see the old ones');
+    }
+  }
+
+  *holdings(): Iterable<Holding> {
+    for (const [room, { locals, here, views }] of this.#rooms) {
+      const watched = roles.filter((role) => here[other(role)] > 0);
+      yield {
+        room,
+        seats: [...locals.values()].map(({ seat }) => seat),
+        watched: watched.map((role) => ({ role, version: views[role].version })),
+      };
+    }
+  }
+
+  onchange(change: Change): void {
+    const room = this.#rooms.get(change.room);
+    if (!room || room.here[other(change.role)] === 0) return;
+    const notice = room.views[change.role].apply(change);
+    if (notice) this.#tell(room, change.role, notice);
+  }
+
+  ongroup(key: string, role: Role, group: Group): void {
+    const room = this.#rooms.get(key);
+    if (!room || room.here[other(role)] === 0) return;
+    for (const notice of room.views[role].merge(group, performance.now(), this.#graceMs))
+      this.#tell(room, role, notice);
+  }
+
+  onmessage(message: Message): void {
+    const local = this.#rooms.get(message.room)?.locals.get(message.type === 'evict' ? message.id : message.to);
+    switch (message.type) {
+      case 'signal': {
+        const { room, to, from, id, data, origin } = message;
+        if (this.#handOver(room, to, from, data, 'remote')) return;
+        this.#broker.publish(origin, { type: 'undelivered', room, to: from, id }).catch((error: unknown) => {
+          this.#log.warn({ err: error, peer: from }, 'a sender could not be told that its signal was not handed over');
+        });
+        return;
+      }
+      case 'undelivered':
+        if (local) this.#outcome(local, message.id, 'absent');
+        return;
+      case 'evict':
+        if (local?.seat.connection !== message.connection) return;
+        this.#drop(local.seat);
+        local.occupant.end(message.code);
+        return;
+    }
+  }
+
+  #signalAway(sender: Local, id: string, member: Member, data: string): void {
+    const { room, id: from } = sender.seat;
+    const message: Message = { type: 'signal', room, to: member.id, from, id, data, origin: this.#broker.instance };
+    this.#broker.publish(member.instance, message).then(
+      (handedOver) => handedOver || this.#outcome(sender, id, 'unavailable'),
+      () => this.#outcome(sender, id, 'unavailable'),
+    );
+  }
+
+  /** Why a peer that is not in the view cannot be signaled. */
+  #explain(sender: Local, id: string, to: string | undefined): void {
+    if (to === undefined) return this.#outcome(sender, id, 'absent');
+    this.#broker.find(sender.seat.room, to).then(
+      // One of the other role is about to be announced.
+      (member) =>
+        this.#outcome(sender, id, !member ? 'gone' : member.role === sender.seat.role ? 'forbidden' : 'absent'),
+      () => this.#outcome(sender, id, 'unavailable'),
+    );
+  }
+
+  #handOver(key: string, to: string, from: string, data: string, path: 'local' | 'remote'): boolean {
+    const target = this.#rooms.get(key)?.locals.get(to);
+    target?.occupant.signal(from, data);
+    if (target) this.#metrics.signals.inc({ path });
+    return target !== undefined;
+  }
+
+  #outcome({ seat, occupant }: Local, id: string, code: OutcomeCode): void {
+    this.#metrics.outcomes.inc({ code });
+    this.#log.debug({ peer: seat.id, code }, 'signal not handed over');
+    occupant.send({ type: 'outcome', id, code, ...(code === 'unavailable' ? { retryAfterMs } : {}) });
+  }
+
+  #tell(room: Room, role: Role, { member, state }: Notice): void {
+    const { id, claims } = member;
+    for (const { seat, occupant } of room.locals.values()) {
+      if (seat.role === role) continue;
+      occupant.send({ type: 'peer', id, state, ...(state === 'online' ? { claims } : {}) });
+    }
+  }
+
+  #enter(key: string, role: Role): Room {
+    const room = this.#rooms.get(key) ?? {
+      locals: new Map<string, Local>(),
+      here: { server: 0, client: 0 },
+      views: { server: new GroupView(), client: new GroupView() },
+    };
+    this.#rooms.set(key, room);
+    room.here[role]++;
+    return room;
+  }
+
+  #exit(key: string, role: Role): void {
+    const room = this.#rooms.get(key);
+    if (!room || --room.here[role] > 0) return;
+    // Nobody here watches the other group any more, and what is not kept up to date must not be used.
+    room.views[other(role)] = new GroupView();
+    if (room.here[other(role)] === 0) this.#rooms.delete(key);
+  }
+
+  #drop(seat: Seat): void {
+    this.#rooms.get(seat.room)?.locals.delete(seat.id);
+    this.#exit(seat.room, seat.role);
+  }
+}
+
+const roles: Role[] = ['server', 'client'];
+
+/** A room has one server; while one replaces another, the later one counts. */
+function newest(members: Iterable<Member>): Member | undefined {
+  let latest: Member | undefined;
+  for (const member of members) if (!latest || member.version > latest.version) latest = member;
+  return latest;
+}

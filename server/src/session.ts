@@ -1,0 +1,226 @@
+import {
+  closeCodes,
+  type FrameFromRelay,
+  type FrameToRelay,
+  type IceServer,
+  type JoinFrame,
+  type RelayErrorCode,
+  verdictOf,
+} from 'mcp-rendezvous/protocol';
+import type { RawData, WebSocket } from 'ws';
+import type { Identity, Verify } from './auth.ts';
+import { clockToleranceSeconds } from './auth.ts';
+import type { Member, Seat } from './broker/broker.ts';
+import type { Limits } from './config.ts';
+import { messages, RelayError } from './errors.ts';
+import { parseFrame } from './frame.ts';
+import type { Logger } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import type { Occupant, Rooms } from './rooms.ts';
+
+/** What every session of an app shares. */
+export interface SessionContext {
+  rooms: Rooms;
+  verify: Verify;
+  iceServers: (subject: string) => IceServer[];
+  limits: Limits;
+  metrics: Metrics;
+  log: Logger;
+}
+
+/** Unanswered pings in a row that end a socket. */
+const missedPings = 2;
+/** setTimeout takes no more; a longer time is waited for in steps. */
+const longestTimerMs = 2 ** 31 - 1;
+
+/** One socket's life: `join`, its frames, its end. The only place that knows what each frame of a peer does. */
+export class Session implements Occupant {
+  readonly #socket: WebSocket;
+  readonly #context: SessionContext;
+  #log: Logger;
+  #state: 'waiting' | 'joining' | 'joined' | 'ended' = 'waiting';
+  #identity: Identity | undefined;
+  #seat: Seat | undefined;
+  #unanswered = 0;
+  readonly #joinTimer: NodeJS.Timeout;
+  readonly #pingTimer: NodeJS.Timeout;
+  #tokenTimer: NodeJS.Timeout | undefined;
+
+  constructor(socket: WebSocket, context: SessionContext) {
+    const { limits, metrics, log } = context;
+    this.#socket = socket;
+    this.#context = context;
+    this.#log = log;
+    this.#joinTimer = setTimeout(() => this.end('join_timeout'), limits.joinTimeoutMs);
+    this.#pingTimer = setInterval(() => this.#ping(), limits.pingIntervalMs);
+    metrics.sockets.inc();
+    socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
+    socket.on('pong', () => (this.#unanswered = 0));
+    socket.on('close', (code) => {
+      metrics.sockets.dec();
+      if (this.#finish('away')) this.#log.info({ close: code }, 'socket lost');
+    });
+  }
+
+  get open(): boolean {
+    return this.#state !== 'ended';
+  }
+
+  send(frame: FrameFromRelay): void {
+    this.#write(JSON.stringify(frame));
+  }
+
+  signal(from: string, data: string): void {
+    this.#write(`{"type":"signal","from":${JSON.stringify(from)},"data":${data}}`);
+  }
+
+  /** Closes the socket with a code of PROTOCOL.md §5. A peer that was told to give up is gone, any other one may resume. */
+  end(code: RelayErrorCode): void {
+    if (!this.#finish(verdictOf(closeCodes[code]) === 'give_up' ? 'gone' : 'away')) return;
+    this.#context.metrics.errors.inc({ code });
+    this.#log.info({ code }, 'socket closed');
+    this.#socket.send(JSON.stringify({ type: 'error', code, message: messages[code] } satisfies FrameFromRelay));
+    this.#socket.close(closeCodes[code], code);
+  }
+
+  seated(seat: Seat, resume: string, peers: Member[]): void {
+    const { identity, limits } = { identity: this.#identity, limits: this.#context.limits };
+    if (!identity) throw new Error('seated before the token was verified');
+    this.#seat = seat;
+    this.#state = 'joined';
+    this.#log = this.#log.child({ peer: seat.id, room: identity.room, role: seat.role });
+    this.#context.metrics.peers.inc({ role: seat.role });
+    this.send({
+      type: 'joined',
+      peer: seat.id,
+      resume,
+      room: identity.room,
+      role: seat.role,
+      peers: peers.map(({ id, state, claims }) => ({ id, state, claims })),
+      iceServers: this.#context.iceServers(identity.claims.sub),
+      expiresAt: identity.claims.exp,
+      limits: { maxFrameBytes: limits.maxFrameBytes },
+    });
+    this.#watchToken(identity.claims.exp);
+  }
+
+  #receive(data: RawData, isBinary: boolean): void {
+    if (this.#state === 'ended') return;
+    if (isBinary) return this.end('binary_frame');
+    // ws hands over one Buffer (its `binaryType` is the default, nodebuffer).
+    const bytes = data as Buffer;
+    if (bytes.byteLength > this.#context.limits.maxFrameBytes) return this.end('frame_too_large');
+    if (this.#state === 'joining') return this.end('join_pending');
+    const frame = parseFrame(bytes.toString());
+    if (typeof frame === 'string') return this.end(frame);
+    this.#handle(frame).catch((error: unknown) => this.#fail(error));
+  }
+
+  async #handle(frame: FrameToRelay): Promise<void> {
+    if (frame.type === 'join') {
+      if (this.#state === 'joined') throw new RelayError('already_joined');
+      await this.#join(frame);
+      return;
+    }
+    const seat = this.#seat;
+    if (!seat) throw new RelayError('not_joined');
+    switch (frame.type) {
+      case 'signal':
+        this.#context.rooms.signal(seat, frame.id, frame.to, JSON.stringify(frame.data));
+        return;
+      case 'token':
+        await this.#refresh(seat, frame.token);
+        return;
+      case 'leave':
+        if (this.#finish('gone')) this.#log.info('left');
+        this.#socket.close(1000);
+        return;
+    }
+  }
+
+  async #join({ token, process, resume, signal }: JoinFrame): Promise<void> {
+    this.#state = 'joining';
+    clearTimeout(this.#joinTimer);
+    const { rooms, verify, metrics } = this.#context;
+    const identity = await verify(token);
+    if (!this.open) return;
+    this.#identity = identity;
+    await rooms.join(this, { room: identity.roomKey, claims: identity.claims, process, resume });
+    const seat = this.#seat;
+    if (!seat || !this.open) return;
+    const resumed = resume?.startsWith(`${seat.id}.`) ?? false;
+    metrics.joins.inc({ result: resumed ? 'resumed' : 'joined' });
+    this.#log.info({ sub: identity.claims.sub, resumed }, 'joined');
+    if (signal) rooms.signal(seat, signal.id, undefined, JSON.stringify(signal.data));
+  }
+
+  async #refresh(seat: Seat, token: string): Promise<void> {
+    const fresh = await this.#context.verify(token);
+    if (!this.open) return;
+    const { role, sub } = seat.claims;
+    if (fresh.roomKey !== seat.room || fresh.claims.role !== role || fresh.claims.sub !== sub) {
+      throw new RelayError('token_mismatch');
+    }
+    this.#identity = fresh;
+    this.#watchToken(fresh.claims.exp);
+    this.#log.debug({ expiresAt: fresh.claims.exp }, 'token refreshed');
+    await this.#context.rooms.refresh(seat, fresh.claims);
+  }
+
+  /** Announces the token's end, then closes the socket at its end. */
+  #watchToken(exp: number): void {
+    clearTimeout(this.#tokenTimer);
+    const now = Date.now();
+    // One that was taken within the clock tolerance ends with the tolerance.
+    const endsAt = exp * 1000 > now ? exp * 1000 : (exp + clockToleranceSeconds) * 1000;
+    const announceAt = exp * 1000 - this.#context.limits.tokenExpiringMs;
+    const end = () => this.end('token_expired');
+    const announce = () => {
+      this.send({ type: 'token_expiring', expiresAt: exp });
+      this.#at(endsAt, end);
+    };
+    if (announceAt <= now) announce();
+    else this.#at(announceAt, announce);
+  }
+
+  #at(time: number, action: () => void): void {
+    if (!this.open) return;
+    const delay = time - Date.now();
+    const step = delay > longestTimerMs ? () => this.#at(time, action) : action;
+    this.#tokenTimer = setTimeout(step, Math.min(delay, longestTimerMs));
+  }
+
+  #ping(): void {
+    if (this.#unanswered >= missedPings) return this.end('ping_timeout');
+    this.#unanswered++;
+    this.#socket.ping();
+  }
+
+  #write(text: string): void {
+    if (this.#state === 'ended') return;
+    if (this.#socket.bufferedAmount > this.#context.limits.maxBufferedBytes) return this.end('slow_consumer');
+    this.#socket.send(text);
+  }
+
+  #fail(error: unknown): void {
+    if (error instanceof RelayError) return this.end(error.code);
+    this.#log.error({ err: error }, 'a frame could not be handled');
+    this.end('internal');
+  }
+
+  /** Ends the session once; the peer is `away` or `gone` from now on. False when it had ended before. */
+  #finish(state: 'away' | 'gone'): boolean {
+    if (this.#state === 'ended') return false;
+    this.#state = 'ended';
+    clearTimeout(this.#joinTimer);
+    clearTimeout(this.#tokenTimer);
+    clearInterval(this.#pingTimer);
+    if (this.#seat) {
+      this.#context.metrics.peers.dec({ role: this.#seat.role });
+      this.#context.rooms.depart(this.#seat, state).catch((error: unknown) => {
+        this.#log.error({ err: error }, 'departure failed');
+      });
+    }
+    return true;
+  }
+}

@@ -1,0 +1,93 @@
+import type { PeerState } from 'mcp-rendezvous/protocol';
+import type { Change, Group, Member } from './broker/broker.ts';
+
+/** What watchers are told. */
+export interface Notice {
+  member: Member;
+  state: PeerState;
+}
+
+/** How long a peer that went is remembered, so that an older listing that comes late does not bring it back. */
+const tombstoneMs = 30_000;
+
+/**
+ * An instance's view of one group of a room. Changes come from several instances by several ways and may be lost, doubled or
+ * out of order; versions sort that out, and a listing of the group completes what was missed.
+ */
+export class GroupView {
+  readonly members = new Map<string, Member>();
+  /** The last version of an unbroken chain of changes. The broker sends a listing when the group's own is another one. */
+  version = 0;
+  readonly #ahead = new Map<number, number>();
+  readonly #tombstones = new Map<string, { version: number; at: number }>();
+  readonly #missing = new Map<string, number>();
+
+  /** Takes a change in; returns what watchers have to be told, if anything. */
+  apply(change: Change): Notice | undefined {
+    this.#ahead.set(change.previous, change.version);
+    this.#advance();
+    const { id, instance, role, state, claims, version } = change;
+    const known = this.members.get(id);
+    if ((known?.version ?? this.#tombstones.get(id)?.version ?? 0) >= version) return undefined;
+    this.#missing.delete(id);
+    if (state === 'gone') return this.#remove(id, version);
+    const member: Member = { id, instance, role, state, claims, version };
+    this.members.set(id, member);
+    return change.fresh || known?.state !== state ? { member, state } : undefined;
+  }
+
+  /**
+   * Takes a listing in. A peer that is not in it was missed when it went, or the shared memory was lost and the peer's instance
+   * has not written it again: it is given up only when it stays missing.
+   *
+   * @param now milliseconds, any monotonic clock
+   * @param graceMs how long a peer may be missing
+   */
+  merge(group: Group, now: number, graceMs: number): Notice[] {
+    const notices: Notice[] = [];
+    const listed = new Set<string>();
+    for (const member of group.members) {
+      listed.add(member.id);
+      this.#missing.delete(member.id);
+      const known = this.members.get(member.id);
+      if ((known?.version ?? this.#tombstones.get(member.id)?.version ?? 0) >= member.version) continue;
+      this.members.set(member.id, member);
+      if (known?.state !== member.state) notices.push({ member, state: member.state });
+    }
+    for (const member of this.members.values()) {
+      if (listed.has(member.id) || member.version > group.version) continue;
+      const since = this.#missing.get(member.id) ?? now;
+      this.#missing.set(member.id, since);
+      if (now - since < graceMs) continue;
+      this.#missing.delete(member.id);
+      const notice = this.#remove(member.id, group.version);
+      if (notice) notices.push(notice);
+    }
+    // While a peer is missing the version stays behind, so that the broker sends another listing.
+    if (this.#missing.size === 0 && group.version > this.version) {
+      this.version = group.version;
+      this.#advance();
+    }
+    return notices;
+  }
+
+  #remove(id: string, version: number): Notice | undefined {
+    const now = performance.now();
+    for (const [old, { at }] of this.#tombstones) {
+      if (now - at < tombstoneMs) break;
+      this.#tombstones.delete(old);
+    }
+    this.#tombstones.set(id, { version, at: now });
+    const member = this.members.get(id);
+    this.members.delete(id);
+    return member && { member, state: 'gone' };
+  }
+
+  #advance(): void {
+    for (let next = this.#ahead.get(this.version); next !== undefined; next = this.#ahead.get(this.version)) {
+      this.#ahead.delete(this.version);
+      this.version = next;
+    }
+    for (const previous of this.#ahead.keys()) if (previous < this.version) this.#ahead.delete(previous);
+  }
+}

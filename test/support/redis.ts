@@ -1,0 +1,80 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventually } from './wait.ts';
+
+/** A port of 127.0.0.1 that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** A private redis-server: on loopback, in a directory of its own, and with nothing written to disk. */
+export class RedisServer {
+  readonly port: number;
+  readonly #directory: string;
+  readonly #settings: string[];
+  #process: ChildProcess | undefined;
+
+  private constructor(port: number, directory: string, settings: string[]) {
+    this.port = port;
+    this.#directory = directory;
+    this.#settings = settings;
+  }
+
+  /** @param settings more arguments for redis-server, such as `--cluster-enabled yes` */
+  static async start(settings: string[] = []): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), await mkdtemp(join(tmpdir(), 'redis-')), settings);
+    await server.start();
+    return server;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  get pid(): number {
+    return this.#process?.pid ?? 0;
+  }
+
+  /** Starts it (again), on the same port and empty; resolves when it takes connections. */
+  async start(): Promise<void> {
+    const fixed = ['--bind', '127.0.0.1', '--port', String(this.port), '--dir', this.#directory];
+    this.#process = spawn('redis-server', [...fixed, '--save', '', '--appendonly', 'no', ...this.#settings], {
+      stdio: 'ignore',
+    });
+    await eventually(() => answers(this.port));
+  }
+
+  /** Ends it as a power cut would. */
+  async kill(): Promise<void> {
+    const running = this.#process;
+    if (!running || running.exitCode !== null || running.signalCode !== null) return;
+    running.kill('SIGKILL');
+    await once(running, 'exit');
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    await rm(this.#directory, { recursive: true, force: true });
+  }
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('connect', () => socket.write('PING\r\n'));
+    socket.on('data', (data) => {
+      socket.destroy();
+      resolve(data.toString().startsWith('+PONG'));
+    });
+    socket.on('error', () => resolve(false));
+  });
+}

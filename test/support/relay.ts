@@ -1,0 +1,69 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { eventually } from './wait.ts';
+
+const main = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
+
+/** The key that relays of tests verify room tokens with, unless told otherwise. */
+export const testSecret = 'a secret for tests that is long enough';
+
+/** A real relay process on a free port of 127.0.0.1. */
+export class RelayProcess {
+  readonly #process: ChildProcess;
+  stdout = '';
+  stderr = '';
+  /** `http://127.0.0.1:<port>`; set once it listens. */
+  url = '';
+
+  private constructor(env: Record<string, string>) {
+    this.#process = spawn(process.execPath, ['--conditions=mcp-rendezvous-source', main], {
+      env: { PATH: process.env['PATH'], RELAY_PORT: '0', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
+    this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+  }
+
+  /** Resolves when it listens. `env` is its whole environment but for PATH; RELAY_SECRET is `testSecret` unless given. */
+  static async start(env: Record<string, string> = {}): Promise<RelayProcess> {
+    const relay = new RelayProcess({ RELAY_SECRET: testSecret, ...env });
+    await eventually(() => {
+      if (relay.exited) throw new Error(`the relay did not start:\n${relay.stdout}${relay.stderr}`);
+      relay.url = /"address":"(http:[^"]+)"/.exec(relay.stdout + relay.stderr)?.[1] ?? '';
+      return relay.url !== '';
+    });
+    return relay;
+  }
+
+  /** Runs one that is expected to end by itself. */
+  static async run(env: Record<string, string>): Promise<RelayProcess> {
+    const relay = new RelayProcess(env);
+    await once(relay.#process, 'close');
+    return relay;
+  }
+
+  /** `ws://127.0.0.1:<port>`: the `relay` option of the SDK. */
+  get ws(): string {
+    return this.url.replace('http', 'ws');
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
+  get exitCode(): number | null {
+    return this.#process.exitCode;
+  }
+
+  get exited(): boolean {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null;
+  }
+
+  /** Asks it to stop (SIGTERM), or ends it as a crash would (SIGKILL); resolves when it has ended. */
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    if (this.exited) return;
+    this.#process.kill(signal);
+    await once(this.#process, 'close');
+  }
+}
