@@ -8,9 +8,7 @@ import { spec } from 'node:test/reporters';
  *
  * Usage: node scripts/test.ts [globs…]; without globs everything.
  */
-const everything = ['sdk', 'server', 'test', 'examples', 'bench', 'scripts'].map(
-  (folder) => `${folder}/**/*.test.ts`,
-);
+const everything = ['sdk', 'server', 'test', 'examples', 'bench', 'scripts'].map((folder) => `${folder}/**/*.test.ts`);
 const testTimeoutMs = 120_000;
 // A test that hangs ends by the timeout above; what is silent for longer is a process that something keeps alive.
 const silenceMs = testTimeoutMs + 30_000;
@@ -38,7 +36,7 @@ events.on('test:summary', ({ file, counts, success }) => {
   clearTimeout(watchdog);
   if (counts.tests === 0) problems.push('no test was found');
   if (counts.skipped + counts.todo > 0) problems.push(`${counts.skipped} skipped, ${counts.todo} todo`);
-  if (!success) problems.push(`${counts.failed + counts.cancelled} of ${counts.tests} tests failed`);
+  if (!success) problems.push(`${counts.tests - counts.passed} of ${counts.tests} tests did not pass`);
 });
 events.once('end', () => {
   if (problems.length === 0) return;
