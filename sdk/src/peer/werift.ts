@@ -1,6 +1,8 @@
 import { RendezvousError } from '../errors.ts';
 import type { Engine } from './engine.ts';
+import { WeriftChannel } from './werift/channel.ts';
 import { WeriftConnection } from './werift/connection.ts';
+import { flush } from './werift/sctp.ts';
 
 /** WebRTC for Node.js: https://github.com/shinyoshiaki/werift-webrtc, completed where it falls short of the standards. */
 export const weriftEngine: Engine = {
@@ -14,5 +16,8 @@ export const weriftEngine: Engine = {
       );
     }
     connection.authenticate();
+  },
+  async flush(channel) {
+    if (channel instanceof WeriftChannel) await flush(channel.engineChannel);
   },
 };

@@ -1,5 +1,4 @@
-import { isIP } from 'node:net';
-import { type RTCDataChannel, type RTCDtlsTransport, RTCPeerConnection, type RTCSctpTransport } from 'werift';
+import { type RTCDataChannel, type RTCDtlsTransport, RTCPeerConnection } from 'werift';
 import type { CandidateInit } from '../../protocol/index.ts';
 import { RendezvousError } from '../../errors.ts';
 import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
@@ -7,7 +6,10 @@ import { WeriftChannel } from './channel.ts';
 import { dispatch } from './dispatch.ts';
 import { verifyHandshake } from './dtls.ts';
 import { Gate } from './gate.ts';
-import { iceInternals, peerInternals, sctpInternals } from './internals.ts';
+import { iceInternals, peerInternals } from './internals.ts';
+import { prepareIce, silentServers } from './ice.ts';
+import { MdnsResolver } from './mdns.ts';
+import { prepareSctp } from './sctp.ts';
 import { chooseServers, type ChosenServers } from './servers.ts';
 
 /** What we tell the other side to send at most in one message: PROTOCOL.md §7. */
@@ -25,7 +27,10 @@ export class WeriftConnection implements RtcPeerConnection {
   readonly #peer: RTCPeerConnection;
   readonly #transports = new Map<RTCDtlsTransport, Gate>();
   readonly #channels = new Set<WeriftChannel>();
+  readonly #mdns = new MdnsResolver();
   #gathering: Promise<unknown> = Promise.resolve();
+  /** As it was given: werift's own copy has only what werift understood. */
+  #remoteSdp: string | undefined;
   #closed = false;
 
   /** @throws RendezvousError `bad_option`; see {@link chooseServers}. */
@@ -75,12 +80,12 @@ export class WeriftConnection implements RtcPeerConnection {
     return this.#adopt(this.#peer.createDataChannel(label, options));
   }
 
-  async createOffer(): Promise<{ type: string; sdp: string }> {
-    return await this.#peer.createOffer();
+  createOffer(): Promise<{ type: string; sdp: string }> {
+    return this.#peer.createOffer();
   }
 
-  async createAnswer(): Promise<{ type: string; sdp: string }> {
-    return await this.#peer.createAnswer();
+  createAnswer(): Promise<{ type: string; sdp: string }> {
+    return this.#peer.createAnswer();
   }
 
   async setLocalDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
@@ -89,11 +94,12 @@ export class WeriftConnection implements RtcPeerConnection {
 
   async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
     await this.#peer.setRemoteDescription(description);
+    this.#remoteSdp = description.sdp;
   }
 
   async addIceCandidate(candidate: CandidateInit): Promise<void> {
     if (!this.remoteDescription) throw new DOMException('There is no remote description yet.', 'InvalidStateError');
-    if (candidate.candidate === '') return; // the end of candidates: see #prepare
+    if (candidate.candidate === '') return; // the end of candidates: see prepareIce
     await this.#peer.addIceCandidate({
       candidate: candidate.candidate,
       sdpMid: candidate.sdpMid ?? null,
@@ -111,23 +117,28 @@ export class WeriftConnection implements RtcPeerConnection {
   /** @throws RendezvousError `dtls_untrusted`; see {@link verifyHandshake}. */
   authenticate(): void {
     const handshakes = [...this.#transports.values()].map((gate) => gate.handshake);
-    if (handshakes.length === 0 || !this.remoteDescription) throw notYet();
+    if (handshakes.length === 0 || !this.#remoteSdp) throw notYet();
     for (const begun of handshakes) {
       if (!begun?.socket.connected) throw notYet();
-      verifyHandshake(begun.socket, begun.handshake, this.remoteDescription.sdp);
+      verifyHandshake(begun.socket, begun.handshake, this.#remoteSdp);
     }
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#mdns.close();
+    for (const gate of this.#transports.values()) gate.close();
     await this.#peer.close();
     for (const channel of this.#channels) channel.closed();
-    // A socket that was still being opened belongs to nobody now: werift opens it and keeps it.
+    void this.#closeLateSockets();
+  }
+
+  /** A socket that was still being opened belongs to nobody now: werift opens it and keeps it. */
+  async #closeLateSockets(): Promise<void> {
     await this.#gathering;
-    for (const transport of this.#transports.keys()) {
-      for (const protocol of iceInternals(transport).protocols) await protocol.close();
-    }
+    const sockets = [...this.#transports.keys()].flatMap((transport) => iceInternals(transport).protocols);
+    await Promise.allSettled(sockets.map((socket) => socket.close()));
   }
 
   /** Puts right what is wrong inside, transport by transport, before anything uses them. */
@@ -137,7 +148,7 @@ export class WeriftConnection implements RtcPeerConnection {
     peer.createDtlsTransport = (options) => {
       const transport = createDtlsTransport(options);
       this.#transports.set(transport, new Gate(transport));
-      this.#prepareIce(transport);
+      prepareIce(transport, this.#servers, this.#mdns);
       return transport;
     };
     const createSctpTransport = peer.createSctpTransport.bind(this.#peer);
@@ -150,18 +161,6 @@ export class WeriftConnection implements RtcPeerConnection {
     // werift's setLocalDescription waits for the slowest STUN or TURN server before it answers or connects.
     peer.gatherCandidates = async () => {
       this.#gathering = Promise.allSettled([this.#gathering, gather()]);
-    };
-  }
-
-  #prepareIce(transport: RTCDtlsTransport): void {
-    const ice = iceInternals(transport);
-    // Without a STUN server werift asks a public one.
-    if (!this.#servers.stun) ice.stunServer = undefined;
-    const addRemoteCandidate = ice.addRemoteCandidate.bind(ice);
-    ice.addRemoteCandidate = async (candidate) => {
-      // After the end of candidates werift takes no more, those included that it is still resolving.
-      if (!candidate) return;
-      if (isIP(candidate.host)) await addRemoteCandidate(candidate);
     };
   }
 
@@ -182,13 +181,30 @@ export class WeriftConnection implements RtcPeerConnection {
     });
     peer.connectionStateChange.subscribe(() => dispatch(this.onconnectionstatechange, undefined));
     peer.iceConnectionStateChange.subscribe(() => dispatch(this.oniceconnectionstatechange, undefined));
-    peer.iceGatheringStateChange.subscribe(() => dispatch(this.onicegatheringstatechange, undefined));
+    peer.iceGatheringStateChange.subscribe((state) => {
+      if (state === 'complete') this.#reportServers();
+      dispatch(this.onicegatheringstatechange, undefined);
+    });
     peer.onDataChannel.subscribe((engineChannel) => {
       const channel = this.#adopt(engineChannel);
       // werift announces a channel before it is open, and opens it right after.
       if (channel.readyState === 'open') dispatch(this.ondatachannel, { channel });
-      else engineChannel.stateChanged.once(() => dispatch(this.ondatachannel, { channel }));
+      else {
+        engineChannel.stateChanged.once((state) => {
+          if (state === 'open') dispatch(this.ondatachannel, { channel });
+        });
+      }
     });
+  }
+
+  #reportServers(): void {
+    if (this.#closed) return;
+    const silent = [...this.#transports.keys()].flatMap((transport) => silentServers(transport, this.#servers));
+    for (const { urls } of silent) {
+      // https://www.w3.org/TR/webrtc/#dom-rtcpeerconnectioniceerrorevent-errorcode: no answer. It may be a refusal as well.
+      const errorText = 'The server gave no address: it does not answer, or it refused the credentials.';
+      dispatch(this.onicecandidateerror, { errorCode: 701, errorText, url: urls });
+    }
   }
 
   #adopt(engineChannel: RTCDataChannel): WeriftChannel {
@@ -199,18 +215,3 @@ export class WeriftConnection implements RtcPeerConnection {
 }
 
 const notYet = () => new RendezvousError('dtls_untrusted', 'There is no DTLS handshake yet that could be checked.');
-
-/**
- * What a peer sends that SCTP (RFC 9260) or DCEP (RFC 8832) does not know is an unhandled rejection in werift, and with it
- * the end of the process. Here it is dropped, as RFC 9260 §6.8 and §10.3 want it.
- */
-function prepareSctp(transport: RTCSctpTransport): void {
-  const internals = sctpInternals(transport);
-  const { sctp } = internals;
-  const handleData = sctp.handleData.bind(sctp);
-  sctp.handleData = (data) => handleData(data).catch(() => {});
-  sctp.onReceive.allUnsubscribe();
-  sctp.onReceive.subscribe((...message) => {
-    internals.datachannelReceive(...message).catch(() => {});
-  });
-}

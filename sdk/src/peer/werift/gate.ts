@@ -1,5 +1,5 @@
 import type { RTCDtlsTransport } from 'werift';
-import { Handshake, handshakeType } from './handshake.ts';
+import { connectAtOnce, Handshake, handshakeType } from './handshake.ts';
 import {
   type Address,
   dtlsInternals,
@@ -13,6 +13,9 @@ import { isAuthenticRequest, isRequest } from './stun.ts';
 /** RFC 6347 §4.1, RFC 5246 §6.2.1. */
 const contentType = { changeCipherSpec: 20, alert: 21, handshake: 22, applicationData: 23 } as const;
 const recordHeaderLength = 13;
+
+/** Behind the last one: whoever waits to repeat an earlier flight finds that there is no need. */
+const noFlight = 100;
 
 /** DTLS that comes while we are not ready for it; a first flight is one or two datagrams. */
 const mostEarlyDatagrams = 8;
@@ -54,10 +57,18 @@ export class Gate {
     return socket && this.#handshake && { socket, handshake: this.#handshake };
   }
 
+  /** Ends what a handshake that is not over would go on with: werift repeats its flight for half a minute. */
+  close(): void {
+    this.#early.length = 0;
+    const socket = dtlsInternals(this.#transport);
+    if (socket) socket.dtls.flight = noFlight;
+  }
+
   #start(): void {
     const socket = dtlsInternals(this.#transport);
     if (!socket) return;
     this.#handshake = new Handshake(socket);
+    connectAtOnce(socket);
     for (const receive of this.#early.splice(0)) receive();
   }
 

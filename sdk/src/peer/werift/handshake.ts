@@ -15,11 +15,11 @@ export const handshakeType = {
 } as const;
 
 /** The messages that end a flight: seeing one again means that our answer to it was lost (RFC 6347 §4.2.4). */
-const endsFlight: readonly number[] = [
+const endsFlight: ReadonlySet<number> = new Set([
   handshakeType.clientHello,
   handshakeType.serverHelloDone,
   handshakeType.finished,
-];
+]);
 
 /** A handshake has about ten messages, each side; what is further ahead is not one. */
 const farthestAhead = 16;
@@ -43,7 +43,7 @@ export class Handshake {
   /** Stands between the association and its messages from here on. */
   constructor(socket: DtlsInternals) {
     this.#socket = socket;
-    this.#handle = socket.onHandleHandshakes;
+    this.#handle = socket.onHandleHandshakes.bind(socket);
     socket.handleFragmentHandshake = (fragments) => {
       for (const fragment of fragments) this.#take(fragment);
       return [];
@@ -76,7 +76,7 @@ export class Handshake {
 
   #repeat(fragment: HandshakeMessage): void {
     const last = this.received.at(-1);
-    if (!last || fragment.message_seq !== last.message_seq || !endsFlight.includes(last.msg_type)) return;
+    if (!last || fragment.message_seq !== last.message_seq || !endsFlight.has(last.msg_type)) return;
     const end = fragment.fragment_offset + fragment.fragment_length;
     if (end !== last.length || !last.fragment.subarray(fragment.fragment_offset).equals(fragment.fragment)) return;
     this.#deliver(last);
@@ -115,7 +115,7 @@ class Assembly {
   complete(): HandshakeMessage | undefined {
     if (this.#missing > 0) return undefined;
     // Of the same class as the fragments: werift serializes it.
-    const message: HandshakeMessage = Object.create(Object.getPrototypeOf(this.#first));
+    const message = Object.create(Object.getPrototypeOf(this.#first) as object) as HandshakeMessage;
     return Object.assign(message, {
       msg_type: this.#first.msg_type,
       length: this.#first.length,
@@ -126,3 +126,27 @@ class Assembly {
     });
   }
 }
+
+/**
+ * Sends a client's first flight at once. werift waits 100 ms with it, for a server that may not be listening yet; such a one
+ * gets it again then.
+ */
+export function connectAtOnce(socket: DtlsInternals): void {
+  const { transport } = socket;
+  if (!socket.connect) return;
+  const { send } = transport;
+  let hello: Buffer | undefined;
+  transport.send = (packet) => {
+    hello = packet;
+    return send(packet);
+  };
+  const connected = socket.connect();
+  transport.send = send;
+  connected.catch(() => {}); // until werift calls connect() and takes it from there
+  socket.connect = () => {
+    if (socket.dtls.flight === firstFlight && hello) void send(hello);
+    return connected;
+  };
+}
+
+const firstFlight = 1;

@@ -57,12 +57,15 @@ export interface DtlsInternals {
   readonly connected: boolean;
   readonly cipher: CipherInternals;
   readonly dtls: {
-    readonly flight: number;
+    flight: number;
     readonly handshakeCache: Readonly<Record<number, { readonly data: readonly HandshakeMessage[] }>>;
     readonly remoteExtendedMasterSecret: boolean;
   };
   readonly onClose: WeriftEvent<[]>;
   readonly onError: WeriftEvent<[error: Error]>;
+  readonly transport: { send: (packet: Buffer) => Promise<void> };
+  /** Of a client only. */
+  connect?(): Promise<void>;
   onHandleHandshakes(messages: HandshakeMessage[]): Promise<void>;
   handleFragmentHandshake(fragments: HandshakeMessage[]): HandshakeMessage[];
 }
@@ -120,5 +123,4 @@ export const iceInternals = (transport: RTCDtlsTransport): IceInternals =>
   transport.iceTransport.connection as unknown as IceInternals;
 export const sctpInternals = (transport: RTCSctpTransport): SctpTransportInternals =>
   transport as unknown as SctpTransportInternals;
-export const dtlsInternals = (transport: RTCDtlsTransport): DtlsInternals | undefined =>
-  transport.dtls as unknown as DtlsInternals | undefined;
+export const dtlsInternals = (transport: RTCDtlsTransport): DtlsInternals | undefined => transport.dtls;

@@ -1,0 +1,32 @@
+import { isIP } from 'node:net';
+import type { RTCDtlsTransport } from 'werift';
+import { iceInternals } from './internals.ts';
+import { isMdnsName, type MdnsResolver } from './mdns.ts';
+import type { ChosenServer, ChosenServers } from './servers.ts';
+
+/** Puts right which servers an ICE transport asks, and which candidates of the other side it takes. */
+export function prepareIce(transport: RTCDtlsTransport, servers: ChosenServers, resolver: MdnsResolver): void {
+  const ice = iceInternals(transport);
+  // Without a STUN server werift asks a public one.
+  if (!servers.stun) ice.stunServer = undefined;
+  const addRemoteCandidate = ice.addRemoteCandidate.bind(ice);
+  ice.addRemoteCandidate = async (candidate) => {
+    // After the end of candidates werift takes no more, not even those whose names it is still resolving.
+    if (!candidate) return;
+    if (isIP(candidate.host)) await addRemoteCandidate(candidate);
+    // A name of the public DNS would have us ask whatever the other side likes: it is ignored (RFC 8839 §5.1).
+    if (!isMdnsName(candidate.host)) return;
+    // Not awaited: the answer to an offer must not wait for a name that perhaps nobody knows.
+    void resolver.resolve(candidate.host).then(async (host) => {
+      if (host && ice.state !== 'closed') await addRemoteCandidate(Object.assign(candidate, { host }));
+    });
+  };
+}
+
+/** The servers that gave no candidate though gathering is over. werift says nothing of them. */
+export function silentServers(transport: RTCDtlsTransport, { stun, turn }: ChosenServers): ChosenServer[] {
+  const { localCandidates } = iceInternals(transport);
+  const missing = (server: ChosenServer | undefined, type: string) =>
+    server && !localCandidates.some((candidate) => candidate.type === type) ? [server] : [];
+  return [...missing(stun, 'srflx'), ...missing(turn, 'relay')];
+}
