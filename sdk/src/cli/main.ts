@@ -80,5 +80,5 @@ function mistakeOf({ code, message }: CommanderError, args: readonly string[]): 
   if (code === 'commander.help') return usage('No command: expose, connect or token.');
   const command = commandOf(args);
   const help = `mcp-rendezvous ${command && code !== 'commander.unknownCommand' ? `${command} ` : ''}--help`;
-  return usage(`${message.replace(/^error: |\.$/g, '')}. See ${help}`);
+  return usage(`${message.replace(/^error: |\.$/g, '').replaceAll('\n', ' ')}. See ${help}`);
 }
