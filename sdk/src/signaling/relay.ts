@@ -93,6 +93,10 @@ export class RelayConnection {
     return this.#joined?.peer;
   }
 
+  get room(): string | undefined {
+    return this.#joined?.room;
+  }
+
   get role(): Role | undefined {
     return this.#joined?.role;
   }

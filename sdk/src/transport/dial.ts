@@ -65,6 +65,7 @@ export async function dialRelay(
           peer,
           engine,
           remote,
+          room: relay.room,
           sessionId: role === 'client' ? self : remote.id,
           release: () => void relay.close(),
         };

@@ -138,7 +138,7 @@ class AcceptedTransport extends WebRTCServerTransport {
         this.#ended(this);
         this.#channel.end();
       };
-      return { peer, engine, remote: this.#remote, sessionId: this.#remote.id, release };
+      return { peer, engine, remote: this.#remote, room: this.#relay.room, sessionId: this.#remote.id, release };
     } catch (error) {
       this.#ended(this);
       throw error;

@@ -26,19 +26,19 @@ export class WebRTCServerTransport extends WebRTCTransport {
       : await dialRelay('server', this.#engine, this.#options, signal, (error) => this.onerror?.(error));
   }
 
-  protected override opened({ remote, sessionId }: Dialled): { sessionId: string; authInfo?: AuthInfo } {
-    return remote ? { sessionId, authInfo: authInfo(remote) } : { sessionId };
+  protected override opened({ remote, room, sessionId }: Dialled): { sessionId: string; authInfo?: AuthInfo } {
+    return remote ? { sessionId, authInfo: authInfo(remote, room) } : { sessionId };
   }
 }
 
 /** The token's verified claims in the MCP SDKs' form (RFC 8693 §4.2 for scopes). */
-function authInfo({ id, claims }: RemotePeer): AuthInfo {
-  const { sub, scope, exp, client_id: clientId, iss, jti, role } = claims;
+function authInfo({ id, claims }: RemotePeer, room: string | undefined): AuthInfo {
+  const { scope, exp, client_id: clientId, ...rest } = claims;
   return {
     token: '',
-    clientId: clientId ?? sub,
+    clientId: clientId ?? claims.sub,
     scopes: scope?.split(' ').filter(Boolean) ?? [],
     expiresAt: exp,
-    extra: { iss, sub, jti, role, peerId: id, via: 'webrtc' },
+    extra: { ...rest, room, peerId: id, via: 'webrtc' },
   };
 }

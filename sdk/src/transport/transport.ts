@@ -21,6 +21,7 @@ export interface Dialled {
   engine: Engine;
   /** Who the relay says it is; undefined without a relay. */
   remote?: RemotePeer;
+  room?: string | undefined;
   /** The MCP session's name, the same at both ends where there is a relay. */
   sessionId: string;
   release(): void;
