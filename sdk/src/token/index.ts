@@ -1,18 +1,14 @@
 export { type RoomClaims, roomClaims } from './claims.ts';
-import { type CryptoKey, type JWK, SignJWT } from 'jose';
+export { minimumSecretBytes, type SigningKey } from './key.ts';
+import { SignJWT } from 'jose';
+import { bindAlgorithm, type SigningKey } from './key.ts';
 
 /** Audience of room tokens unless the relay is configured with another one. */
 export const defaultAudience = 'mcp-rendezvous';
 
-/** Bytes that an HS256 key must have at least (RFC 7518 §3.2). */
-export const minimumSecretBytes = 32;
-
 export interface RoomTokenOptions {
-  /**
-   * The signing key. A string or bytes: an HS256 secret of at least 32 bytes, the relay's `RELAY_SECRET`. A private
-   * CryptoKey or JWK: its own algorithm, one of HS256, ES256, RS256, EdDSA.
-   */
-  key: string | Uint8Array | CryptoKey | JWK;
+  /** What signs the token; it decides the algorithm. */
+  key: SigningKey;
   /** `iss`; needed when the relay has a `RELAY_ISSUERS_FILE`. */
   issuer?: string;
   /** `aud`. Default `mcp-rendezvous`. */
@@ -38,8 +34,11 @@ export async function createRoomToken(options: RoomTokenOptions): Promise<string
   const { room, role, subject, scope, issuer } = options;
   lengthBetween('room', room, 1, 128);
   lengthBetween('subject', subject, 1, 256);
+  if (scope !== undefined && typeof scope !== 'string') {
+    throw new TypeError('scope must be one string of space-separated scopes');
+  }
   if (role !== 'server' && role !== 'client') throw new TypeError("role must be 'server' or 'client'");
-  const { key, alg } = signingKey(options.key);
+  const { key, alg } = bindAlgorithm(options.key);
   const now = Math.floor(Date.now() / 1000);
   const jwt = new SignJWT({ room, role, ...(scope === undefined ? {} : { scope }) })
     .setProtectedHeader({ alg, typ: 'JWT' })
@@ -66,37 +65,6 @@ export function ttlSeconds(ttl: number | string): number {
     throw new TypeError("ttl must be a positive number of seconds, or one with a unit: '90s', '15m', '1h', '7d'");
   }
   return seconds;
-}
-
-function signingKey(key: RoomTokenOptions['key']): { key: Uint8Array | CryptoKey | JWK; alg: string } {
-  if (typeof key === 'string' || key instanceof Uint8Array) {
-    const secret = typeof key === 'string' ? new TextEncoder().encode(key) : key;
-    if (secret.byteLength < minimumSecretBytes) {
-      throw new TypeError(`key is too short: an HS256 secret has at least ${minimumSecretBytes} bytes (RFC 7518 §3.2)`);
-    }
-    return { key: secret, alg: 'HS256' };
-  }
-  if (isJwk(key)) return { key, alg: key.alg ?? algorithmOfJwk(key) };
-  return { key, alg: algorithmOfCryptoKey(key) };
-}
-
-const isJwk = (key: CryptoKey | JWK): key is JWK => 'kty' in key;
-
-function algorithmOfJwk(jwk: JWK): string {
-  if (jwk.kty === 'oct') return 'HS256';
-  if (jwk.kty === 'RSA') return 'RS256';
-  if (jwk.kty === 'EC' && jwk.crv === 'P-256') return 'ES256';
-  if (jwk.kty === 'OKP' && jwk.crv === 'Ed25519') return 'EdDSA';
-  throw new TypeError('key is a JWK of a kind that room tokens do not use: take oct, RSA, EC P-256 or OKP Ed25519');
-}
-
-function algorithmOfCryptoKey(key: CryptoKey): string {
-  const algorithm = key.algorithm as { name: string; namedCurve?: string };
-  if (algorithm.name === 'HMAC') return 'HS256';
-  if (algorithm.name === 'RSASSA-PKCS1-v1_5') return 'RS256';
-  if (algorithm.name === 'ECDSA' && algorithm.namedCurve === 'P-256') return 'ES256';
-  if (algorithm.name === 'Ed25519') return 'EdDSA';
-  throw new TypeError(`key is a CryptoKey for ${algorithm.name}: take HMAC, RSASSA-PKCS1-v1_5, ECDSA P-256 or Ed25519`);
 }
 
 function lengthBetween(name: string, value: string, least: number, most: number): void {
