@@ -1,5 +1,11 @@
 import websocket from '@fastify/websocket';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
 import { connectPath, subprotocol } from 'mcp-rendezvous/protocol';
 import { createVerify } from './auth.ts';
 import type { Broker } from './broker/broker.ts';
@@ -44,12 +50,11 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     handleProtocols: () => subprotocol,
   };
 
-  const trusted = config.trustProxy;
   const app = Fastify({
     loggerInstance: log as FastifyBaseLogger,
     // Its lines would hold the whole URL, and with it whatever a caller wrongly put there.
-    disableRequestLogging: true,
-    trustProxy: typeof trusted === 'number' ? (_address, hop) => hop < trusted : trusted,
+    logController: new LogController({ disableRequestLogging: true }),
+    trustProxy: config.trustProxy,
   });
   await app.register(websocket, {
     options: socketOptions,

@@ -50,7 +50,7 @@ export interface Config {
   ice: IceConfig;
   /** Empty: any. */
   allowedOrigins: string[];
-  trustProxy: boolean | number | string[];
+  trustProxy: boolean | string[];
   logLevel: string;
   limits: Limits;
 }
@@ -78,6 +78,9 @@ const secret = z
     (text) => Buffer.byteLength(text) >= minimumSecretBytes,
     `is too short: an HS256 secret has at least ${minimumSecretBytes} bytes (RFC 7518 §3.2). Make one with: openssl rand -base64 48`,
   );
+
+/** An address, a network, or a name that Fastify has for some. A bare number of proxies cannot be checked against anything. */
+const proxy = /^(loopback|linklocal|uniquelocal|[\da-fA-F]*[.:][\da-fA-F.:]*(\/\d+)?)$/;
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -120,12 +123,12 @@ export const environment = z.object({
   ),
   TRUST_PROXY: z
     .string()
-    .regex(
-      /^(true|false|\d+|[\da-fA-F.:/]+(\s*,\s*[\da-fA-F.:/]+)*)$/,
-      'has to be true, false, a number of proxies, or a comma-separated list of their addresses',
+    .refine(
+      (text) => text === 'true' || text === 'false' || text.split(',').every((address) => proxy.test(address.trim())),
+      'has to be true, false, or a comma-separated list of the addresses of proxies, such as 10.0.0.0/8 or loopback',
     )
     .prefault('false')
-    .describe("whose `X-Forwarded-For` is believed: `true`, `false`, a number of proxies, or the proxies' addresses"),
+    .describe("whose `X-Forwarded-For` is believed: `true`, `false`, or the proxies' addresses, comma-separated"),
   LOG_LEVEL: z
     .enum(logLevels, `has to be one of ${logLevels.join(', ')}`)
     .prefault('info')
@@ -268,7 +271,7 @@ function readIssuers(path: string, problems: string[]): Keys | undefined {
 
 function readTrustProxy(text: string): Config['trustProxy'] {
   if (text === 'true' || text === 'false') return text === 'true';
-  return /^\d+$/.test(text) ? Number(text) : text.split(',').map((address) => address.trim());
+  return text.split(',').map((address) => address.trim());
 }
 
 const names = Object.keys(environment.shape);

@@ -11,9 +11,8 @@ async function main(): Promise<void> {
   const development = config.keys.kind === 'development';
   const log = createLogger(config.logLevel, pino.destination({ dest: development ? 2 : 1, sync: true }));
   const app = await createApp({ config, log });
-  // Fastify's own line names each interface; ours names the one address.
-  const address = await app.listen({ host: config.host, port: config.port, listenTextResolver: () => '' });
-  log.info({ address }, 'listening');
+  const listenTextResolver = (address: string): string => `listening at ${address}`;
+  const address = await app.listen({ host: config.host, port: config.port, listenTextResolver });
   if (development) await printDevelopmentLines(config, address);
 
   let stopping = false;

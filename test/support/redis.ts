@@ -50,7 +50,17 @@ export class RedisServer {
     this.#process = spawn('redis-server', [...fixed, '--save', '', '--appendonly', 'no', ...this.#settings], {
       stdio: 'ignore',
     });
-    await eventually(() => answers(this.port));
+    await eventually(() =>
+      ask(this.port, 'PING').then(
+        (reply) => reply === '+PONG\r\n',
+        () => false,
+      ),
+    );
+  }
+
+  /** Sends an inline command; the reply is as it comes over the wire. */
+  command(line: string): Promise<string> {
+    return ask(this.port, line);
   }
 
   /** Ends it as a power cut would. */
@@ -67,14 +77,13 @@ export class RedisServer {
   }
 }
 
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.on('connect', () => socket.write('PING\r\n'));
-    socket.on('data', (data) => {
-      socket.destroy();
-      resolve(data.toString().startsWith('+PONG'));
-    });
-    socket.on('error', () => resolve(false));
+/** What redis-server on this port replies to one inline command, as it comes over the wire; rejects when it does not. */
+function ask(port: number, command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let reply = '';
+    // QUIT ends the connection, and with it what there is to read.
+    const socket = connect(port, '127.0.0.1', () => socket.write(`${command}\r\nQUIT\r\n`));
+    socket.setEncoding('utf8').on('data', (part) => (reply += String(part)));
+    socket.on('end', () => resolve(reply.replace(/\+OK\r\n$/, ''))).on('error', reject);
   });
 }

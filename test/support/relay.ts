@@ -30,7 +30,7 @@ export class RelayProcess {
     const relay = new RelayProcess({ RELAY_SECRET: testSecret, ...env });
     await eventually(() => {
       if (relay.exited) throw new Error(`the relay did not start:\n${relay.stdout}${relay.stderr}`);
-      relay.url = /"address":"(http:[^"]+)"/.exec(relay.stdout + relay.stderr)?.[1] ?? '';
+      relay.url = /listening at (http:[^"\s]+)/.exec(relay.stdout + relay.stderr)?.[1] ?? '';
       return relay.url !== '';
     });
     return relay;

@@ -1,0 +1,358 @@
+import assert from 'node:assert/strict';
+import { after, suite, test, type TestContext } from 'node:test';
+import { RedisServer } from '../../test/support/redis.ts';
+import { eventually } from '../../test/support/wait.ts';
+import type { Broker, Change, Group, Holding, Instance, Message, Seat } from '../src/broker/broker.ts';
+import { MemoryBroker } from '../src/broker/memory.ts';
+import { RedisBroker } from '../src/broker/redis.ts';
+import { digest, newPeerId, newResumeSecret } from '../src/ids.ts';
+import { createLogger } from '../src/log.ts';
+
+const redis = await RedisServer.start();
+const cluster = await RedisServer.start(['--cluster-enabled', 'yes']);
+after(() => Promise.all([redis.stop(), cluster.stop()]));
+await cluster.command('CLUSTER ADDSLOTSRANGE 0 16383');
+await eventually(async () => (await cluster.command('CLUSTER INFO')).includes('cluster_state:ok'));
+
+const options = { resumeWindowMs: 200, leaseMs: 600 };
+const log = createLogger('silent');
+
+/** An instance that writes down what its broker tells it. */
+class Recorder implements Instance {
+  readonly changes: Change[] = [];
+  readonly messages: Message[] = [];
+  readonly groups: Group[] = [];
+  held: Holding[] = [];
+  holdings(): Holding[] {
+    return this.held;
+  }
+  onchange(change: Change): void {
+    this.changes.push(change);
+  }
+  ongroup(_room: string, _role: string, group: Group): void {
+    this.groups.push(group);
+  }
+  onmessage(message: Message): void {
+    this.messages.push(message);
+  }
+  /** Changes in the order of their versions, in short. */
+  get steps(): string[] {
+    return this.changes.map(({ id, state }) => `${id} ${state}`);
+  }
+}
+
+interface Node {
+  broker: Broker;
+  local: Recorder;
+}
+
+async function open(t: TestContext, broker: Broker): Promise<Node> {
+  const local = new Recorder();
+  await broker.start(local);
+  t.after(() => broker.close());
+  assert.equal(broker.ready, true);
+  return { broker, local };
+}
+
+let rooms = 0;
+const newRoom = (): string => JSON.stringify(['', `room ${rooms++}`]);
+
+const seat = (room: string, role: 'server' | 'client', sub = `${role}-1`, process = ''): Seat => ({
+  room,
+  id: newPeerId(),
+  connection: digest(newResumeSecret()),
+  role,
+  process,
+  claims: { sub, role, exp: 4_000_000_000, scope: 'a:b "quoted" ü' },
+});
+
+const ids = (group: Group): string[] => group.members.map(({ id }) => id);
+
+/** What every broker keeps to. */
+function contract(name: string, create: () => Broker): void {
+  suite(`broker contract: ${name}`, () => {
+    test('either side may come first, and each sees the other', async (t) => {
+      const { broker, local } = await open(t, create());
+      const room = newRoom();
+      const client = seat(room, 'client');
+      const server = seat(room, 'server');
+      assert.deepEqual(await broker.join(client), { id: client.id, others: { version: 0, members: [] } });
+      const { others } = await broker.join(server);
+      assert.deepEqual(
+        others.members.map(({ version: _, ...member }) => member),
+        [{ id: client.id, instance: broker.instance, role: 'client', state: 'online', claims: client.claims }],
+      );
+      const late = seat(room, 'client', 'late');
+      assert.deepEqual(ids((await broker.join(late)).others), [server.id]);
+      const news = local.changes.filter(({ id }) => id === late.id);
+      assert.equal(news.length, 1);
+      assert.deepEqual(news[0]?.claims, late.claims);
+      assert.equal(news[0]?.fresh, true);
+      assert.equal(news[0]?.previous, others.version);
+    });
+
+    test('rooms do not see each other', async (t) => {
+      const { broker, local } = await open(t, create());
+      await broker.join(seat(newRoom(), 'server'));
+      assert.deepEqual((await broker.join(seat(newRoom(), 'client'))).others.members, []);
+      assert.equal(local.changes.filter(({ role }) => role === 'client').length <= 1, true);
+    });
+
+    test('a second server of another subject is refused, one of the same subject replaces', async (t) => {
+      const { broker, local } = await open(t, create());
+      const room = newRoom();
+      await broker.join(seat(room, 'client'));
+      const first = seat(room, 'server');
+      await broker.join(first);
+      await assert.rejects(broker.join(seat(room, 'server', 'somebody else')), { code: 'room_taken' });
+      const second = seat(room, 'server');
+      await broker.join(second);
+      assert.deepEqual(local.messages, [
+        { type: 'evict', room, id: first.id, connection: first.connection, code: 'replaced' },
+      ]);
+      assert.deepEqual(
+        local.changes.filter(({ role }) => role === 'server').map(({ id, state }) => `${id} ${state}`),
+        [`${first.id} online`, `${first.id} gone`, `${second.id} online`],
+      );
+    });
+
+    test('a lone server is replaced by its own subject and can then be found', async (t) => {
+      const { broker } = await open(t, create());
+      const room = newRoom();
+      await broker.join(seat(room, 'server'));
+      const second = seat(room, 'server');
+      await broker.join(second);
+      assert.equal((await broker.find(room, second.id))?.state, 'online');
+      assert.deepEqual(ids((await broker.join(seat(room, 'client'))).others), [second.id]);
+    });
+
+    test('clients of one subject live side by side when their processes differ', async (t) => {
+      const { broker, local } = await open(t, create());
+      const room = newRoom();
+      const one = seat(room, 'client', 'same', 'one');
+      const two = seat(room, 'client', 'same', 'two');
+      const again = seat(room, 'client', 'same', 'one');
+      for (const each of [one, two, seat(room, 'client', 'same'), seat(room, 'client', 'other', 'one')]) {
+        await broker.join(each);
+      }
+      assert.equal(local.messages.length, 0);
+      await broker.join(again);
+      assert.deepEqual(
+        local.messages.map((message) => ('id' in message ? message.id : '')),
+        [one.id],
+      );
+      assert.equal(await broker.find(room, one.id), undefined);
+      assert.equal((await broker.find(room, two.id))?.state, 'online');
+    });
+
+    test('a lost peer is away, then gone', async (t) => {
+      const { broker, local } = await open(t, create());
+      const room = newRoom();
+      const server = seat(room, 'server');
+      const client = seat(room, 'client');
+      await broker.join(server);
+      await broker.join(client);
+      await broker.depart(client, 'away');
+      assert.equal((await broker.find(room, client.id))?.state, 'away');
+      assert.equal(local.steps.at(-1), `${client.id} away`);
+      await eventually(() => local.steps.at(-1) === `${client.id} gone`, 2000);
+      assert.equal(await broker.find(room, client.id), undefined);
+    });
+
+    test('the last peer of a room leaves nothing behind', async (t) => {
+      const { broker } = await open(t, create());
+      const room = newRoom();
+      const server = seat(room, 'server');
+      await broker.join(server);
+      await broker.depart(server, 'gone');
+      assert.deepEqual((await broker.join(seat(room, 'client'))).others, { version: 0, members: [] });
+    });
+
+    test('a resume secret brings the identity back, once', async (t) => {
+      const { broker, local } = await open(t, create());
+      const room = newRoom();
+      const server = seat(room, 'server');
+      const client = seat(room, 'client');
+      await broker.join(server);
+      await broker.join(client);
+      await broker.depart(client, 'away');
+      const back = seat(room, 'client');
+      assert.equal((await broker.join(back, client)).id, client.id);
+      assert.equal(local.steps.at(-1), `${client.id} online`);
+      assert.equal(local.changes.at(-1)?.fresh, true);
+      // The used secret: a new id in the same place, so that the old id is gone.
+      const late = seat(room, 'client');
+      assert.equal((await broker.join(late, client)).id, late.id);
+      assert.deepEqual(local.steps.slice(-2), [`${client.id} gone`, `${late.id} online`]);
+    });
+
+    test('a resumed peer outlives the window that it was away in', async (t) => {
+      const { broker } = await open(t, create());
+      const room = newRoom();
+      const client = seat(room, 'client');
+      await broker.join(client);
+      await broker.depart(client, 'away');
+      const { id } = await broker.join(seat(room, 'client'), client);
+      const other = seat(room, 'client', 'other');
+      await broker.join(other);
+      await broker.depart(other, 'away');
+      await eventually(async () => (await broker.find(room, other.id)) === undefined, 2000);
+      assert.equal((await broker.find(room, id))?.state, 'online');
+    });
+
+    test('a resume secret is of no use to another subject, role or room', async (t) => {
+      const { broker, local } = await open(t, create());
+      const room = newRoom();
+      const client = seat(room, 'client');
+      await broker.join(client);
+      for (const thief of [
+        seat(room, 'client', 'thief'),
+        seat(room, 'server', 'client-1'),
+        seat(newRoom(), 'client'),
+      ]) {
+        assert.equal((await broker.join(thief, client)).id, thief.id);
+      }
+      assert.equal((await broker.find(room, client.id))?.state, 'online');
+      assert.deepEqual(local.messages, []);
+    });
+
+    test('resuming while the old socket seems alive evicts the old socket, not the identity', async (t) => {
+      const { broker, local } = await open(t, create());
+      const room = newRoom();
+      const client = seat(room, 'client');
+      await broker.join(client);
+      const back = seat(room, 'client');
+      assert.equal((await broker.join(back, client)).id, client.id);
+      const { id, connection } = client;
+      assert.deepEqual(local.messages, [{ type: 'evict', room, id, connection, code: 'replaced' }]);
+      // What the old connection does now is stale.
+      await broker.depart(client, 'gone');
+      assert.equal((await broker.find(room, id))?.state, 'online');
+      await broker.depart({ ...back, id }, 'gone');
+      assert.equal(await broker.find(room, id), undefined);
+    });
+
+    test('a server that is away keeps its place for its own subject only', async (t) => {
+      const { broker } = await open(t, create());
+      const room = newRoom();
+      const server = seat(room, 'server');
+      await broker.join(server);
+      await broker.depart(server, 'away');
+      await assert.rejects(broker.join(seat(room, 'server', 'somebody else')), { code: 'room_taken' });
+      await broker.join(seat(room, 'server'));
+    });
+
+    test('fresh claims are what later joiners see', async (t) => {
+      const { broker, local } = await open(t, create());
+      const room = newRoom();
+      const server = seat(room, 'server');
+      await broker.join(server);
+      await broker.update({ ...server, claims: { ...server.claims, exp: 4_100_000_000 } });
+      assert.equal(
+        local.changes.every(({ fresh }, index) => fresh === (index === 0)),
+        true,
+      );
+      const { others } = await broker.join(seat(room, 'client'));
+      assert.equal(others.members[0]?.claims.exp, 4_100_000_000);
+    });
+
+    test('an unknown instance is told from a known one', async (t) => {
+      const { broker, local } = await open(t, create());
+      const message: Message = { type: 'undelivered', room: newRoom(), to: 'p-1', id: '1' };
+      assert.equal(await broker.publish('nobody', message), false);
+      assert.equal(await broker.publish(broker.instance, message), true);
+      await eventually(() => local.messages.length === 1);
+      assert.deepEqual(local.messages, [message]);
+    });
+  });
+}
+
+contract('memory', () => new MemoryBroker(options));
+
+contract('redis', () => new RedisBroker(redis.url, options, log));
+contract('redis cluster', () => new RedisBroker(`redis+cluster://127.0.0.1:${cluster.port}`, options, log));
+
+suite('redis broker: several instances', { concurrency: false }, () => {
+  const create = () => new RedisBroker(redis.url, options, log);
+
+  test('changes and messages reach the instances that watch, and only those', async (t) => {
+    const [a, b, c] = [await open(t, create()), await open(t, create()), await open(t, create())];
+    const room = newRoom();
+    const server = seat(room, 'server');
+    const client = seat(room, 'client');
+    await a.broker.join(server);
+    const { others } = await b.broker.join(client);
+    assert.equal(others.members[0]?.instance, a.broker.instance);
+    await eventually(() => a.local.steps.includes(`${client.id} online`));
+    const message: Message = {
+      type: 'signal',
+      room,
+      to: client.id,
+      from: server.id,
+      id: '1',
+      data: '{}',
+      origin: a.broker.instance,
+    };
+    assert.equal(await a.broker.publish(b.broker.instance, message), true);
+    await eventually(() => b.local.messages.length === 1);
+    assert.deepEqual(b.local.messages, [message]);
+    assert.deepEqual([c.local.changes, c.local.messages], [[], []]);
+  });
+
+  test('a peer resumes at another instance, and the old one is told', async (t) => {
+    const [a, b] = [await open(t, create()), await open(t, create())];
+    const room = newRoom();
+    const server = seat(room, 'server');
+    const client = seat(room, 'client');
+    await a.broker.join(server);
+    await a.broker.join(client);
+    assert.equal((await b.broker.join(seat(room, 'client'), client)).id, client.id);
+    await eventually(() => a.local.messages.length === 1);
+    assert.equal(a.local.messages[0]?.type, 'evict');
+    await eventually(() => a.local.changes.at(-1)?.instance === b.broker.instance);
+    assert.equal(a.local.steps.at(-1), `${client.id} online`);
+  });
+
+  test('the peers of a dead instance are gone within the lease, announced exactly once', async (t) => {
+    const [a, b, c] = [await open(t, create()), await open(t, create()), await open(t, create())];
+    const room = newRoom();
+    const server = seat(room, 'server');
+    const client = seat(room, 'client');
+    await a.broker.join(server);
+    a.local.held = [{ room, seats: [server], watched: [] }];
+    await b.broker.join(client);
+    const before = performance.now();
+    await b.broker.close();
+    await eventually(() => a.local.steps.includes(`${client.id} gone`), 3000);
+    assert.ok(performance.now() - before <= options.leaseMs + 300);
+    const settled = performance.now() + options.leaseMs;
+    await eventually(() => performance.now() > settled);
+    assert.equal(a.local.steps.filter((step) => step === `${client.id} gone`).length, 1);
+    assert.deepEqual(c.local.changes, []);
+    assert.equal((await a.broker.find(room, server.id))?.state, 'online', 'renewed leases live on');
+  });
+
+  test('a dead server locks nobody out once its lease is over', async (t) => {
+    const [a, b] = [await open(t, create()), await open(t, create())];
+    const room = newRoom();
+    await a.broker.join(seat(room, 'server'));
+    await a.broker.close();
+    const next = seat(room, 'server', 'somebody else');
+    await eventually(
+      () =>
+        b.broker.join(next).then(
+          () => true,
+          () => false,
+        ),
+      3000,
+    );
+  });
+
+  test('nothing is left in Redis when all peers have left', async (t) => {
+    const { broker } = await open(t, create());
+    const seats = Array.from({ length: 40 }, (_, index) => seat(newRoom(), index % 2 ? 'server' : 'client'));
+    for (const each of seats) await broker.join(each);
+    for (const each of seats) await broker.depart(each, 'gone');
+    await eventually(async () => (await redis.command('KEYS *')).trim() === '*0', 3000);
+  });
+});
