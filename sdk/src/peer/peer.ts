@@ -125,6 +125,8 @@ export class PeerNegotiation {
     this.#answered = true;
     this.#localCandidates = [];
     this.#remoteCandidates = [];
+    this.#early.length = 0;
+    this.#earlyBytes = 0;
     const connection = this.#connect();
     connection.ondatachannel = ({ channel }) => this.#adopt(channel);
     await this.#acceptRemote(connection, 'offer', sdp);

@@ -21,3 +21,13 @@ export function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
     else signal.addEventListener('abort', abort, { once: true });
   });
 }
+
+/** The promise's result, or the signal's reason when that comes first: for what cannot be aborted itself. */
+export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) return abort();
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

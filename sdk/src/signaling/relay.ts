@@ -1,14 +1,16 @@
+import { decodeJwt } from 'jose';
 import { RendezvousError, toRendezvousError } from '../errors.ts';
-import type {
-  FrameFromRelay,
-  IceServer,
-  JoinedFrame,
-  JoinFrame,
-  PeerClaims,
-  PeerState,
-  Role,
+import {
+  type FrameFromRelay,
+  type IceServer,
+  type JoinedFrame,
+  type JoinFrame,
+  type PeerClaims,
+  peerData,
+  type PeerState,
+  type Role,
 } from '../protocol/index.ts';
-import { backoffMs, wait } from './backoff.ts';
+import { abortable, backoffMs, wait } from './backoff.ts';
 import { RelayChannel } from './channel.ts';
 import { connectUrl, RelaySocket, type SocketEnd } from './socket.ts';
 
@@ -54,11 +56,9 @@ const joinTimeoutMs = 10_000;
  * itself, with full-jitter backoff and its `resume` secret, until it is closed or the relay's verdict is final.
  */
 export class RelayConnection {
-  /** Peers that may be signalled: for a client the room's server, for the server its clients. Those that are online. */
-  readonly peers = new Map<string, RemotePeer>();
   /** A peer came (back), was lost or went. */
   onpeer?: ((peer: RemotePeer, state: PeerState) => void) | undefined;
-  /** The first signal of a peer without a channel; the handler sets the channel's handlers or leaves it, and it is ignored. */
+  /** A peer that has had no channel yet makes an offer; the handler sets the channel's handlers at once. */
   onchannel?: ((channel: RelayChannel, peer: RemotePeer) => void) | undefined;
   onstatechange?: ((state: RelayState) => void) | undefined;
   /** Something failed and is being tried again. */
@@ -68,20 +68,30 @@ export class RelayConnection {
 
   readonly #url: URL;
   readonly #token: TokenSource;
+  readonly #expected: Role | undefined;
   readonly #process = crypto.randomUUID();
   readonly #channels = new Map<string, RelayChannel>();
-  readonly #known = new Map<string, RemotePeer>();
+  /** Peers that may be signalled: for a client the room's server, for the server its clients. */
+  readonly #peers = new Map<string, { peer: RemotePeer; online: boolean }>();
+  /** Peers whose channel has ended. What still comes from them is late, not a new beginning. */
+  readonly #done = new Set<string>();
+  readonly #arrivals = new Set<(peer: RemotePeer) => void>();
   readonly #closing = new AbortController();
   #state: RelayState = 'new';
   #socket: RelaySocket | undefined;
+  #joining = false;
   #joined: JoinedFrame | undefined;
   #signals = 0;
   readonly #signalled = new Map<string, RelayChannel>();
 
-  /** @throws RendezvousError `bad_option` */
-  constructor(options: RelayOptions) {
+  /**
+   * @param role refuse a token for the other role before it is sent, where it would replace the peer that it is for
+   * @throws RendezvousError `bad_option`
+   */
+  constructor(options: RelayOptions, role?: Role) {
     this.#url = relayUrl(options);
     this.#token = options.token;
+    this.#expected = role;
   }
 
   get state(): RelayState {
@@ -126,8 +136,7 @@ export class RelayConnection {
 
   /** Resolves with an online peer of the other role: at once, or as soon as one comes. */
   async anyPeer(signal: AbortSignal): Promise<RemotePeer> {
-    const [present] = this.peers.values();
-    if (present) return present;
+    for (const { peer, online } of this.#peers.values()) if (online) return peer;
     return await new Promise((resolve, reject) => {
       const settle = (act: () => void) => {
         this.#arrivals.delete(arrived);
@@ -145,7 +154,11 @@ export class RelayConnection {
       signal.addEventListener('abort', aborted);
     });
   }
-  readonly #arrivals = new Set<(peer: RemotePeer) => void>();
+
+  /** Whether a peer is in the room, online or away. */
+  knows(peer: string): boolean {
+    return this.#peers.has(peer);
+  }
 
   /** A channel to a peer. One at a time for each peer: an open one is ended. */
   channel(peer: string): RelayChannel {
@@ -158,6 +171,7 @@ export class RelayConnection {
       },
       () => {
         if (this.#channels.get(peer) === channel) this.#channels.delete(peer);
+        this.#done.add(peer);
       },
     );
     this.#channels.set(peer, channel);
@@ -178,16 +192,23 @@ export class RelayConnection {
   /** Joins, again and again: until it stands, the verdict is final, or (with `attempts`) nothing answered so many times. */
   async #join(signal: AbortSignal, attempts = Number.POSITIVE_INFINITY): Promise<void> {
     let refusedTokens = 0;
+    let last: RendezvousError | undefined;
     for (let attempt = 0; ; attempt++) {
       try {
-        const join: JoinFrame = { type: 'join', token: await this.#fetchToken(), process: this.#process };
+        const join: JoinFrame = {
+          type: 'join',
+          token: await abortable(this.#fetchToken(), signal),
+          process: this.#process,
+        };
         if (this.#joined) join.resume = this.#joined.resume;
         const deadline = AbortSignal.any([signal, AbortSignal.timeout(joinTimeoutMs)]);
         this.#adopt(...(await RelaySocket.join(this.#url, join, deadline)));
         return;
       } catch (thrown) {
-        if (signal.aborted) throw signal.reason;
+        // Out of time: what kept it from joining says more than that.
+        if (signal.aborted) throw (isTimeout(signal.reason) && last) || signal.reason;
         const { error, verdict } = endOf(thrown);
+        last = error;
         if (verdict === 'give_up') throw error;
         if (verdict === 'new_token' && (typeof this.#token === 'string' || ++refusedTokens >= tokenAttempts))
           throw error;
@@ -195,22 +216,33 @@ export class RelayConnection {
         if (error.code === 'relay_unreachable' && attempt + 1 >= attempts) throw error;
         this.onerror?.(error);
       }
-      await wait(backoffMs(attempt), signal);
+      await wait(backoffMs(attempt), signal).catch((reason) => {
+        throw isTimeout(reason) ? last : reason;
+      });
     }
   }
 
   async #fetchToken(): Promise<string> {
-    if (typeof this.#token === 'string') return this.#token;
+    let token: string;
     try {
-      const token = await this.#token();
-      if (typeof token === 'string' && token) return token;
+      token = typeof this.#token === 'string' ? this.#token : await this.#token();
     } catch (cause) {
       throw new RendezvousError('token_unavailable', 'The token function failed; see cause.', {
         cause,
         retryable: true,
       });
     }
-    throw new RendezvousError('token_unavailable', 'The token function returned no token.', { retryable: true });
+    if (typeof token !== 'string' || !token) {
+      throw new RendezvousError('token_unavailable', 'The token function returned no token.', { retryable: true });
+    }
+    const role = claimedRole(token);
+    if (this.#expected && role && role !== this.#expected) {
+      throw new RendezvousError(
+        'bad_option',
+        `The token is for the role ${role}; the ${this.#expected}'s side needs one for its own.`,
+      );
+    }
+    return token;
   }
 
   #adopt(socket: RelaySocket, joined: JoinedFrame): void {
@@ -229,11 +261,12 @@ export class RelayConnection {
   /** The room may have changed while this peer was away. */
   #reconcile(joined: JoinedFrame, resumed: boolean): void {
     const present = new Set(joined.peers.map((peer) => peer.id));
-    for (const peer of this.#known.values()) {
-      // Under a new identity every peer sees a stranger: what was under way with the old one cannot go on.
-      if (!present.has(peer.id)) this.#peer(peer.id, 'gone');
-      else if (!resumed) this.#channels.get(peer.id)?.end(identityLost());
+    for (const id of [...this.#peers.keys()]) {
+      if (!present.has(id)) this.#peer(id, 'gone');
     }
+    // Under a new identity every peer sees a stranger: what was under way with the old one cannot go on.
+    if (!resumed) for (const channel of [...this.#channels.values()]) channel.end(identityLost());
+    if (!resumed) this.#done.clear();
     for (const { id, state, claims } of joined.peers) this.#peer(id, state, claims);
     for (const channel of this.#channels.values()) channel.repeat();
   }
@@ -252,7 +285,7 @@ export class RelayConnection {
         void this.#refreshToken();
         return;
       case 'goaway':
-        void this.#move(frame.afterMs);
+        void this.#rejoin(frame.afterMs, this.#socket);
         return;
       case 'joined':
       case 'error':
@@ -261,30 +294,30 @@ export class RelayConnection {
   }
 
   #peer(id: string, state: PeerState, claims?: PeerClaims): void {
-    const peer = claims ? { id, subject: claims.sub, claims } : this.#known.get(id);
+    const peer = claims ? { id, subject: claims.sub, claims } : this.#peers.get(id)?.peer;
     if (!peer) return;
-    if (state === 'gone') this.#known.delete(id);
-    else this.#known.set(id, peer);
+    if (state === 'gone') {
+      this.#peers.delete(id);
+      this.#channels.get(id)?.end(peerGone());
+      this.#done.delete(id);
+    } else {
+      this.#peers.set(id, { peer, online: state === 'online' });
+    }
     if (state === 'online') {
-      this.peers.set(id, peer);
       for (const arrived of [...this.#arrivals]) arrived(peer);
       this.#channels.get(id)?.repeat();
-    } else {
-      this.peers.delete(id);
-      if (state === 'gone') this.#channels.get(id)?.end(peerGone());
     }
     this.onpeer?.(peer, state);
   }
 
   #signal(from: string, data: unknown): void {
-    let channel = this.#channels.get(from);
-    if (!channel) {
-      const peer = this.#known.get(from);
-      if (!peer || !this.onchannel) return;
-      channel = this.channel(from);
-      this.onchannel(channel, peer);
-    }
-    channel.receive(data);
+    const channel = this.#channels.get(from);
+    if (channel) return channel.receive(data);
+    const known = this.#peers.get(from);
+    if (!known || this.#done.has(from) || peerData.safeParse(data).data?.kind !== 'offer') return;
+    const opened = this.channel(from);
+    this.onchannel?.(opened, known.peer);
+    opened.receive(data);
   }
 
   async #refreshToken(): Promise<void> {
@@ -296,17 +329,6 @@ export class RelayConnection {
     }
   }
 
-  /** The instance is about to stop: at the given time a new socket takes over, and the old one serves until then. */
-  async #move(afterMs: number): Promise<void> {
-    const socket = this.#socket;
-    try {
-      await wait(afterMs, this.#closing.signal);
-      if (this.#socket === socket) await this.#join(this.#closing.signal);
-    } catch (thrown) {
-      this.#close(endOf(thrown).error);
-    }
-  }
-
   #lost(socket: RelaySocket, end: SocketEnd): void {
     if (this.#socket !== socket) return;
     this.#socket = undefined;
@@ -314,13 +336,18 @@ export class RelayConnection {
     if (end.verdict === 'new_token' && typeof this.#token === 'string') return this.#close(end.error);
     this.onerror?.(end.error);
     this.#setState('reconnecting');
-    void this.#rejoin();
+    void this.#rejoin(backoffMs(0));
   }
 
-  async #rejoin(): Promise<void> {
+  /** Opens another socket after a time, in place of one that was lost or is about to be; until then that one serves. */
+  async #rejoin(afterMs: number, replaced?: RelaySocket): Promise<void> {
     try {
-      await wait(backoffMs(0), this.#closing.signal);
-      if (!this.#socket) await this.#join(this.#closing.signal);
+      await wait(afterMs, this.#closing.signal);
+      if (this.#joining || this.#socket !== replaced) return;
+      this.#joining = true;
+      await this.#join(this.#closing.signal).finally(() => {
+        this.#joining = false;
+      });
     } catch (thrown) {
       this.#close(endOf(thrown).error);
     }
@@ -332,8 +359,7 @@ export class RelayConnection {
     this.#socket?.send({ type: 'leave' });
     this.#socket?.close();
     for (const channel of this.#channels.values()) channel.end(error ?? peerGone());
-    this.peers.clear();
-    this.#known.clear();
+    this.#peers.clear();
     this.#setState('closed');
     this.onclose?.(error);
   }
@@ -353,6 +379,18 @@ function endOf(thrown: unknown): SocketEnd {
     error,
     verdict: error.code === 'token_unavailable' ? 'new_token' : error.retryable ? 'come_back' : 'give_up',
   };
+}
+
+const isTimeout = (reason: unknown): boolean => reason instanceof RendezvousError && reason.code === 'connect_timeout';
+
+/** The role in a token's payload, unverified: verifying is the relay's. */
+function claimedRole(token: string): string | undefined {
+  try {
+    const { role } = decodeJwt<{ role?: unknown }>(token);
+    return typeof role === 'string' ? role : undefined;
+  } catch {
+    return undefined; // not a JWT: the relay says so
+  }
 }
 
 const peerGone = () => new RendezvousError('peer_gone', 'The other peer has left the room.', { retryable: true });

@@ -49,11 +49,10 @@ export async function dialRelay(
   signal: AbortSignal,
   onerror: (error: RendezvousError) => void,
 ): Promise<Dialled> {
-  const relay = new RelayConnection(options);
+  const relay = new RelayConnection(options, role);
   try {
     const clients = role === 'server' ? new FirstClient(relay) : undefined;
     await relay.start(signal);
-    requireRole(relay, role);
     while (true) {
       const [channel, remote] = clients ? await clients.next(signal) : await server(relay, signal);
       const self = relay.id ?? remote.id;
@@ -70,14 +69,13 @@ export async function dialRelay(
           release: () => void relay.close(),
         };
       } catch (error) {
-        const replaced = !relay.peers.has(remote.id) || relay.id !== self;
+        const replaced = !relay.knows(remote.id) || relay.id !== self;
         if (signal.aborted || relay.state === 'closed' || !replaced) throw error;
         // That peer went; another one, or the same under a new id, is as good.
       }
     }
   } catch (error) {
-    // After the bye of a failed negotiation, which goes out in this turn.
-    queueMicrotask(() => void relay.close());
+    void relay.close();
     throw error;
   }
 }
@@ -104,15 +102,6 @@ export async function negotiate(
   return await running;
 }
 
-/** @throws RendezvousError `bad_option` when the token is for the other role */
-export function requireRole(relay: RelayConnection, role: Role): void {
-  if (relay.role === role) return;
-  throw new RendezvousError(
-    'bad_option',
-    `The token is for the role ${relay.role}, and this is the ${role}'s side. Use a token with role ${role}.`,
-  );
-}
-
 async function server(relay: RelayConnection, signal: AbortSignal): Promise<[Signaling, RemotePeer]> {
   const remote = await relay.anyPeer(signal).catch((reason) => {
     throw absent(reason, 'No MCP server joined the room. Is it running, with a token for the same room and issuer?');
@@ -120,24 +109,21 @@ async function server(relay: RelayConnection, signal: AbortSignal): Promise<[Sig
   return [relay.channel(remote.id), remote];
 }
 
-/** The first client whose signal arrives; while it is there the others are told that this server is busy. */
+/** The first client that offers; while it is there the others are told that this server is busy. */
 class FirstClient {
-  #taken: string | undefined;
   #waiting: PromiseWithResolvers<[Signaling, RemotePeer]> | undefined;
   readonly #relay: RelayConnection;
 
   constructor(relay: RelayConnection) {
     this.#relay = relay;
     relay.onchannel = (channel, remote) => {
-      if (!this.#waiting || (this.#taken !== undefined && relay.peers.has(this.#taken)))
-        return refuse(channel, 'busy', 'This server takes one client at a time and has one.');
-      this.#taken = remote.id;
+      if (!this.#waiting) return refuse(channel, 'busy', 'This server takes one client at a time and has one.');
       this.#waiting.resolve([channel, remote]);
+      this.#waiting = undefined;
     };
   }
 
   async next(signal: AbortSignal): Promise<[Signaling, RemotePeer]> {
-    this.#taken = undefined;
     const waiting = Promise.withResolvers<[Signaling, RemotePeer]>();
     this.#waiting = waiting;
     const stop = () =>

@@ -2,13 +2,14 @@ import { RendezvousError, toRendezvousError } from '../errors.ts';
 import type { Engine } from '../peer/engine.ts';
 import type { RelayChannel } from '../signaling/channel.ts';
 import { RelayConnection, type RelayOptions, type RelayState, type RemotePeer } from '../signaling/relay.ts';
-import { negotiate, refuse, requireRole } from './dial.ts';
+import { inTime } from './deadline.ts';
+import { negotiate, refuse } from './dial.ts';
 import { engineFor } from './rtc.ts';
 import { WebRTCServerTransport } from './server.ts';
 import type { Dialled } from './transport.ts';
 import type { ConnectOptions } from './types.ts';
 
-/** `signal` aborts joining; `connectTimeoutMs` is for each client. */
+/** `connectTimeoutMs` is for joining the room, and for each client; `signal` aborts joining. */
 export type ListenOptions = ConnectOptions & RelayOptions;
 
 /** Connects an MCP server of its own to each client's transport: `createServer(peer).connect(transport)`. */
@@ -52,7 +53,7 @@ class RoomListener implements Listener {
     this.#options = options;
     this.#onconnection = onconnection;
     this.#engine = engineFor(options.rtc);
-    this.#relay = new RelayConnection(options);
+    this.#relay = new RelayConnection(options, 'server');
     this.#relay.onchannel = (channel, peer) => void this.#accept(channel, peer);
     this.#relay.onstatechange = (state) => this.onstatechange?.(state);
     this.#relay.onerror = (error) => this.onerror?.(error);
@@ -64,13 +65,7 @@ class RoomListener implements Listener {
   }
 
   async start(): Promise<void> {
-    await this.#relay.start(this.#options.signal);
-    try {
-      requireRole(this.#relay, 'server');
-    } catch (error) {
-      await this.#relay.close();
-      throw error;
-    }
+    await inTime(this.#options, (signal) => this.#relay.start(signal));
   }
 
   async close(): Promise<void> {

@@ -5,9 +5,9 @@ import type { Engine } from '../peer/engine.ts';
 import type { ConnectedPeer } from '../peer/peer.ts';
 import { readStats, type TransportStats } from '../peer/stats.ts';
 import { type RemotePeer, relayUrl } from '../signaling/relay.ts';
+import { inTime } from './deadline.ts';
 import {
   type AuthInfo,
-  defaultConnectTimeoutMs,
   defaultMaxMessageBytes,
   type MessageExtra,
   type SendOptions,
@@ -91,7 +91,7 @@ export abstract class WebRTCTransport {
     }
     this.#setState('connecting');
     try {
-      this.#dialled = await this.#dialInTime();
+      this.#dialled = await inTime(this.#options, (signal) => this.dial(AbortSignal.any([this.#abort.signal, signal])));
     } catch (thrown) {
       const error = toRendezvousError(thrown, 'engine_failed', 'Connecting failed; see cause.');
       this.#end();
@@ -134,26 +134,6 @@ export abstract class WebRTCTransport {
       throw new RendezvousError('closed', 'There is no connection to tell about.');
     }
     return await readStats(this.#dialled.peer.connection);
-  }
-
-  async #dialInTime(): Promise<Dialled> {
-    const milliseconds = this.#options.connectTimeoutMs ?? defaultConnectTimeoutMs;
-    const deadline = new AbortController();
-    const timer = Number.isFinite(milliseconds)
-      ? setTimeout(() => deadline.abort(timeout(milliseconds)), milliseconds)
-      : undefined;
-    const aborted = () =>
-      deadline.abort(
-        new RendezvousError('aborted', 'Connecting was aborted.', { cause: this.#options.signal?.reason }),
-      );
-    this.#options.signal?.addEventListener('abort', aborted, { once: true });
-    if (this.#options.signal?.aborted) aborted();
-    try {
-      return await this.dial(AbortSignal.any([this.#abort.signal, deadline.signal]));
-    } finally {
-      clearTimeout(timer);
-      this.#options.signal?.removeEventListener('abort', aborted);
-    }
   }
 
   #open(dialled: Dialled): void {
@@ -199,6 +179,3 @@ export abstract class WebRTCTransport {
 function positive(name: string, value: number | undefined): void {
   if (value !== undefined && !(value > 0)) throw new RendezvousError('bad_option', `${name} must be a number above 0.`);
 }
-
-const timeout = (milliseconds: number) =>
-  new RendezvousError('connect_timeout', `Not connected within ${milliseconds / 1000} s.`, { retryable: true });
