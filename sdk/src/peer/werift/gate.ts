@@ -17,8 +17,8 @@ const recordHeaderLength = 13;
 /** Behind the last one: whoever waits to repeat an earlier flight finds that there is no need. */
 const noFlight = 100;
 
-/** DTLS that comes while we are not ready for it; a first flight is one or two datagrams. */
-const mostEarlyDatagrams = 8;
+/** What is kept of DTLS that comes before we are ready for it: a first flight and the start of an SCTP association. */
+const mostEarly = 8;
 
 /**
  * The way of every packet from the network into werift, for one transport. werift answers STUN requests that nobody
@@ -69,6 +69,15 @@ export class Gate {
     if (!socket) return;
     this.#handshake = new Handshake(socket);
     connectAtOnce(socket);
+    socket.onConnect.subscribe(() => this.#letIn());
+    this.#letIn();
+  }
+
+  #hold(receive: () => void): void {
+    if (this.#early.length < mostEarly) this.#early.push(receive);
+  }
+
+  #letIn(): void {
     for (const receive of this.#early.splice(0)) receive();
   }
 
@@ -92,13 +101,24 @@ export class Gate {
   #receiveDtls(data: Buffer, address: Address, receive: Receive): void {
     if (!this.#knows(address)) return;
     const socket = dtlsInternals(this.#transport);
-    if (socket && this.#handshake) {
-      const records = filterRecords(data, socket);
-      if (records) receive(records, address);
-    } else if (this.#early.length < mostEarlyDatagrams) {
-      // The other side may be ready before us; without its first packet it would wait for a retransmission.
-      this.#early.push(() => this.#receiveDtls(data, address, receive));
+    // The other side may be ready before us; without its first packet it would wait for a retransmission.
+    if (!socket || !this.#handshake) return this.#hold(() => this.#receiveDtls(data, address, receive));
+    const kept: Buffer[] = [];
+    for (const record of records(data)) {
+      switch (judge(record, socket)) {
+        case 'take':
+          kept.push(record);
+          break;
+        case 'hold':
+          this.#hold(() => this.#receiveDtls(record, address, receive));
+          break;
+        case 'alert':
+          receiveAlert(record, socket);
+          break;
+        case 'drop':
+      }
     }
+    if (kept.length > 0) receive(kept.length === 1 ? kept[0]! : Buffer.concat(kept), address);
   }
 
   #knows(address: Address): boolean {
@@ -113,37 +133,33 @@ export class Gate {
 
 const key = ([host, port]: Address): string => `${host} ${port}`;
 
-/** What of a datagram's records is for werift. */
-function filterRecords(datagram: Buffer, socket: DtlsInternals): Buffer | undefined {
-  const kept: Buffer[] = [];
+/** The records of a datagram, each with its header. */
+function* records(datagram: Buffer): Generator<Buffer> {
   let start = 0;
   while (datagram.length >= start + recordHeaderLength) {
     const end = start + recordHeaderLength + datagram.readUInt16BE(start + 11);
-    if (end > datagram.length) break;
-    const record = datagram.subarray(start, end);
-    if (passes(record, socket)) kept.push(record);
+    if (end > datagram.length) return;
+    yield datagram.subarray(start, end);
     start = end;
   }
-  if (kept.length === 1) return kept[0];
-  return kept.length > 0 ? Buffer.concat(kept) : undefined;
 }
 
-function passes(record: Buffer, socket: DtlsInternals): boolean {
-  const epoch = record.readUInt16BE(3);
+function judge(record: Buffer, { connected }: DtlsInternals): 'take' | 'hold' | 'alert' | 'drop' {
+  const encrypted = record.readUInt16BE(3) > 0;
   switch (record[0]) {
     case contentType.changeCipherSpec:
-      return true;
+      return 'take';
     case contentType.handshake:
       // In the clear: not once the handshake is over, and Finished never (RFC 5246 §7.4.9).
-      return epoch > 0 || (!socket.connected && record[recordHeaderLength] !== handshakeType.finished);
+      return encrypted || (!connected && record[recordHeaderLength] !== handshakeType.finished) ? 'take' : 'drop';
     case contentType.applicationData:
-      return epoch > 0;
+      // Before Finished werift would take it, and open a channel on half a handshake (RFC 5246 §7.4.9).
+      return encrypted ? (connected ? 'take' : 'hold') : 'drop';
     case contentType.alert:
       // werift looks at the ciphertext before it decrypts it, and takes what it reads there for the alert.
-      if (epoch > 0) receiveAlert(record, socket);
-      return false;
+      return encrypted ? 'alert' : 'drop';
     default:
-      return false; // werift takes an unknown type for an alert
+      return 'drop'; // werift takes an unknown type for an alert
   }
 }
 

@@ -61,6 +61,7 @@ export interface DtlsInternals {
     readonly handshakeCache: Readonly<Record<number, { readonly data: readonly HandshakeMessage[] }>>;
     readonly remoteExtendedMasterSecret: boolean;
   };
+  readonly onConnect: WeriftEvent<[]>;
   readonly onClose: WeriftEvent<[]>;
   readonly onError: WeriftEvent<[error: Error]>;
   readonly transport: { send: (packet: Buffer) => Promise<void> };
