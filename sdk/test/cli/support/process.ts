@@ -1,43 +1,34 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import type { TestContext } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { eventually } from '../../../../test/support/wait.ts';
 import type { JsonRpcMessage } from '../../../src/link/message.ts';
 
 const path = (file: string) => fileURLToPath(new URL(file, import.meta.url));
 
+/** Where npx finds the packages that tests use. */
+export const root = path('../../../..');
 /** How this process runs sources. */
 export const fromSource = ['--conditions=mcp-rendezvous-source'];
 export const mainFile = path('../../../src/cli/main.ts');
 /** The command of the fixture server. */
 export const fixture = (...modes: string[]): [string, ...string[]] => [process.execPath, path('./server.ts'), ...modes];
 
-/** Resolves when the condition holds; rejects after the deadline. */
-export async function until(what: string, condition: () => boolean, ms = 20_000): Promise<void> {
-  const deadline = Date.now() + ms;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`still waiting after ${ms} ms: ${what}`);
-    await delay(10);
-  }
-}
+/** Resolves when the condition holds; rejects after the deadline, naming `what`. */
+export const until = (what: string, condition: () => boolean, ms = 20_000) => eventually(condition, ms, what);
 
 /** Whether a process runs: neither ended nor a zombie that nobody has reaped yet. */
 export function runs(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-  try {
-    return !/^\d+ \(.*\) [ZX]/s.test(readStat(pid));
+    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch {
     return false;
   }
 }
-const readStat = (pid: number) => process.getBuiltinModule('node:fs').readFileSync(`/proc/${pid}/stat`, 'utf8');
 
 /** The command line as a process of its own. It is ended with the test. */
 export class Cli {
@@ -52,6 +43,7 @@ export class Cli {
   constructor(t: TestContext, args: readonly string[], env: Record<string, string> = {}) {
     const { PATH = '', HOME = '' } = process.env;
     const child = spawn(process.execPath, [...fromSource, mainFile, ...args], {
+      cwd: root,
       env: { PATH, HOME, ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
