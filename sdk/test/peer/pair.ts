@@ -17,7 +17,7 @@ export interface PairOptions {
   answerer?: RtcPeerConnection;
   /** A signaling path that lies: what the answerer is told of the offer, and what the offerer is told of the answer. */
   tellAnswerer?: (offer: string) => string;
-  tellOfferer?: (answer: string) => string;
+  tellOfferer?: (answer: string) => string | Promise<string>;
 }
 
 /** Two connections of this process, joined until both ends of a channel are open. */
@@ -45,7 +45,7 @@ export async function negotiate(
   toAnswerer();
   const answer = await answerer.createAnswer();
   await answerer.setLocalDescription({ type: 'answer', sdp: answer.sdp ?? '' });
-  await offerer.setRemoteDescription({ type: 'answer', sdp: tellOfferer(answer.sdp ?? '') });
+  await offerer.setRemoteDescription({ type: 'answer', sdp: await tellOfferer(answer.sdp ?? '') });
   toOfferer();
 }
 
@@ -85,6 +85,15 @@ export const arriving = async (connection: RtcPeerConnection): Promise<RtcDataCh
   await opening(channel);
   return channel;
 };
+
+export const gathered = (connection: RtcPeerConnection): Promise<void> =>
+  new Promise((resolve) => {
+    const look = () => {
+      if (connection.iceGatheringState === 'complete') resolve();
+    };
+    connection.onicegatheringstatechange = look;
+    look();
+  });
 
 /** The next `count` messages. Attach before they are sent. */
 export const receiving = (channel: RtcDataChannel, count = 1): Promise<unknown[]> =>

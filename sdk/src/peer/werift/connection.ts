@@ -7,7 +7,7 @@ import { dispatch } from './dispatch.ts';
 import { verifyHandshake } from './dtls.ts';
 import { Gate } from './gate.ts';
 import { iceInternals, peerInternals } from './internals.ts';
-import { prepareIce, silentServers } from './ice.ts';
+import { hostAddresses, prepareIce, silentServers } from './ice.ts';
 import { MdnsResolver } from './mdns.ts';
 import { prepareSctp } from './sctp.ts';
 import { chooseServers, type ChosenServers } from './servers.ts';
@@ -40,6 +40,8 @@ export class WeriftConnection implements RtcPeerConnection {
     this.#peer = new RTCPeerConnection({
       iceServers: [stun, turn].filter((server) => server !== undefined),
       iceTransportPolicy: configuration.iceTransportPolicy,
+      iceAdditionalHostAddresses: hostAddresses(),
+      bundlePolicy: 'max-bundle', // one transport, and no other one later, which nobody would have authenticated
       maxMessageSize, // werift's own default, 65,536, is below the browsers'
     });
     this.#prepare();

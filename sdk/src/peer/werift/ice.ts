@@ -1,8 +1,21 @@
 import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import type { RTCDtlsTransport } from 'werift';
 import { iceInternals } from './internals.ts';
 import { isMdnsName, type MdnsResolver } from './mdns.ts';
 import type { ChosenServer, ChosenServers } from './servers.ts';
+
+/**
+ * The addresses to gather host candidates for. werift leaves out VPNs and containers (`tun`, `utun`, `tap`, `ipsec`, `veth`),
+ * even where there is nothing else, and has none at all on a machine without a network.
+ */
+export function hostAddresses(): string[] {
+  const addresses = Object.values(networkInterfaces())
+    .flatMap((list) => list ?? [])
+    .filter(({ address, internal }) => !internal && !/^(?:169\.254\.|fe80:)/i.test(address)) // RFC 8445 §5.1.1.1
+    .map(({ address }) => address);
+  return addresses.length > 0 ? addresses : ['127.0.0.1'];
+}
 
 /** Puts right which servers an ICE transport asks, and which candidates of the other side it takes. */
 export function prepareIce(transport: RTCDtlsTransport, servers: ChosenServers, resolver: MdnsResolver): void {
