@@ -98,6 +98,7 @@ async function connectV2(transport: WebRTCClientTransport, mode: VersionNegotiat
   await client.connect(transport);
   const era = client.getProtocolEra() ?? 'legacy';
   // The modern era has no logging/setLevel: each request says what it wants to hear.
+  // oxlint-disable-next-line typescript/no-deprecated -- it is in the protocol, and has to get through
   const meta = era === 'modern' ? { _meta: { [LOG_LEVEL_META_KEY]: 'info' as const } } : {};
   return {
     era,

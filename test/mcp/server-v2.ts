@@ -33,10 +33,10 @@ export function createServerV2(witness: Witness, era: ProtocolEra = 'legacy'): M
   server.registerTool('whoami', {}, ({ http, sessionId }) =>
     text(JSON.stringify({ authInfo: http?.authInfo, sessionId })),
   );
-  server.registerTool('progress', {}, async ({ mcpReq }) => {
+  server.registerTool('progress', {}, async ({ mcpReq: { _meta, notify } }) => {
     for (let progress = 1; progress <= progressSteps; progress++) {
-      const progressToken = mcpReq._meta?.progressToken ?? 'none';
-      await mcpReq.notify({
+      const progressToken = _meta?.progressToken ?? 'none';
+      await notify({
         method: 'notifications/progress',
         params: { progressToken, progress, total: progressSteps },
       });
@@ -50,6 +50,7 @@ export function createServerV2(witness: Witness, era: ProtocolEra = 'legacy'): M
     return text('cancelled');
   });
   server.registerTool('log', {}, async ({ mcpReq }) => {
+    // oxlint-disable-next-line typescript/no-deprecated -- it is in the protocol, and has to get through
     await mcpReq.log('warning', 'logged');
     return text('logged');
   });
