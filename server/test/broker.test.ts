@@ -9,7 +9,7 @@ import { digest, newPeerId, newResumeSecret } from '../src/ids.ts';
 import { createLogger } from '../src/log.ts';
 
 const redis = await RedisServer.start();
-const cluster = await RedisServer.start(['--cluster-enabled', 'yes']);
+const cluster = await RedisServer.start(['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']);
 after(() => Promise.all([redis.stop(), cluster.stop()]));
 await cluster.command('CLUSTER ADDSLOTSRANGE 0 16383');
 await eventually(async () => (await cluster.command('CLUSTER INFO')).includes('cluster_state:ok'));

@@ -1,17 +1,41 @@
-import { after } from 'node:test';
-import { type Browser, chromium } from 'playwright-core';
+import type { RtcPeerConnectionConstructor } from 'mcp-rendezvous';
+import { type Browser, chromium, type Page } from 'playwright-core';
 
 /**
- * A headless Chromium with a new, empty profile, closed when the file's tests have ended. Host candidates keep their mDNS
- * names, as in a user's browser.
+ * A headless Chromium with a new, empty profile. Host candidates keep their mDNS names, as in a user's browser.
+ *
+ * Rejects where browsers open no peer connections, which is a machine without a default route.
  */
 export async function launchBrowser(): Promise<Browser> {
   const browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
-    // As root, as CI often is, Chromium has no sandbox to start in.
+    // Its sandbox does not start as root, which CI often is.
     chromiumSandbox: process.getuid?.() !== 0,
-    args: ['--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-sync'],
+    args: ['--disable-gpu', '--disable-quic'],
   });
-  after(() => browser.close());
-  return browser;
+  const page = await browser.newPage();
+  const candidates = await gatherCandidates(page);
+  await page.close();
+  if (candidates.length > 0) return browser;
+  await browser.close();
+  throw new Error('Chromium finds no address without a default route: run the tests through scripts/network.sh.');
 }
+
+/** The candidates that a page finds without any STUN or TURN server, as lines of SDP. */
+export const gatherCandidates = (page: Page): Promise<string[]> =>
+  page.evaluate(async () => {
+    const { RTCPeerConnection } = globalThis as unknown as { RTCPeerConnection: RtcPeerConnectionConstructor }; // a page
+    const connection = new RTCPeerConnection({ iceServers: [], iceTransportPolicy: 'all' });
+    const candidates: string[] = [];
+    const gathered = new Promise<void>((resolve) => {
+      connection.onicecandidate = ({ candidate }) => {
+        if (candidate) candidates.push(candidate.candidate);
+        else resolve();
+      };
+    });
+    connection.createDataChannel('candidates');
+    await connection.setLocalDescription({ type: 'offer', sdp: (await connection.createOffer()).sdp ?? '' });
+    await gathered;
+    await connection.close();
+    return candidates;
+  });

@@ -54,3 +54,17 @@ export function createConnection(url: string): Connection {
   } satisfies ClusterOptions;
   return new Cluster(nodes, cluster);
 }
+
+/**
+ * Opens a connection. Rejects when the first attempt fails or takes too long (one to a cluster may never settle); the connection
+ * goes on trying by itself.
+ */
+export async function open(connection: Connection): Promise<void> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error('no connection in time')), commandTimeoutMs);
+  try {
+    await Promise.race([connection.connect(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

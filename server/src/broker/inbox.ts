@@ -1,5 +1,5 @@
 import type { Logger } from '../log.ts';
-import { commandTimeoutMs, type Connection, createConnection } from './connect.ts';
+import { commandTimeoutMs, type Connection, createConnection, open } from './connect.ts';
 
 /** What an instance sends to its own inbox, to hear whether it hears. */
 const echo = 'echo';
@@ -14,6 +14,7 @@ export class Inbox {
   readonly #log: Logger;
   readonly #receive: (text: string) => void;
   #connection: Connection | undefined;
+  #subscribed = false;
   #heard: (() => void) | undefined;
 
   constructor(url: string, channel: string, log: Logger, receive: (text: string) => void) {
@@ -23,26 +24,26 @@ export class Inbox {
     this.#receive = receive;
   }
 
-  /** Resolves when the subscription stands or the attempt has failed. */
+  /** Resolves when the connection stands or the first attempt has failed. */
   async open(): Promise<void> {
     const connection = createConnection(this.#url);
     this.#connection = connection;
     connection.on('error', (error: Error) => this.#log.debug({ err: error }, 'redis subscription'));
+    connection.on('close', () => (this.#subscribed = false));
     connection.on('smessage', (_channel: string, text: string) => {
       if (text === echo) this.#heard?.();
       else this.#receive(text);
     });
-    connection.on('ready', () => void this.#subscribe(connection));
-    try {
-      await connection.connect();
-      await this.#subscribe(connection);
-    } catch (error) {
-      this.#log.debug({ err: error }, 'redis subscription');
-    }
+    // A failure is no news here: the connection goes on trying, and `check` says that it is deaf.
+    await open(connection).catch((error: unknown) => this.#log.debug({ err: error }, 'redis subscription'));
   }
 
-  /** Rejects when this instance does not hear what it sends to itself. */
+  /** Subscribes if need be. Rejects when this instance then does not hear what it sends to itself. */
   async check(publish: (channel: string, text: string) => Promise<unknown>): Promise<void> {
+    if (!this.#subscribed) {
+      await this.#connection?.ssubscribe(this.#channel);
+      this.#subscribed = true;
+    }
     const { promise: heard, resolve, reject } = Promise.withResolvers<void>();
     this.#heard = resolve;
     await publish(this.#channel, echo);
@@ -59,14 +60,7 @@ export class Inbox {
   }
 
   close(): void {
+    this.#subscribed = false;
     this.#connection?.disconnect();
-  }
-
-  async #subscribe(connection: Connection): Promise<void> {
-    try {
-      await connection.ssubscribe(this.#channel);
-    } catch (error) {
-      this.#log.warn({ err: error }, 'cannot subscribe; the relay needs Redis 7 or newer');
-    }
   }
 }

@@ -3,7 +3,7 @@ import { RelayError } from '../errors.ts';
 import { newInstanceId } from '../ids.ts';
 import type { Logger } from '../log.ts';
 import type { Broker, Change, Group, Holding, Instance, Member, Message, Seat } from './broker.ts';
-import { type Connection, createConnection } from './connect.ts';
+import { type Connection, createConnection, open } from './connect.ts';
 import { Inbox } from './inbox.ts';
 import { inboxOf, roomKey, shardKey, shardOf, shards } from './scripts.ts';
 
@@ -22,6 +22,9 @@ const sweepLimit = 200;
 /** The least time between two sweeps of a shard, in milliseconds. */
 const sweepPauseMs = 20;
 
+/** How often a bus that was lost is looked for, in milliseconds. */
+const retryMs = 250;
+
 /** The broker of several instances: presence under leases in Redis, and an inbox per instance. */
 export class RedisBroker implements Broker {
   readonly instance = newInstanceId();
@@ -30,7 +33,8 @@ export class RedisBroker implements Broker {
   readonly #redis: Connection;
   readonly #inbox: Inbox;
   #local: Instance | undefined;
-  #ready = false;
+  /** Undefined before the first attempt. */
+  #ready: boolean | undefined;
   #closed = false;
   #tending: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -49,19 +53,19 @@ export class RedisBroker implements Broker {
   }
 
   get ready(): boolean {
-    return this.#ready;
+    return this.#ready === true && !this.#closed;
   }
 
   async start(local: Instance): Promise<void> {
     this.#local = local;
     await this.#inbox.open();
     // A failure is no news here: the connection goes on trying, and #tick reports.
-    await this.#redis.connect().catch((error: unknown) => this.#setReady(false, error));
+    await open(this.#redis).catch((error: unknown) => this.#setReady(false, error));
     await this.#tick();
   }
 
   async join(seat: Seat, resume?: { id: string; connection: string }): Promise<{ id: string; others: Group }> {
-    if (!this.#ready) throw new RelayError('unavailable');
+    if (!this.ready) throw new RelayError('unavailable');
     const reply = await this.#place(seat, { resume });
     return { id: reply.id, others: readGroup(other(seat.role), reply.others) };
   }
@@ -90,7 +94,6 @@ export class RedisBroker implements Broker {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#setReady(false);
     clearTimeout(this.#timer);
     for (const { timer } of this.#sweeps.values()) clearTimeout(timer);
     await Promise.allSettled(this.#pending);
@@ -125,7 +128,8 @@ export class RedisBroker implements Broker {
       .finally(() => {
         this.#tending = undefined;
         clearTimeout(this.#timer);
-        if (!this.#closed) this.#timer = setTimeout(() => void this.#tick(), this.#options.leaseMs / 3);
+        const pause = this.#ready ? this.#options.leaseMs / 3 : retryMs;
+        if (!this.#closed) this.#timer = setTimeout(() => void this.#tick(), pause);
       });
     return this.#tending;
   }
@@ -228,11 +232,12 @@ export class RedisBroker implements Broker {
   }
 
   #setReady(ready: boolean, error?: unknown): void {
-    if (this.#ready !== ready && !this.#closed) {
-      if (ready) this.#log.info('bus ready');
-      else this.#log.warn({ err: error }, 'bus lost: peers cannot join, and other instances cannot be reached');
+    if (this.#closed) return;
+    if (ready && !this.#ready) this.#log.info('bus ready');
+    if (!ready && this.#ready !== false) {
+      this.#log.warn({ err: error }, 'bus lost: peers cannot join, and other instances cannot be reached');
     }
-    this.#ready = ready && !this.#closed;
+    this.#ready = ready;
   }
 }
 

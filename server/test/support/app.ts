@@ -1,18 +1,18 @@
+import type { TestContext } from 'node:test';
 import { testSecret } from '../../../test/support/relay.ts';
 import { createApp } from '../../src/app.ts';
 import { parseConfig } from '../../src/config.ts';
 import { createLogger } from '../../src/log.ts';
 
-/** A test, or a suite's `{ after }` from node:test. */
-interface Scope {
-  after(fn: () => Promise<void>): void;
+export interface RunningApp {
+  url: string;
+  /** What it has logged, at level debug unless told otherwise. */
+  log(): string;
+  close(): Promise<void>;
 }
 
-/** A relay app in this process, listening on a free port; closed after the test. */
-export async function startApp(
-  scope: Scope,
-  env: Record<string, string> = {},
-): Promise<{ url: string; log: () => string }> {
+/** A relay app in this process, listening on a free port. It is closed after the test, or without one by the caller. */
+export async function startApp(t: TestContext | undefined, env: Record<string, string> = {}): Promise<RunningApp> {
   const lines: string[] = [];
   const keys = 'RELAY_ISSUERS_FILE' in env ? {} : { RELAY_SECRET: testSecret };
   const config = parseConfig({ ...keys, LOG_LEVEL: 'debug', ...env });
@@ -20,7 +20,8 @@ export async function startApp(
     config,
     log: createLogger(config.logLevel, { write: (line) => void lines.push(line) }),
   });
-  scope.after(() => app.close());
+  const close = (): Promise<void> => app.close();
+  t?.after(close);
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
-  return { url, log: () => lines.join('') };
+  return { url, log: () => lines.join(''), close };
 }

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { SignJWT } from 'jose';
+import { testSecret } from '../../test/support/relay.ts';
+import { type RunningApp, startApp } from './support/app.ts';
+import { RawPeer, testToken } from './support/peer.ts';
+
+/** Every bad input has its own code, and the pair beside it goes on. */
+suite('bad input', () => {
+  let relay: RunningApp;
+  let url: string;
+  let server: RawPeer;
+  let client: RawPeer;
+
+  before(async () => {
+    relay = await startApp(undefined, { JOIN_TIMEOUT_MS: '300', MAX_FRAME_BYTES: '4096' });
+    url = relay.url;
+    server = await RawPeer.join(url, testToken({ room: 'good', role: 'server' }));
+    client = await RawPeer.join(url, testToken({ room: 'good', role: 'client' }));
+    await server.sees(client, 'online');
+  });
+
+  after(() => relay.close());
+
+  const untouched = async (): Promise<void> => {
+    client.signal(server, 'ping');
+    assert.equal((await server.next('signal')).data, 'ping');
+    server.signal(client, 'pong');
+    assert.equal((await client.next('signal')).data, 'pong');
+    assert.deepEqual([...server.frames, ...client.frames], []);
+  };
+
+  const badFrames: Record<string, [code: string, ...frames: (string | Uint8Array)[]]> = {
+    'no join': ['join_timeout'],
+    garbage: ['bad_frame', 'garbage'],
+    'an empty frame': ['bad_frame', ''],
+    'an array': ['bad_frame', '[]'],
+    null: ['bad_frame', 'null'],
+    'no type': ['bad_frame', '{}'],
+    'a type that is no string': ['bad_frame', '{"type":1}'],
+    'an unknown type': ['unknown_type', '{"type":"hello"}'],
+    'a type of the relay': ['unknown_type', '{"type":"joined"}'],
+    'a join without token': ['bad_frame', '{"type":"join"}'],
+    'a join with a token that is no string': ['bad_frame', '{"type":"join","token":{}}'],
+    binary: ['binary_frame', new Uint8Array([1, 2, 3])],
+    'too large': ['frame_too_large', `{"type":"join","token":"${'x'.repeat(4096)}"}`],
+    'too large in bytes, not in characters': ['frame_too_large', `{"type":"join","token":"${'ü'.repeat(2100)}"}`],
+    'a signal before the join': ['not_joined', '{"type":"signal","id":"1","to":"p-1","data":1}'],
+    'leave before the join': ['not_joined', '{"type":"leave"}'],
+    'a token before the join': ['not_joined', '{"type":"token","token":"x"}'],
+  };
+  for (const [name, [code, ...frames]] of Object.entries(badFrames)) {
+    test(`${name}: ${code}`, async () => {
+      const peer = await RawPeer.open(url);
+      for (const frame of frames) peer.socket.send(frame);
+      assert.equal(await peer.refusal(), code);
+      await untouched();
+    });
+  }
+
+  test('a frame too large to be read: 1009', async () => {
+    const peer = await RawPeer.open(url);
+    peer.socket.send('x'.repeat(4 * 4096 + 1));
+    assert.equal((await peer.closed).number, 1009);
+    await untouched();
+  });
+
+  test('a frame that is not UTF-8: 1007', async () => {
+    const peer = await RawPeer.open(url);
+    peer.socket.send(Buffer.from([0xff, 0xfe]), { binary: false });
+    assert.equal((await peer.closed).number, 1007);
+    await untouched();
+  });
+
+  const joinedFrames: Record<string, [code: string, frame: string | Uint8Array]> = {
+    'a second join': ['already_joined', '{"type":"join","token":"x"}'],
+    'a signal without id': ['bad_frame', '{"type":"signal","to":"p-1","data":1}'],
+    'a signal without data': ['bad_frame', '{"type":"signal","id":"1","to":"p-1"}'],
+    'a signal without addressee': ['bad_frame', '{"type":"signal","id":"1","data":1}'],
+    'binary after the join': ['binary_frame', new Uint8Array([1])],
+    'an unknown type after the join': ['unknown_type', '{"type":"x"}'],
+    'a fresh token that is none': ['token_invalid', '{"type":"token","token":"x"}'],
+  };
+  for (const [name, [code, frame]] of Object.entries(joinedFrames)) {
+    test(`${name}: ${code}`, async () => {
+      const peer = await RawPeer.join(url, testToken({ room: 'bad', role: 'client' }));
+      peer.socket.send(frame);
+      assert.equal(await peer.refusal(), code);
+      await untouched();
+    });
+  }
+
+  test('a second frame before joined: join_pending', async () => {
+    const peer = await RawPeer.open(url);
+    peer.send({ type: 'join', token: await testToken({ room: 'good', role: 'client', subject: 'hasty' }) });
+    peer.send({ type: 'signal', id: '1', to: server.id, data: 'too early' });
+    assert.equal(await peer.refusal(), 'join_pending');
+    // It may have had a place for a moment; it has none now.
+    server.frames.length = 0;
+    await untouched();
+  });
+
+  test('data as deep as the frame allows passes', async () => {
+    const depth = 2000;
+    client.socket.send(
+      `{"type":"signal","id":"1","to":"${server.id}","data":${'['.repeat(depth)}${']'.repeat(depth)}}`,
+    );
+    assert.ok(Array.isArray((await server.next('signal')).data));
+    await untouched();
+  });
+
+  const now = Math.floor(Date.now() / 1000);
+  const claims = { room: 'good', role: 'client', sub: 'mallory', aud: 'mcp-rendezvous', exp: now + 60 };
+  const without = (name: keyof typeof claims) => ({ ...claims, [name]: undefined });
+  const none = (payload: object) =>
+    `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from(JSON.stringify(payload)).toString('base64url')}.`;
+  const badTokens: Record<string, [code: string, payload: Record<string, unknown> | string, key?: string]> = {
+    expired: ['token_expired', { ...claims, exp: now - 10 }],
+    'not yet valid': ['token_not_yet_valid', { ...claims, nbf: now + 60 }],
+    'alg none': ['token_invalid', none(claims)],
+    'wrong key': ['token_invalid', claims, 'another secret that is long enough too'],
+    'no JWT': ['token_invalid', 'garbage'],
+    'wrong audience': ['token_wrong_audience', { ...claims, aud: 'elsewhere' }],
+    'no audience': ['token_invalid', without('aud')],
+    'no room': ['token_invalid', without('room')],
+    'no role': ['token_invalid', without('role')],
+    'no sub': ['token_invalid', without('sub')],
+    'no exp': ['token_invalid', without('exp')],
+    'unknown role': ['token_invalid', { ...claims, role: 'admin' }],
+    'empty room': ['token_invalid', { ...claims, room: '' }],
+    'room too long': ['token_invalid', { ...claims, room: 'x'.repeat(129) }],
+    'sub too long': ['token_invalid', { ...claims, sub: 'x'.repeat(257) }],
+    'exp that is no number': ['token_invalid', { ...claims, exp: 'tomorrow' }],
+  };
+  for (const [name, [code, payload, key]] of Object.entries(badTokens)) {
+    test(`token, ${name}: ${code}`, async () => {
+      const secret = new TextEncoder().encode(key ?? testSecret);
+      const token =
+        typeof payload === 'string'
+          ? payload
+          : await new SignJWT(payload).setProtectedHeader({ alg: 'HS256' }).sign(secret);
+      const peer = await RawPeer.open(url);
+      peer.send({ type: 'join', token });
+      assert.equal(await peer.refusal(), code);
+      await untouched();
+    });
+  }
+
+  test('five seconds of clock skew are allowed', async () => {
+    for (const skewed of [
+      { ...claims, exp: now - 1 },
+      { ...claims, nbf: now + 3 },
+    ]) {
+      const secret = new TextEncoder().encode(testSecret);
+      const token = await new SignJWT({ ...skewed, room: 'skew' }).setProtectedHeader({ alg: 'HS256' }).sign(secret);
+      await RawPeer.join(url, token);
+    }
+  });
+});
