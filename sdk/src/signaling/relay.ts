@@ -202,7 +202,7 @@ export class RelayConnection {
         };
         if (this.#joined) join.resume = this.#joined.resume;
         const deadline = AbortSignal.any([signal, AbortSignal.timeout(joinTimeoutMs)]);
-        this.#adopt(...(await RelaySocket.join(this.#url, join, deadline)));
+        await RelaySocket.join(this.#url, join, deadline, (socket, joined) => this.#adopt(socket, joined));
         return;
       } catch (thrown) {
         // Out of time: what kept it from joining says more than that.

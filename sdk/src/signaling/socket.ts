@@ -33,15 +33,26 @@ export class RelaySocket {
     this.#socket.addEventListener('close', (event) => this.#end(this.#endOf(event.code, url)));
   }
 
-  /** Opens a socket and joins. Rejects with a SocketEnd when either fails, or when `signal` fires. */
-  static async join(url: URL, join: JoinFrame, signal: AbortSignal): Promise<[RelaySocket, JoinedFrame]> {
+  /**
+   * Opens a socket and joins. Rejects with a SocketEnd when either fails, or when `signal` fires.
+   *
+   * @param adopt sets the handlers, within the turn in which `joined` came: the next frame may be right behind it
+   */
+  static async join(
+    url: URL,
+    join: JoinFrame,
+    signal: AbortSignal,
+    adopt: (socket: RelaySocket, joined: JoinedFrame) => void,
+  ): Promise<void> {
     const relay = new RelaySocket(url);
     const abort = () => relay.#end({ error: abortError(signal, url), verdict: 'come_back' });
     try {
-      return await new Promise((resolve, reject) => {
+      await new Promise<void>((resolve, reject) => {
         relay.onend = reject;
         relay.onframe = (frame) => {
-          if (frame.type === 'joined') resolve([relay, frame]);
+          if (frame.type !== 'joined') return;
+          adopt(relay, frame);
+          resolve();
         };
         relay.#socket.addEventListener('open', () => relay.send(join));
         if (signal.aborted) abort();

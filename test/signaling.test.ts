@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { listen, type Listener, RelayConnection, type RendezvousError, WebRTCClientTransport } from 'mcp-rendezvous';
+import { createRoomToken } from 'mcp-rendezvous/token';
+import { RelayProcess, testSecret } from './support/relay.ts';
+import { eventually } from './support/wait.ts';
+
+const token = (role: 'server' | 'client', subject: string, ttl: number | string = '1h') =>
+  createRoomToken({ key: testSecret, room: 'signaling', role, subject, ttl });
+
+async function relayFor(t: TestContext, env: Record<string, string> = {}): Promise<RelayProcess> {
+  const relay = await RelayProcess.start(env);
+  t.after(() => relay.stop('SIGKILL'));
+  return relay;
+}
+
+/** A server that answers every request with its method. */
+async function echo(
+  t: TestContext,
+  relay: RelayProcess,
+  subject = 'server',
+): Promise<{ listener: Listener; sessions: string[] }> {
+  const sessions: string[] = [];
+  const listener = await listen({ relay: relay.ws, token: await token('server', subject) }, async (transport, peer) => {
+    sessions.push(peer.subject);
+    transport.onmessage = (message) => {
+      if ('id' in message && 'method' in message) {
+        void transport.send({ jsonrpc: '2.0', id: message.id, result: { method: message.method } });
+      }
+    };
+    await transport.start();
+  });
+  t.after(() => listener.close());
+  return { listener, sessions };
+}
+
+async function client(t: TestContext, relay: RelayProcess, subject: string): Promise<WebRTCClientTransport> {
+  const transport = new WebRTCClientTransport({ relay: relay.ws, token: await token('client', subject) });
+  t.after(() => transport.close());
+  await transport.start();
+  return transport;
+}
+
+async function ask(transport: WebRTCClientTransport, method: string): Promise<unknown> {
+  const answer = new Promise((resolve) => {
+    transport.onmessage = resolve;
+  });
+  await transport.send({ jsonrpc: '2.0', id: 1, method });
+  return ((await answer) as { result: { method: string } }).result.method;
+}
+
+test('a relay that is killed and started again: sessions go on, the server is there again, new clients get through', async (t) => {
+  const first = await relayFor(t);
+  const port = new URL(first.url).port;
+  const { listener } = await echo(t, first);
+  const states: string[] = [];
+  listener.onstatechange = (state) => states.push(state);
+  const old = await client(t, first, 'old');
+  await first.stop('SIGKILL');
+  await eventually(() => listener.state === 'reconnecting');
+  assert.equal(await ask(old, 'while-down'), 'while-down');
+  const second = await relayFor(t, { RELAY_PORT: port });
+  await eventually(() => listener.state === 'joined');
+  assert.deepEqual(states, ['reconnecting', 'joined']);
+  assert.equal(await ask(await client(t, second, 'new'), 'after'), 'after');
+  assert.equal(await ask(old, 'still'), 'still');
+  assert.equal(old.state, 'connected');
+});
+
+test('a relay that stops orderly: its peers come back to the next one', async (t) => {
+  const first = await relayFor(t);
+  const port = new URL(first.url).port;
+  const { listener } = await echo(t, first);
+  const ended = first.stop('SIGTERM');
+  await eventually(() => listener.state === 'reconnecting');
+  await ended;
+  assert.equal(first.exitCode, 0);
+  const second = await relayFor(t, { RELAY_PORT: port });
+  assert.equal(await ask(await client(t, second, 'new'), 'after'), 'after');
+});
+
+test('a second server of the same subject takes the place; the first is told and does not come back', async (t) => {
+  const relay = await relayFor(t);
+  const first = await echo(t, relay);
+  const old = await client(t, relay, 'old');
+  const replaced = new Promise<RendezvousError | undefined>((resolve) => {
+    first.listener.onclose = resolve;
+  });
+  const second = await echo(t, relay);
+  assert.equal((await replaced)?.code, 'replaced');
+  assert.equal(first.listener.state, 'closed');
+  assert.equal(await ask(await client(t, relay, 'new'), 'second'), 'second');
+  assert.deepEqual(second.sessions, ['new']);
+  assert.equal(await ask(old, 'first'), 'first');
+  assert.equal(second.listener.state, 'joined');
+});
+
+test('a server of another subject is refused', async (t) => {
+  const relay = await relayFor(t);
+  await echo(t, relay);
+  await assert.rejects(echo(t, relay, 'somebody-else'), { code: 'room_taken', retryable: false });
+});
+
+test("a token for the other role is refused before it could take somebody's place", async (t) => {
+  const relay = await relayFor(t);
+  const { listener } = await echo(t, relay);
+  const wrong = new WebRTCClientTransport({ relay: relay.ws, token: await token('server', 'server') });
+  t.after(() => wrong.close());
+  await assert.rejects(wrong.start(), { code: 'bad_option', message: /role server/ });
+  assert.equal(listener.state, 'joined');
+  assert.equal(await ask(await client(t, relay, 'client'), 'unharmed'), 'unharmed');
+});
+
+test('two clients with one token live side by side', async (t) => {
+  const relay = await relayFor(t);
+  const { sessions } = await echo(t, relay);
+  const shared = await token('client', 'desktop-app');
+  const pair = [1, 2].map(() => new WebRTCClientTransport({ relay: relay.ws, token: shared }));
+  t.after(() => Promise.all(pair.map((transport) => transport.close())));
+  await Promise.all(pair.map((transport) => transport.start()));
+  assert.deepEqual(sessions, ['desktop-app', 'desktop-app']);
+  for (const [n, transport] of pair.entries()) assert.equal(await ask(transport, `call-${n}`), `call-${n}`);
+});
+
+test('a token function is asked again before its token ends, and the connection stays', async (t) => {
+  const relay = await relayFor(t);
+  let fetched = 0;
+  const connection = new RelayConnection({
+    relay: relay.ws,
+    token: () => {
+      fetched++;
+      return token('client', 'refreshing', fetched === 1 ? 3 : '1h');
+    },
+  });
+  t.after(() => connection.close());
+  const states: string[] = [];
+  connection.onstatechange = (state) => states.push(state);
+  connection.onerror = (error) => states.push(error.code);
+  await connection.start();
+  await eventually(() => fetched === 2);
+  const end = Date.now() + 4_000;
+  await eventually(() => Date.now() > end); // past the end of the first token: that it outlives is what is tested
+  assert.deepEqual(states, ['connecting', 'joined']);
+});
+
+test('a token that ends without another one to follow ends the connection, with the reason', async (t) => {
+  const relay = await relayFor(t);
+  const connection = new RelayConnection({ relay: relay.ws, token: await token('client', 'short', 1) });
+  const closed = new Promise<RendezvousError | undefined>((resolve) => {
+    connection.onclose = resolve;
+  });
+  await connection.start();
+  assert.equal((await closed)?.code, 'token_expired');
+});
+
+test('a session that has ended is not begun again by what still comes from its client', async (t) => {
+  const relay = await relayFor(t);
+  const { sessions } = await echo(t, relay);
+  const connection = new RelayConnection({ relay: relay.ws, token: await token('client', 'late') });
+  t.after(() => connection.close());
+  await connection.start();
+  const server = await connection.anyPeer(AbortSignal.timeout(5_000));
+  const channel = connection.channel(server.id);
+  const answered = new Promise<string>((resolve) => {
+    channel.onmessage = ({ kind }) => resolve(kind);
+  });
+  await channel.start();
+  // An offer that no engine takes: the server's session fails and says so.
+  await channel.send({ kind: 'offer', gen: 1, sdp: 'v=0\r\n' });
+  assert.equal(await answered, 'bye');
+  await channel.send({ kind: 'candidate', gen: 1, candidate: { candidate: 'candidate:1' } });
+  await channel.send({ kind: 'offer', gen: 2, sdp: 'v=0\r\n' });
+  await client(t, relay, 'other'); // by then the relay has handed over what came before
+  assert.deepEqual(sessions, ['late', 'other']);
+});
