@@ -26,7 +26,7 @@ export class CandidateTally {
     }
   }
 
-  toString(): string {
+  summary(): string {
     return `candidates here: ${list(this.#local)}; from the other side: ${list(this.#remote)}`;
   }
 }

@@ -280,7 +280,7 @@ export class PeerNegotiation {
     if (this.#connection) this.#tally.descriptions(this.#connection);
     return new RendezvousError(
       'ice_failed',
-      `No network path between the two peers works (${this.#tally}). ` +
+      `No network path between the two peers works (${this.#tally.summary()}). ` +
         'Peers behind strict NATs or firewalls need a TURN server: configure TURN_URLS at the relay, or the option iceServers.',
       { retryable: true },
     );

@@ -261,12 +261,14 @@ export class RelayConnection {
   /** The room may have changed while this peer was away. */
   #reconcile(joined: JoinedFrame, resumed: boolean): void {
     const present = new Set(joined.peers.map((peer) => peer.id));
-    for (const id of [...this.#peers.keys()]) {
+    for (const id of this.#peers.keys()) {
       if (!present.has(id)) this.#peer(id, 'gone');
     }
     // Under a new identity every peer sees a stranger: what was under way with the old one cannot go on.
-    if (!resumed) for (const channel of [...this.#channels.values()]) channel.end(identityLost());
-    if (!resumed) this.#done.clear();
+    if (!resumed) {
+      for (const channel of this.#channels.values()) channel.end(identityLost());
+      this.#done.clear();
+    }
     for (const { id, state, claims } of joined.peers) this.#peer(id, state, claims);
     for (const channel of this.#channels.values()) channel.repeat();
   }
@@ -304,7 +306,7 @@ export class RelayConnection {
       this.#peers.set(id, { peer, online: state === 'online' });
     }
     if (state === 'online') {
-      for (const arrived of [...this.#arrivals]) arrived(peer);
+      for (const arrived of this.#arrivals) arrived(peer);
       this.#channels.get(id)?.repeat();
     }
     this.onpeer?.(peer, state);
