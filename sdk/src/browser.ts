@@ -6,14 +6,9 @@ export type { RtcPeerConnectionConstructor } from './peer/native.ts';
 export type { TransportStats } from './peer/stats.ts';
 export type { CandidateInit, IceServer, PeerClaims, PeerState, Role } from './protocol/index.ts';
 export { MemorySignaling } from './signaling/memory.ts';
-export {
-  RelayConnection,
-  type RelayOptions,
-  type RelayState,
-  type RemotePeer,
-  type TokenSource,
-} from './signaling/relay.ts';
+export { RelayConnection, type RelayOptions, type RelayState, type RemotePeer } from './signaling/relay.ts';
 export type { RelayChannel } from './signaling/channel.ts';
+export type { TokenSource } from './signaling/token.ts';
 export type { Signaling, SignalingRole, SignalMessage } from './signaling/signaling.ts';
 export { WebRTCClientTransport } from './transport/client.ts';
 export { type ConnectionHandler, listen, type Listener, type ListenOptions } from './transport/listen.ts';

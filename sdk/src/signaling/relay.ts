@@ -1,4 +1,3 @@
-import { decodeJwt } from 'jose';
 import { RendezvousError, toRendezvousError } from '../errors.ts';
 import {
   type FrameFromRelay,
@@ -13,9 +12,7 @@ import {
 import { abortable, backoffMs, wait } from './backoff.ts';
 import { RelayChannel } from './channel.ts';
 import { connectUrl, RelaySocket, type SocketEnd } from './socket.ts';
-
-/** A room token, or a function that fetches one: called for every connection and whenever one is about to expire. */
-export type TokenSource = string | (() => string | Promise<string>);
+import { fetchToken, type TokenSource } from './token.ts';
 
 export interface RelayOptions {
   /** The relay's address, such as `wss://relay.example`. */
@@ -197,7 +194,7 @@ export class RelayConnection {
       try {
         const join: JoinFrame = {
           type: 'join',
-          token: await abortable(this.#fetchToken(), signal),
+          token: await abortable(fetchToken(this.#token, this.#expected), signal),
           process: this.#process,
         };
         if (this.#joined) join.resume = this.#joined.resume;
@@ -220,29 +217,6 @@ export class RelayConnection {
         throw isTimeout(reason) ? last : reason;
       });
     }
-  }
-
-  async #fetchToken(): Promise<string> {
-    let token: string;
-    try {
-      token = typeof this.#token === 'string' ? this.#token : await this.#token();
-    } catch (cause) {
-      throw new RendezvousError('token_unavailable', 'The token function failed; see cause.', {
-        cause,
-        retryable: true,
-      });
-    }
-    if (typeof token !== 'string' || !token) {
-      throw new RendezvousError('token_unavailable', 'The token function returned no token.', { retryable: true });
-    }
-    const role = claimedRole(token);
-    if (this.#expected && role && role !== this.#expected) {
-      throw new RendezvousError(
-        'bad_option',
-        `The token is for the role ${role}; the ${this.#expected}'s side needs one for its own.`,
-      );
-    }
-    return token;
   }
 
   #adopt(socket: RelaySocket, joined: JoinedFrame): void {
@@ -325,7 +299,7 @@ export class RelayConnection {
   async #refreshToken(): Promise<void> {
     if (typeof this.#token === 'string') return; // nothing to refresh with: the relay will close with token_expired
     try {
-      this.#socket?.send({ type: 'token', token: await this.#fetchToken() });
+      this.#socket?.send({ type: 'token', token: await fetchToken(this.#token, this.#expected) });
     } catch (thrown) {
       this.onerror?.(toRendezvousError(thrown, 'token_unavailable', 'Refreshing the token failed.'));
     }
@@ -384,16 +358,6 @@ function endOf(thrown: unknown): SocketEnd {
 }
 
 const isTimeout = (reason: unknown): boolean => reason instanceof RendezvousError && reason.code === 'connect_timeout';
-
-/** The role in a token's payload, unverified: verifying is the relay's. */
-function claimedRole(token: string): string | undefined {
-  try {
-    const { role } = decodeJwt<{ role?: unknown }>(token);
-    return typeof role === 'string' ? role : undefined;
-  } catch {
-    return undefined; // not a JWT: the relay says so
-  }
-}
 
 const peerGone = () => new RendezvousError('peer_gone', 'The other peer has left the room.', { retryable: true });
 const identityLost = () =>
