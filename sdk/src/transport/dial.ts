@@ -104,7 +104,11 @@ export async function negotiate(
 
 async function server(relay: RelayConnection, signal: AbortSignal): Promise<[Signaling, RemotePeer]> {
   const remote = await relay.anyPeer(signal).catch((reason) => {
-    throw absent(reason, 'No MCP server joined the room. Is it running, with a token for the same room and issuer?');
+    throw absent(
+      relay,
+      reason,
+      'No MCP server joined the room. Is it running, with a token for the same room and issuer?',
+    );
   });
   return [relay.channel(remote.id), remote];
 }
@@ -127,7 +131,9 @@ class FirstClient {
     const waiting = Promise.withResolvers<[Signaling, RemotePeer]>();
     this.#waiting = waiting;
     const stop = () =>
-      waiting.reject(absent(signal.reason, 'No MCP client came. Does one have a token for the same room and issuer?'));
+      waiting.reject(
+        absent(this.#relay, signal.reason, 'No MCP client came. Does one have a token for the same room and issuer?'),
+      );
     signal.addEventListener('abort', stop, { once: true });
     this.#relay.onclose = (error) => waiting.reject(error ?? signal.reason);
     if (signal.aborted) stop();
@@ -148,7 +154,11 @@ export function refuse(channel: Signaling, code: 'busy' | 'refused', message: st
   void channel.start('answerer');
 }
 
-const absent = (reason: unknown, message: string): unknown =>
-  reason instanceof RendezvousError && reason.code === 'connect_timeout'
-    ? new RendezvousError('peer_absent', `${reason.message} ${message}`, { retryable: true })
-    : reason;
+/** What a timeout means while this peer waits for the other: that nobody came, unless the relay was gone and could not have said so. */
+function absent(relay: RelayConnection, reason: unknown, message: string): unknown {
+  if (!(reason instanceof RendezvousError) || reason.code !== 'connect_timeout') return reason;
+  const retryable = { retryable: true };
+  return relay.state === 'joined'
+    ? new RendezvousError('peer_absent', `${reason.message} ${message}`, retryable)
+    : new RendezvousError('relay_unreachable', `${reason.message} The connection to the relay is lost.`, retryable);
+}
