@@ -63,12 +63,14 @@ for (const [clientKind, serverKind, era] of pairs) {
 for (const [clientKind, serverKind] of strangers) {
   test(`client ${clientKind}, server ${serverKind}: they have no version in common, and the client says so`, async (t) => {
     const name = `${clientKind} to ${serverKind}`;
-    await host(t, relay.ws, name, serverKind);
+    const [, witness] = await host(t, relay.ws, name, serverKind);
+    const closed = once(witness, 'closed');
     await assert.rejects(connect(clientKind, await visitor(t, relay.ws, name)), (error) => {
       assert(error instanceof SdkError);
       assert.equal(error.code, 'ERA_NEGOTIATION_FAILED');
       return true;
     });
+    await within(closed, 'the server hears that the client is gone');
   });
 }
 
