@@ -67,8 +67,9 @@ export class Bridge {
     this.#downstream = downstream;
     this.#upstream = upstream;
     const idle = () => this.#leaveWhenDone();
-    this.#toUpstream = new Lane(downstream, upstream, idle, options.intercept);
-    this.#toDownstream = new Lane(upstream, downstream, idle);
+    const { intercept, onerror } = options;
+    this.#toUpstream = new Lane(downstream, upstream, idle, (error) => onerror(error, 'upstream'), intercept);
+    this.#toDownstream = new Lane(upstream, downstream, idle, (error) => onerror(error, 'downstream'));
 
     downstream.onmessage = (message) => {
       if (isResponse(message)) this.#toDownstream.answered(message.id);
@@ -78,8 +79,8 @@ export class Bridge {
       if (isResponse(message)) this.#toUpstream.answered(message.id);
       return this.#toDownstream.forward(message);
     };
-    downstream.onerror = (error) => options.onerror(error, 'downstream');
-    upstream.onerror = (error) => options.onerror(error, 'upstream');
+    downstream.onerror = (error) => onerror(error, 'downstream');
+    upstream.onerror = (error) => onerror(error, 'upstream');
     // An end that did not open closes too, and why is what start() rejects with.
     const closed = (side: Side, lane: Lane) => (error?: Error) =>
       void lane.opened.then(
@@ -148,14 +149,22 @@ class Lane {
   readonly #pending = new Set<JsonRpcId>();
   readonly #moving = new Set<Promise<void>>();
   readonly #onidle: () => void;
+  readonly #onerror: (error: Error) => void;
   readonly #intercept: BridgeOptions['intercept'];
   #failure: Error | undefined;
 
-  constructor(from: End, to: End, onidle: () => void, intercept?: BridgeOptions['intercept']) {
+  constructor(
+    from: End,
+    to: End,
+    onidle: () => void,
+    onerror: (error: Error) => void,
+    intercept?: BridgeOptions['intercept'],
+  ) {
     this.#from = from;
     this.#to = to;
     this.opened = this.#opened.promise;
     this.#onidle = onidle;
+    this.#onerror = onerror;
     this.#intercept = intercept;
   }
 
@@ -214,6 +223,8 @@ class Lane {
       await this.#to.send(message);
     } catch (error) {
       if (request) await this.#refuse(request.id, this.#failure ?? (error as Error));
+      // When the session is ending, that is the news.
+      else if (!this.#failure) this.#onerror(error as Error);
     }
   }
 

@@ -6,8 +6,8 @@ export type CliErrorCode =
   | 'server_failed'
   /** The shared command has ended. */
   | 'server_exited'
-  /** The shared command does not read its standard input. */
-  | 'server_stuck'
+  /** The process at the other end of a pipe does not read it. */
+  | 'not_read'
   /** The MCP session is over. */
   | 'session_closed'
   /** A line on a pipe is longer than a message may be. */

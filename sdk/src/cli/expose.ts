@@ -60,8 +60,10 @@ export async function expose(options: ExposeOptions): Promise<void> {
     if (!ending.aborted) failure.abort(error);
   } finally {
     const reason = new CliError('session_closed', 'The MCP server is not shared any more.', true);
-    await Promise.all([...sessions].map((session) => session.close(reason)));
+    const closeAll = () => Promise.all([...sessions].map((session) => session.close(reason)));
+    await closeAll();
     await listener?.close();
+    await closeAll(); // a client that came meanwhile
     await pool.close();
   }
   if (!failure.signal.aborted) return;

@@ -104,7 +104,7 @@ export function readMessages(stream: Readable, handlers: MessageHandlers): () =>
 /** Writes one message; resolves when the pipe took it. Rejects when the pipe is closed or its reader does not read. */
 export async function writeMessage(stream: Writable, message: JsonRpcMessage): Promise<void> {
   if (stream.writableLength > maxUnwrittenBytes) {
-    throw new CliError('server_stuck', 'The other process does not read its standard input.', true);
+    throw new CliError('not_read', 'The other process does not read what it is sent.', true);
   }
   await new Promise<void>((resolve, reject) => {
     stream.write(`${oneLine(message)}\n`, (error) => (error ? reject(error) : resolve()));

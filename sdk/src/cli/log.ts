@@ -1,3 +1,5 @@
+import type { Writable } from 'node:stream';
+
 /** How much goes to stderr: `silent` is errors only. */
 export type LogLevel = 'silent' | 'normal' | 'debug';
 
@@ -25,6 +27,23 @@ export function createLog(level: LogLevel, write: (text: string) => void): Log {
     debug: level === 'debug' ? say : quiet,
     block: level === 'silent' ? quiet : (text) => put(`\n${text}\n`),
     output: level === 'silent' ? quiet : (prefix, line) => put(`[${prefix}] ${line}`),
+  };
+}
+
+/** Bytes that wait for a reader of stderr, above which lines are dropped. */
+const maxUnreadBytes = 1024 * 1024;
+
+/** Writes to a stream that perhaps nobody reads: what does not fit is counted instead of kept. */
+export function boundedWriter(stream: Writable): (text: string) => void {
+  let dropped = 0;
+  return (text) => {
+    if (stream.writableLength > maxUnreadBytes) {
+      dropped += 1;
+      return;
+    }
+    if (dropped > 0) stream.write(`mcp-rendezvous: ${dropped} lines were dropped here, because nobody read them\n`);
+    dropped = 0;
+    stream.write(text);
   };
 }
 

@@ -1,9 +1,10 @@
 import { CommanderError } from 'commander';
+import { within } from './async.ts';
 import { killAll } from './child.ts';
 import { connect, refuse } from './connect.ts';
 import { CliError, usage } from './errors.ts';
 import { expose } from './expose.ts';
-import { createLog, detail, type Log } from './log.ts';
+import { boundedWriter, createLog, detail, type Log } from './log.ts';
 import { logLevel, readConnection, refuseTokens, seconds } from './options.ts';
 import { createProgram } from './program.ts';
 import { Stdio } from './stdio.ts';
@@ -13,7 +14,7 @@ import { token } from './token.ts';
 const signals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
 const { argv, env, stdin, stdout, stderr } = process;
-const write = (text: string) => void stderr.write(text);
+const write = boundedWriter(stderr);
 let log: Log = createLog('normal', write);
 
 const stopping = new AbortController();
@@ -51,8 +52,8 @@ const program = createProgram({
 });
 
 process.exitCode = await run(argv.slice(2));
-// What was written last is on its way: to a pipe on Windows it goes asynchronously.
-await new Promise<void>((resolve) => stdout.write('', () => resolve()));
+// What was written last may be on its way still, unless nobody reads it.
+await within(1_000, Promise.all([stdout, stderr].map((stream) => new Promise((done) => stream.write('', done)))));
 process.exit();
 
 async function run(args: string[]): Promise<number> {

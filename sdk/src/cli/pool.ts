@@ -19,8 +19,8 @@ const settleMs = 500;
 /** A process that lived this long shows that the command works. */
 const provenMs = 10_000;
 /** Processes that may die in a row, waiting for a client, before no more are started in advance. */
-const maxDeaths = 5;
-const firstBackoffMs = 1_000;
+const maxDeaths = 4;
+const firstBackoffMs = 500;
 
 /** Keeps one process warm, so that a wrong command is seen early and a client does not wait for a download. */
 export class Pool {

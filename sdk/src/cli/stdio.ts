@@ -32,7 +32,13 @@ export class Stdio implements End {
   }
 
   async send(message: JsonRpcMessage): Promise<void> {
-    await writeMessage(this.#output, message);
+    try {
+      await writeMessage(this.#output, message);
+    } catch (error) {
+      // Without this message the client would wait for ever. Other errors are the stream's, and end the session there.
+      if (error instanceof CliError) this.#close(error);
+      throw error;
+    }
   }
 
   async close(): Promise<void> {

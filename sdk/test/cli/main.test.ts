@@ -214,8 +214,8 @@ test('a token: with everything, and a secret from a file', async (t) => {
 
 test('a token: with a private key, as PEM and as JWK', async (t) => {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
-  const spki = publicKey.export({ type: 'spki', format: 'pem' }) as string;
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
+  const spki = publicKey.export({ type: 'spki', format: 'pem' });
   const keys = createLocalJWKSet({ keys: [await exportJWK(await importSPKI(spki, 'ES256'))] });
   for (const contents of [pem, JSON.stringify(privateKey.export({ format: 'jwk' }))]) {
     const file = temporary(t, contents);

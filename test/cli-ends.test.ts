@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, suite, test } from 'node:test';
+import { type Cli, fixture, runs, until } from '../sdk/test/cli/support/process.ts';
+import { RelayProcess } from './support/relay.ts';
+import { sharedFixture } from './support/room.ts';
+
+// Side by side, as they mostly wait: for signals, deadlines, and a peer that is given up.
+void suite('what is left when the command line ends', { concurrency: 4 }, () => {
+  let relay: RelayProcess;
+  before(async () => {
+    relay = await RelayProcess.start();
+  });
+  after(() => relay.stop());
+
+  test('a command of which there can be only one: its client keeps it', async (t) => {
+    const { expose, client, pid } = await sharedFixture(t, relay);
+    // The second process waits for a client; whatever ends it is no reason to end the first one's session.
+    await expose.says('[server 2] fixture server is up');
+    const warm = warmPid(expose, pid);
+    process.kill(warm, 'SIGKILL');
+    await expose.says(/was ended by SIGKILL. It was waiting for a client; another one starts in 0.5 s/);
+    await expose.says('[server 3] fixture server is up');
+    assert.deepEqual((await client.request('echo')).result, {});
+  });
+
+  for (const [what, end] of [
+    ['connect is stopped', (client: Cli) => client.process.kill('SIGTERM')],
+    ['connect is killed', (client: Cli) => client.process.kill('SIGKILL')],
+    ['the pipe breaks', breakPipe],
+  ] as const) {
+    test(`${what}: nothing is left of its server`, async (t) => {
+      const { client, pid } = await sharedFixture(t, relay);
+      const grandchild = ((await client.request('grandchild')).result as { pid: number }).pid;
+      end(client);
+      await client.exit();
+      await until('the end of its processes', () => !runs(pid) && !runs(grandchild), 60_000);
+    });
+  }
+
+  test('expose is stopped: the client is told, and nothing is left', async (t) => {
+    const { expose, client, pid } = await sharedFixture(t, relay);
+    const grandchild = ((await client.request('grandchild')).result as { pid: number }).pid;
+    const warm = warmPid(expose, pid);
+    client.send({ id: 'pending', method: 'silence' });
+    await client.request('echo');
+    expose.process.kill('SIGTERM');
+    assert.equal((await client.answer('pending')).error?.data?.code, 'session_closed');
+    assert.equal(await client.exit(), 1);
+    assert.equal(await expose.exit(), 143);
+    for (const gone of [pid, warm, grandchild]) assert.equal(runs(gone), false);
+  });
+
+  test('expose is stopped in a hurry: nothing is left either', async (t) => {
+    const { expose, pid } = await sharedFixture(t, relay, fixture('stubborn'));
+    const warm = warmPid(expose, pid);
+    expose.process.kill('SIGINT');
+    await expose.says('SIGINT: closing');
+    expose.process.kill('SIGINT');
+    assert.equal(await expose.exit(), 130);
+    await until('the end of its processes', () => !runs(pid) && !runs(warm));
+  });
+
+  test('expose is killed: its servers see the end of their input', async (t) => {
+    const { expose, pid } = await sharedFixture(t, relay);
+    const warm = warmPid(expose, pid);
+    expose.process.kill('SIGKILL');
+    await expose.exit();
+    await until('the end of its processes', () => !runs(pid) && !runs(warm));
+  });
+});
+
+function breakPipe(client: Cli): void {
+  client.process.stdout.destroy();
+  client.send({ id: 'unheard', method: 'echo' });
+}
+
+/** The process that waits for the next client: a child of expose other than those in use. */
+function warmPid(expose: Cli, ...used: number[]): number {
+  const tasks = readFileSync(`/proc/${expose.process.pid}/task/${expose.process.pid}/children`, 'utf8');
+  const warm = tasks
+    .trim()
+    .split(' ')
+    .map(Number)
+    .find((pid) => !used.includes(pid));
+  assert.ok(warm, `no child but ${used.join()} in ${tasks}`);
+  return warm;
+}
