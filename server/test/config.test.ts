@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import * as z from 'zod';
+import { ConfigError, environment, parseConfig } from '../src/config.ts';
+
+const secret = 'a secret that is long enough for HS256';
+
+/** What parseConfig finds wrong with an environment. */
+function problems(env: Record<string, string>): string[] {
+  try {
+    parseConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+test('without any variable: loopback, a random key, in memory', () => {
+  const [config, again] = [parseConfig({}), parseConfig({})];
+  assert.deepEqual([config.host, config.port, config.redisUrl], ['127.0.0.1', 8787, undefined]);
+  assert.ok(config.keys.kind === 'development' && again.keys.kind === 'development');
+  assert.ok(config.keys.secret.length >= 32);
+  assert.notEqual(config.keys.secret, again.keys.secret);
+});
+
+test('an empty variable is one that is not set', () => {
+  const config = parseConfig({ RELAY_PORT: '', REDIS_URL: '', RELAY_SECRET: '', LOG_LEVEL: '' });
+  assert.deepEqual([config.port, config.redisUrl, config.logLevel], [8787, undefined, 'info']);
+});
+
+test('everything that is set arrives', () => {
+  const config = parseConfig({
+    RELAY_HOST: '0.0.0.0',
+    RELAY_SECRET: secret,
+    REDIS_URL: 'redis+cluster://a:1,b:2',
+    STUN_URLS: 'stun:a, stun:b:3478',
+    TURN_URLS: 'turns:c?transport=tcp',
+    TURN_SECRET: 's',
+    ALLOWED_ORIGINS: 'https://app.example,http://localhost:5173',
+    TRUST_PROXY: '10.0.0.0/8, loopback',
+    LEASE_MS: '3000',
+  });
+  assert.deepEqual(config.keys, { kind: 'secret', secret });
+  assert.deepEqual(config.ice.stunUrls, ['stun:a', 'stun:b:3478']);
+  assert.deepEqual(config.allowedOrigins, ['https://app.example', 'http://localhost:5173']);
+  assert.deepEqual(config.trustProxy, ['10.0.0.0/8', 'loopback']);
+  assert.equal(config.limits.leaseMs, 3000);
+  assert.equal(parseConfig({ TRUST_PROXY: 'true' }).trustProxy, true);
+});
+
+test('all problems are named at once, each with its variable, and no secret', () => {
+  const found = problems({
+    RELAY_PORT: '70000',
+    RELAY_SECRET: 'hunter2',
+    REDIS_URL: 'localhost',
+    STUN_URLS: 'stun.example',
+    ALLOWED_ORIGINS: 'app.example',
+    TRUST_PROXY: '1',
+    LOG_LEVEL: 'loud',
+    LEASE_MS: 'soon',
+    RELAY_PROT: '1',
+  });
+  const named = found.map((problem) => problem.split(' ')[0]).toSorted();
+  const expected = [
+    'ALLOWED_ORIGINS',
+    'LEASE_MS',
+    'LOG_LEVEL',
+    'REDIS_URL',
+    'RELAY_PORT',
+    'RELAY_PROT',
+    'RELAY_SECRET',
+  ];
+  assert.deepEqual(named, [...expected, 'STUN_URLS', 'TRUST_PROXY']);
+  assert.ok(found.includes('RELAY_PROT is not a variable of this relay. Did you mean RELAY_PORT?'));
+  assert.ok(!found.join().includes('hunter2'));
+});
+
+test('without a key the relay refuses to listen on anything but loopback', () => {
+  for (const host of ['0.0.0.0', '::', '192.0.2.1', 'relay.example']) {
+    assert.match(problems({ RELAY_HOST: host }).join(), /^RELAY_SECRET is not set.*openssl rand/);
+  }
+  for (const host of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
+    assert.deepEqual(problems({ RELAY_HOST: host }), []);
+});
+
+test('variables that Kubernetes sets for a Service named relay are explained or ignored', () => {
+  const links = { RELAY_SERVICE_HOST: '10.0.0.1', RELAY_SERVICE_PORT: '80', RELAY_PORT_8787_TCP_ADDR: '10.0.0.1' };
+  assert.deepEqual(problems(links), []);
+  assert.match(problems({ RELAY_PORT: 'tcp://10.0.0.1:8787' }).join(), /enableServiceLinks/);
+});
+
+test('TURN servers need their secret, and one kind of keys excludes the other', () => {
+  assert.match(problems({ TURN_URLS: 'turn:a' }).join(), /^TURN_URLS needs TURN_SECRET/);
+  assert.match(problems({ RELAY_SECRET: secret, RELAY_ISSUERS_FILE: '/x' }).join(), /exclude each other/);
+});
+
+async function issuersProblems(t: TestContext, content: string): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'config-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const path = join(directory, 'issuers.json');
+  await writeFile(path, content);
+  return problems({ RELAY_ISSUERS_FILE: path }).join('\n').replaceAll(path, 'FILE');
+}
+
+test('an issuers file is checked when the relay starts', async (t) => {
+  const wrong: [RegExp, unknown][] = [
+    [/FILE: 0\.issuer /, [{ secret }]],
+    [/FILE: 0 needs exactly one of/, [{ issuer: 'i' }]],
+    [/FILE: 0 needs exactly one of/, [{ issuer: 'i', secret, jwksUrl: 'https://x.example' }]],
+    [/FILE: 0\.secret is too short/, [{ issuer: 'i', secret: 'hunter2' }]],
+    [/FILE: 0\.jwksUrl has to begin with https/, [{ issuer: 'i', jwksUrl: 'http://x.example' }]],
+    [/oct.* belongs into `secret`/, [{ issuer: 'i', jwks: { keys: [{ kty: 'oct', k: 'hunter2' }] } }]],
+    [/private key/, [{ issuer: 'i', jwks: { keys: [{ kty: 'EC', crv: 'P-256', x: 'x', y: 'y', d: 'hunter2' }] } }]],
+    [
+      /names an issuer twice/,
+      [
+        { issuer: 'i', secret },
+        { issuer: 'i', secret },
+      ],
+    ],
+    [/FILE: the list /, []],
+    [/FILE: 0.*audiance/, [{ issuer: 'i', secret, audiance: 'x' }]],
+  ];
+  for (const [problem, content] of wrong) {
+    const found = await issuersProblems(t, JSON.stringify(content));
+    assert.match(found, problem);
+    assert.ok(!found.includes('hunter2'));
+  }
+  assert.equal(await issuersProblems(t, '[{"secret": "hunter2",}]'), 'RELAY_ISSUERS_FILE FILE is not JSON.');
+  assert.match(problems({ RELAY_ISSUERS_FILE: '/nowhere' }).join(), /cannot be read \(ENOENT\)/);
+});
+
+test('README.md lists every variable with its default and its meaning', async () => {
+  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
+  const rows = readme.split('\n').filter((line) => /^\| `[A-Z_]+`/.test(line));
+  const { properties = {} } = z.toJSONSchema(environment, { io: 'input' });
+  const expected = Object.entries(properties).map(([name, property]) => {
+    const { default: value, description } = property as { default?: string; description?: string };
+    return `| \`${name}\` | ${value ? `\`${value}\`` : ''} | ${description} |`.replace('|  |', '| |');
+  });
+  assert.deepEqual(rows, expected);
+});

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { RedisServer } from '../../test/support/redis.ts';
+import { RelayProcess } from '../../test/support/relay.ts';
+import { eventually } from '../../test/support/wait.ts';
+import { RawPeer, testToken } from './support/peer.ts';
+
+/** Two relay processes on one Redis, ended after the test. */
+async function two(t: TestContext, env: Record<string, string> = {}) {
+  const redis = await RedisServer.start();
+  t.after(() => redis.stop());
+  const start = async (): Promise<RelayProcess> => {
+    const relay = await RelayProcess.start({ REDIS_URL: redis.url, LEASE_MS: '1500', ...env });
+    t.after(() => relay.stop('SIGKILL'));
+    await eventually(() => ready(relay));
+    return relay;
+  };
+  const [a, b] = await Promise.all([start(), start()]);
+  return { redis, a, b };
+}
+
+const ready = async (relay: RelayProcess): Promise<boolean> => (await fetch(`${relay.url}/readyz`)).status === 200;
+const server = () => testToken({ room: 'a', role: 'server' });
+const client = (subject = 'client-1', room = 'a') => testToken({ room, role: 'client', subject });
+
+async function both(s: RawPeer, c: RawPeer): Promise<void> {
+  c.signal(s, `to the server from ${c.id}`);
+  assert.equal((await s.next('signal', ({ from }) => from === c.id)).data, `to the server from ${c.id}`);
+  s.signal(c, 'to the client');
+  assert.equal((await c.next('signal')).data, 'to the client');
+}
+
+test('a server on one instance and three clients on the other are paired and signal both ways', async (t) => {
+  const { redis, a, b } = await two(t);
+  const early = await RawPeer.join(b.url, client('early'));
+  const s = await RawPeer.join(a.url, server());
+  assert.deepEqual(
+    s.joined.peers.map(({ id, state }) => [id, state]),
+    [[early.id, 'online']],
+  );
+  await early.sees(s, 'online');
+  const second = await RawPeer.join(b.url, client('second'));
+  const third = await RawPeer.join(b.url, client('third'), { signal: { id: '1', data: 'offer' } });
+  await s.sees(second, 'online');
+  await s.sees(third, 'online');
+  assert.deepEqual(await s.next('signal'), { type: 'signal', from: third.id, data: 'offer' });
+  for (const each of [early, second, third]) await both(s, each);
+  // Many at once arrive whole and in order.
+  for (let n = 0; n < 200; n++) third.signal(s, n);
+  for (let n = 0; n < 200; n++) assert.equal((await s.next('signal')).data, n);
+
+  // A signal to another instance costs exactly one publish, one to the same instance nothing.
+  const calls = async (command: string): Promise<number> => {
+    const stats = await redis.command('INFO commandstats');
+    return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
+  };
+  const local = await RawPeer.join(a.url, client('local'));
+  const before = await calls('spublish');
+  for (let n = 0; n < 100; n++) third.signal(s, n);
+  for (let n = 0; n < 100; n++) await s.next('signal');
+  const between = await calls('spublish');
+  for (let n = 0; n < 100; n++) local.signal(s, n);
+  for (let n = 0; n < 100; n++) await s.next('signal');
+  const after = await calls('spublish');
+  // Each instance also says something to itself at each renewal.
+  assert.ok(between - before >= 100 && between - before <= 106, `${between - before} publishes for 100 signals`);
+  assert.ok(after - between <= 6, `${after - between} publishes for 100 signals on one instance`);
+
+  // Outcomes cross instances too.
+  third.signal(second, 'x', 'no');
+  assert.deepEqual(await third.next('outcome'), { type: 'outcome', id: 'no', code: 'forbidden' });
+  const stranger = await RawPeer.join(b.url, client('stranger', 'another room'));
+  stranger.signal(s, 'x', 'no');
+  assert.equal((await stranger.next('outcome')).code, 'gone');
+  third.cut();
+  await s.sees(third, 'away');
+  s.signal(third, 'x', 'later');
+  assert.deepEqual(await s.next('outcome'), { type: 'outcome', id: 'later', code: 'absent' });
+  second.send({ type: 'leave' });
+  await s.sees(second, 'gone');
+  s.signal(second, 'x', 'never');
+  assert.equal((await s.next('outcome')).code, 'gone');
+});
+
+test('the same subject and the second server are told apart across instances', async (t) => {
+  const { a, b } = await two(t);
+  const s = await RawPeer.join(a.url, server());
+  const rival = await RawPeer.open(b.url);
+  rival.send({ type: 'join', token: await testToken({ room: 'a', role: 'server', subject: 'rival' }) });
+  assert.equal(await rival.refusal(), 'room_taken');
+  const moved = await RawPeer.join(b.url, server());
+  assert.equal(await s.refusal(), 'replaced');
+  const c = await RawPeer.join(a.url, client());
+  assert.equal(c.joined.peers[0]?.id, moved.id);
+  await moved.sees(c, 'online');
+  await both(moved, c);
+});
+
+test('a peer resumes on the other instance, with its old socket lost or still open', async (t) => {
+  const { a, b } = await two(t);
+  const s = await RawPeer.join(a.url, server());
+  const c = await RawPeer.join(b.url, client());
+  await s.sees(c, 'online');
+  c.cut();
+  await s.sees(c, 'away');
+  const back = await RawPeer.join(a.url, client(), { resume: c.joined.resume });
+  assert.equal(back.id, c.id);
+  await s.sees(c, 'online');
+  await both(s, back);
+  const again = await RawPeer.join(b.url, client(), { resume: back.joined.resume });
+  assert.equal(again.id, c.id);
+  assert.equal(await back.refusal(), 'replaced');
+  await s.sees(c, 'online');
+  await both(s, again);
+  assert.deepEqual(s.frames, []);
+});
+
+test('when an instance is killed its peers resume on the other one, or are gone within the lease', async (t) => {
+  const { a, b } = await two(t);
+  const s = await RawPeer.join(a.url, server());
+  const quick = await RawPeer.join(b.url, client('quick'));
+  const lost = await RawPeer.join(b.url, client('lost'));
+  await s.sees(lost, 'online');
+  await b.stop('SIGKILL');
+  const killed = performance.now();
+  s.signal(lost, 'x', '1');
+  const outcome = await s.next('outcome');
+  assert.deepEqual([outcome.id, outcome.code, (outcome.retryAfterMs ?? 0) > 0], ['1', 'unavailable', true]);
+  const back = await RawPeer.join(a.url, client('quick'), { resume: quick.joined.resume });
+  assert.equal(back.id, quick.id);
+  await s.sees(lost, 'gone');
+  assert.ok(performance.now() - killed < 1500 + 300, 'within the lease');
+  await both(s, back);
+  assert.ok(!s.frames.some((frame) => frame.type === 'peer' && frame.id === quick.id && frame.state === 'gone'));
+});
+
+test('while Redis is away pairs on one instance go on; when it is back, empty, presence is whole again', async (t) => {
+  const { redis, a, b } = await two(t);
+  const s = await RawPeer.join(a.url, server());
+  const near = await RawPeer.join(a.url, client('near'));
+  const far = await RawPeer.join(b.url, client('far'));
+  const waiting = await RawPeer.join(b.url, client('waiting', 'other room'));
+  await both(s, near);
+  await s.sees(far, 'online');
+  await redis.kill();
+
+  await eventually(async () => !(await ready(a)) && !(await ready(b)));
+  await both(s, near);
+  far.signal(s, 'x', '1');
+  const outcome = await far.next('outcome', undefined, 500);
+  assert.deepEqual([outcome.code, (outcome.retryAfterMs ?? 0) > 0], ['unavailable', true]);
+  const newcomer = await RawPeer.open(b.url);
+  newcomer.send({ type: 'join', token: await client('newcomer') });
+  assert.equal(await newcomer.refusal(), 'unavailable');
+  // Who goes meanwhile is missed by those on the same instance at once.
+  near.cut();
+  await s.sees(near, 'away');
+  assert.equal((await fetch(`${a.url}/healthz`)).status, 200);
+
+  await redis.start();
+  await eventually(async () => (await ready(a)) && (await ready(b)));
+  await both(s, far);
+  const late = await RawPeer.join(a.url, testToken({ room: 'other room', role: 'server' }));
+  assert.deepEqual(
+    late.joined.peers.map(({ id }) => id),
+    [waiting.id],
+  );
+  await waiting.sees(late, 'online');
+  await both(late, waiting);
+  const fresh = await RawPeer.join(b.url, client('fresh'));
+  assert.equal(fresh.joined.peers[0]?.id, s.id);
+  // The one that went while Redis was away is gone in the end; nobody who stayed was ever reported lost.
+  await s.sees(near, 'gone', 10_000);
+  const wrong = [...s.frames, ...far.frames, ...waiting.frames].filter(
+    (frame) => frame.type === 'peer' && frame.state !== 'online',
+  );
+  assert.deepEqual(wrong, []);
+  assert.deepEqual([a.exited, b.exited], [false, false]);
+});
+
+test('a relay that starts while Redis is down gets ready when Redis comes', async (t) => {
+  const redis = await RedisServer.start();
+  t.after(() => redis.stop());
+  await redis.kill();
+  const relay = await RelayProcess.start({ REDIS_URL: redis.url });
+  t.after(() => relay.stop('SIGKILL'));
+  assert.equal(await ready(relay), false);
+  await redis.start();
+  await eventually(() => ready(relay));
+  await RawPeer.join(relay.url, server());
+});
+
+test('a Redis that hangs is as good as down', async (t) => {
+  const { redis, a, b } = await two(t);
+  const s = await RawPeer.join(a.url, server());
+  const near = await RawPeer.join(a.url, client('near'));
+  const far = await RawPeer.join(b.url, client('far'));
+  await s.sees(far, 'online');
+  process.kill(redis.pid, 'SIGSTOP');
+  t.after(() => process.kill(redis.pid, 'SIGCONT'));
+  await both(s, near);
+  far.signal(s, 'x');
+  assert.equal((await far.next('outcome', undefined, 4000)).code, 'unavailable');
+  await eventually(async () => !(await ready(a)) && !(await ready(b)));
+  process.kill(redis.pid, 'SIGCONT');
+  await eventually(async () => (await ready(a)) && (await ready(b)));
+  await both(s, far);
+});
