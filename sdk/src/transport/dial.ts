@@ -105,9 +105,9 @@ export async function negotiate(
 async function server(relay: RelayConnection, signal: AbortSignal): Promise<[Signaling, RemotePeer]> {
   const remote = await relay.anyPeer(signal).catch((reason) => {
     throw absent(
-      relay,
       reason,
       'No MCP server joined the room. Is it running, with a token for the same room and issuer?',
+      relay,
     );
   });
   return [relay.channel(remote.id), remote];
@@ -132,7 +132,7 @@ class FirstClient {
     this.#waiting = waiting;
     const stop = () =>
       waiting.reject(
-        absent(this.#relay, signal.reason, 'No MCP client came. Does one have a token for the same room and issuer?'),
+        absent(signal.reason, 'No MCP client came. Does one have a token for the same room and issuer?', this.#relay),
       );
     signal.addEventListener('abort', stop, { once: true });
     this.#relay.onclose = (error) => waiting.reject(error ?? signal.reason);
@@ -155,10 +155,10 @@ export function refuse(channel: Signaling, code: 'busy' | 'refused', message: st
 }
 
 /** What a timeout means while this peer waits for the other: that nobody came, unless the relay was gone and could not have said so. */
-function absent(relay: RelayConnection, reason: unknown, message: string): unknown {
+function absent(reason: unknown, message: string, relay?: RelayConnection): unknown {
   if (!(reason instanceof RendezvousError) || reason.code !== 'connect_timeout') return reason;
   const retryable = { retryable: true };
-  return relay.state === 'joined'
-    ? new RendezvousError('peer_absent', `${reason.message} ${message}`, retryable)
-    : new RendezvousError('relay_unreachable', `${reason.message} The connection to the relay is lost.`, retryable);
+  return relay && relay.state !== 'joined'
+    ? new RendezvousError('relay_unreachable', `${reason.message} The connection to the relay is lost.`, retryable)
+    : new RendezvousError('peer_absent', `${reason.message} ${message}`, retryable);
 }
