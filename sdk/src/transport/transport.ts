@@ -48,6 +48,7 @@ export abstract class WebRTCTransport {
   #dialled: Dialled | undefined;
   #link: PlainLink | undefined;
   #authInfo: AuthInfo | undefined;
+  readonly #pagehide = () => void this.close();
 
   protected constructor(options: TransportOptions) {
     positive('connectTimeoutMs', options.connectTimeoutMs);
@@ -153,6 +154,7 @@ export abstract class WebRTCTransport {
     link.onerror = (error) => this.onerror?.(error);
     link.onclose = () => this.#end();
     this.#setState('connected');
+    page.addEventListener?.('pagehide', this.#pagehide);
     link.start();
   }
 
@@ -165,6 +167,7 @@ export abstract class WebRTCTransport {
 
   #end(): void {
     if (this.#state === 'closed') return;
+    page.removeEventListener?.('pagehide', this.#pagehide);
     this.#dialled?.release();
     this.#setState('closed');
     this.onclose?.();
@@ -175,6 +178,10 @@ export abstract class WebRTCTransport {
     this.onstatechange?.(state);
   }
 }
+
+// A browser ends a closed tab's process without a word to the other side, which then notices when ICE fails: after 30 s.
+const page = globalThis as Partial<Record<'addEventListener' | 'removeEventListener', PageListening>>;
+type PageListening = (type: 'pagehide', listener: () => void) => void;
 
 function positive(name: string, value: number | undefined): void {
   if (value !== undefined && !(value > 0)) throw new RendezvousError('bad_option', `${name} must be a number above 0.`);
