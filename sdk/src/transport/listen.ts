@@ -93,6 +93,7 @@ class RoomListener implements Listener {
       );
       if (transport.state === 'new') transport.refuse();
       await transport.close();
+      this.#sessions.delete(transport); // one that was never started does not tell that it ended
     }
   }
 }
