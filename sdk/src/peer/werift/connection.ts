@@ -181,9 +181,15 @@ export class WeriftConnection implements RtcPeerConnection {
           : null,
       });
     });
-    peer.connectionStateChange.subscribe(() => dispatch(this.onconnectionstatechange, undefined));
-    peer.iceConnectionStateChange.subscribe(() => dispatch(this.oniceconnectionstatechange, undefined));
+    // After close() there are no events: https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-close
+    peer.connectionStateChange.subscribe(() => {
+      if (!this.#closed) dispatch(this.onconnectionstatechange, undefined);
+    });
+    peer.iceConnectionStateChange.subscribe(() => {
+      if (!this.#closed) dispatch(this.oniceconnectionstatechange, undefined);
+    });
     peer.iceGatheringStateChange.subscribe((state) => {
+      if (this.#closed) return;
       if (state === 'complete') this.#reportServers();
       dispatch(this.onicegatheringstatechange, undefined);
     });
@@ -200,7 +206,6 @@ export class WeriftConnection implements RtcPeerConnection {
   }
 
   #reportServers(): void {
-    if (this.#closed) return;
     const silent = [...this.#transports.keys()].flatMap((transport) => silentServers(transport, this.#servers));
     for (const { urls } of silent) {
       // https://www.w3.org/TR/webrtc/#dom-rtcpeerconnectioniceerrorevent-errorcode: no answer. It may be a refusal as well.
