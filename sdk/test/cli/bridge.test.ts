@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { Bridge, brokenEnd } from '../../src/cli/bridge.ts';
+import { setImmediate } from 'node:timers/promises';
+import { Bridge, brokenEnd, type End } from '../../src/cli/bridge.ts';
 import { CliError } from '../../src/cli/errors.ts';
+import type { JsonRpcMessage } from '../../src/link/message.ts';
 import { fixture, until } from './support/process.ts';
 import { Session } from './support/session.ts';
 
@@ -76,7 +78,10 @@ test('the client closes its output at once: what it sent is delivered and answer
   for (let id = 1; id <= 50; id++) session.send({ id, method: 'echo', params: { id } });
   session.input.end();
   await session.ended();
-  assert.equal(session.messages.length, 50);
+  assert.deepEqual(
+    session.messages.map(({ result }) => result),
+    Array.from({ length: 50 }, (_, index) => ({ params: { id: index + 1 } })),
+  );
 });
 
 test('the client cannot be written to any more', async (t) => {
@@ -89,8 +94,8 @@ test('the client cannot be written to any more', async (t) => {
 
 test('a cancelled request is not waited for', async (t) => {
   const session = new Session(t, fixture());
-  session.send({ id: 1, method: 'silence' });
-  session.send({ method: 'notifications/cancelled', params: { requestId: 1 } });
+  session.send({ id: 'c', method: 'silence' });
+  session.send({ method: 'notifications/cancelled', params: { requestId: 'c' } });
   await session.request('echo');
   const before = Date.now();
   session.input.end();
@@ -161,6 +166,31 @@ test('requests are intercepted where that is asked for', async (t) => {
   });
   assert.deepEqual((await session.request('server/discover')).result, { mine: true });
   assert.equal((await session.request('initialize')).error, undefined);
+});
+
+test('what is on its way when one side dies arrives', async () => {
+  const arrived: JsonRpcMessage[] = [];
+  let closed = false;
+  const slow: End = {
+    start: async () => {},
+    close: async () => void (closed = true),
+    async send(message) {
+      await setImmediate();
+      if (!closed) arrived.push(message);
+    },
+  };
+  const upstream: End = { start: async () => {}, close: async () => {}, send: async () => {} };
+  const bridge = new Bridge(slow, upstream, { onerror: () => {} });
+  await setImmediate();
+  void slow.onmessage?.({ jsonrpc: '2.0', id: 1, method: 'a' });
+  void slow.onmessage?.({ jsonrpc: '2.0', id: 2, method: 'b' });
+  void upstream.onmessage?.({ jsonrpc: '2.0', id: 1, result: {} });
+  upstream.onclose?.();
+  assert.deepEqual(await bridge.ended, { side: 'upstream', error: undefined });
+  assert.deepEqual(
+    arrived.map((message) => 'id' in message && message.id),
+    [1, 2],
+  );
 });
 
 test('an end that cannot be opened: the reason ends both sides', async () => {
