@@ -50,8 +50,9 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     handleProtocols: () => subprotocol,
   };
 
+  const loggerInstance: FastifyBaseLogger = log;
   const app = Fastify({
-    loggerInstance: log as FastifyBaseLogger,
+    loggerInstance,
     // Its lines would hold the whole URL, and with it whatever a caller wrongly put there.
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: config.trustProxy,

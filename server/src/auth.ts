@@ -3,7 +3,6 @@ import {
   createRemoteJWKSet,
   decodeJwt,
   errors,
-  type JSONWebKeySet,
   type JWTPayload,
   jwtVerify,
   type JWTVerifyGetKey,
@@ -60,7 +59,7 @@ function issuerVerifier({ issuer, audience, keys }: Issuer): Verifier {
     case 'secret':
       return secretVerifier(keys.secret, options);
     case 'jwks':
-      return { key: createLocalJWKSet(keys.jwks as JSONWebKeySet), options: { ...options, algorithms: asymmetric } };
+      return { key: createLocalJWKSet(keys.jwks), options: { ...options, algorithms: asymmetric } };
     case 'jwksUrl':
       return { key: remoteKeys(keys.url), options: { ...options, algorithms: asymmetric } };
   }

@@ -72,7 +72,7 @@ const list = (item: RegExp, wrong: string, description: string) =>
     .prefault('')
     .describe(description);
 
-const secret = z
+const strongSecret = z
   .string()
   .refine(
     (text) => Buffer.byteLength(text) >= minimumSecretBytes,
@@ -88,7 +88,7 @@ const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 export const environment = z.object({
   RELAY_HOST: z.string().prefault('127.0.0.1').describe('address to listen on; `0.0.0.0` for all'),
   RELAY_PORT: integer(8787, 0, 65_535, 'port to listen on; 0 takes a free one'),
-  RELAY_SECRET: secret.optional().describe('HS256 key of the room tokens, at least 32 bytes'),
+  RELAY_SECRET: strongSecret.optional().describe('HS256 key of the room tokens, at least 32 bytes'),
   RELAY_ISSUERS_FILE: z
     .string()
     .optional()
@@ -231,7 +231,7 @@ const issuersFile = z
       .strictObject({
         issuer: z.string().min(1),
         audience: z.string().min(1).default(defaultAudience),
-        secret: secret.optional(),
+        secret: strongSecret.optional(),
         jwks: z.looseObject({ keys: z.array(publicKey).min(1) }).optional(),
         jwksUrl: z
           .url({ protocol: /^https?$/ })

@@ -108,16 +108,16 @@ export class Rooms implements Instance {
   /** The peer's socket is lost (`away`), or it left (`gone`). A connection that lost its place before changes nothing. */
   async depart(seat: Seat, state: 'away' | 'gone'): Promise<void> {
     const room = this.#rooms.get(seat.room);
-    if (room?.locals.get(seat.id)?.seat.connection !== seat.connection) return;
+    if (!room || !this.holds(seat)) return;
     this.#drop(seat);
     try {
       await this.#broker.depart(seat, state);
     } catch (error) {
       // The others here are told all the same; those elsewhere hear it when the lease is over.
       const view = room.views[seat.role];
-      const version = view.members.get(seat.id)?.version ?? view.version;
-      const change = { ...seat, state, instance: this.#broker.instance, version: version + 1, previous: -1 };
-      this.onchange({ ...change, fresh: false });
+      const { version, joined } = view.members.get(seat.id) ?? { version: view.version, joined: 0 };
+      const local = { state, instance: this.#broker.instance, version: version + 1, previous: -1, joined };
+      this.onchange({ ...seat, ...local });
       this.#log.warn({ err: error, peer: seat.id }, 'departure not written; the lease will end it');
     }
   }
@@ -143,6 +143,10 @@ export class Rooms implements Instance {
         watched: watched.map((role) => ({ role, version: views[role].version })),
       };
     }
+  }
+
+  holds(seat: Seat): boolean {
+    return this.#rooms.get(seat.room)?.locals.get(seat.id)?.seat.connection === seat.connection;
   }
 
   onchange(change: Change): void {

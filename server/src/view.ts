@@ -26,14 +26,12 @@ export class GroupView {
   apply(change: Change): Notice | undefined {
     this.#ahead.set(change.previous, change.version);
     this.#advance();
-    const { id, instance, role, state, claims, version } = change;
+    const { id, instance, role, state, claims, version, joined } = change;
     const known = this.members.get(id);
     if ((known?.version ?? this.#tombstones.get(id)?.version ?? 0) >= version) return undefined;
     this.#missing.delete(id);
     if (state === 'gone') return this.#remove(id, version);
-    const member: Member = { id, instance, role, state, claims, version };
-    this.members.set(id, member);
-    return change.fresh || known?.state !== state ? { member, state } : undefined;
+    return this.#put({ id, instance, role, state, claims, version, joined });
   }
 
   /**
@@ -51,8 +49,8 @@ export class GroupView {
       this.#missing.delete(member.id);
       const known = this.members.get(member.id);
       if ((known?.version ?? this.#tombstones.get(member.id)?.version ?? 0) >= member.version) continue;
-      this.members.set(member.id, member);
-      if (known?.state !== member.state) notices.push({ member, state: member.state });
+      const notice = this.#put(member);
+      if (notice) notices.push(notice);
     }
     for (const member of this.members.values()) {
       if (listed.has(member.id) || member.version > group.version) continue;
@@ -69,6 +67,13 @@ export class GroupView {
       this.#advance();
     }
     return notices;
+  }
+
+  #put(member: Member): Notice | undefined {
+    const known = this.members.get(member.id);
+    this.members.set(member.id, member);
+    const news = known?.state !== member.state || known.joined < member.joined;
+    return news ? { member, state: member.state } : undefined;
   }
 
   #remove(id: string, version: number): Notice | undefined {

@@ -26,6 +26,9 @@ class Recorder implements Instance {
   holdings(): Holding[] {
     return this.held;
   }
+  holds(seat: Seat): boolean {
+    return this.held.some(({ seats }) => seats.includes(seat));
+  }
   onchange(change: Change): void {
     this.changes.push(change);
   }
@@ -79,7 +82,7 @@ function contract(name: string, create: () => Broker): void {
       assert.deepEqual(await broker.join(client), { id: client.id, others: { version: 0, members: [] } });
       const { others } = await broker.join(server);
       assert.deepEqual(
-        others.members.map(({ version: _, ...member }) => member),
+        others.members.map(({ version: _, joined: __, ...member }) => member),
         [{ id: client.id, instance: broker.instance, role: 'client', state: 'online', claims: client.claims }],
       );
       const late = seat(room, 'client', 'late');
@@ -87,7 +90,7 @@ function contract(name: string, create: () => Broker): void {
       const news = local.changes.filter(({ id }) => id === late.id);
       assert.equal(news.length, 1);
       assert.deepEqual(news[0]?.claims, late.claims);
-      assert.equal(news[0]?.fresh, true);
+      assert.equal(news[0]?.joined, news[0]?.version);
       assert.equal(news[0]?.previous, others.version);
     });
 
@@ -179,7 +182,7 @@ function contract(name: string, create: () => Broker): void {
       const back = seat(room, 'client');
       assert.equal((await broker.join(back, client)).id, client.id);
       assert.equal(local.steps.at(-1), `${client.id} online`);
-      assert.equal(local.changes.at(-1)?.fresh, true);
+      assert.equal(local.changes.at(-1)?.joined, local.changes.at(-1)?.version);
       // The used secret: a new id in the same place, so that the old id is gone.
       const late = seat(room, 'client');
       assert.equal((await broker.join(late, client)).id, late.id);
@@ -249,7 +252,7 @@ function contract(name: string, create: () => Broker): void {
       await broker.join(server);
       await broker.update({ ...server, claims: { ...server.claims, exp: 4_100_000_000 } });
       assert.equal(
-        local.changes.every(({ fresh }, index) => fresh === (index === 0)),
+        local.changes.every(({ joined, version }, index) => (joined === version) === (index === 0)),
         true,
       );
       const { others } = await broker.join(seat(room, 'client'));

@@ -64,17 +64,9 @@ test('all problems are named at once, each with its variable, and no secret', ()
     LEASE_MS: 'soon',
     RELAY_PROT: '1',
   });
-  const named = found.map((problem) => problem.split(' ')[0]).toSorted();
-  const expected = [
-    'ALLOWED_ORIGINS',
-    'LEASE_MS',
-    'LOG_LEVEL',
-    'REDIS_URL',
-    'RELAY_PORT',
-    'RELAY_PROT',
-    'RELAY_SECRET',
-  ];
-  assert.deepEqual(named, [...expected, 'STUN_URLS', 'TRUST_PROXY']);
+  const named = new Set(found.map((problem) => problem.split(' ')[0]));
+  const wrong = ['RELAY_PORT', 'RELAY_SECRET', 'REDIS_URL', 'STUN_URLS', 'ALLOWED_ORIGINS', 'TRUST_PROXY', 'LOG_LEVEL'];
+  assert.deepEqual(named, new Set([...wrong, 'LEASE_MS', 'RELAY_PROT']));
   assert.ok(found.includes('RELAY_PROT is not a variable of this relay. Did you mean RELAY_PORT?'));
   assert.ok(!found.join().includes('hunter2'));
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
 import { subprotocol } from 'mcp-rendezvous/protocol';
@@ -18,7 +19,7 @@ const get = async (url: string): Promise<{ status: number; type: string; body: s
 async function refused(url: string, protocols: string[], headers: Record<string, string> = {}) {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/connect`, protocols, { headers });
   socket.on('error', () => undefined); // the refusal, which is what is asked for
-  const [, response] = (await once(socket, 'unexpected-response')) as [unknown, import('node:http').IncomingMessage];
+  const [, response] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage];
   let body = '';
   for await (const part of response) body += String(part);
   return { status: response.statusCode, code: (JSON.parse(body) as { error: { code: string } }).error.code };
@@ -105,7 +106,8 @@ test('no token, resume secret or signal data is ever logged, not even at level t
   const redis = await RedisServer.start();
   t.after(() => redis.stop());
   const env = { LOG_LEVEL: 'trace', REDIS_URL: redis.url, RESUME_WINDOW_MS: '500' };
-  const { url, log } = await startApp(t, env);
+  const app = await startApp(t, env);
+  const { url } = app;
   const tokens = [
     await testToken({ room: 'a', role: 'server' }),
     await testToken({ room: 'a', role: 'client' }),
@@ -124,15 +126,15 @@ test('no token, resume secret or signal data is ever logged, not even at level t
   back.send({ type: 'leave' });
   s.send({ type: 'signal', id: 'no data', to: back.id, sdp: 'SDP-MARKER', token: tokens[0] });
   assert.equal(await s.refusal(), 'bad_frame');
-  const bad = await RawPeer.open(`${url}`);
+  const bad = await RawPeer.open(url);
   bad.send({ type: 'join', token: `${tokens[0]}x` });
   await bad.refusal();
-  await eventually(() => log().includes('token_invalid') && log().includes('bus lost'));
+  await eventually(() => app.log().includes('token_invalid') && app.log().includes('bus lost'));
   const secrets = [c, s, back].map((peer) => peer.joined.resume.split('.')[1] ?? '');
   for (const word of [...tokens, ...tokens.map((token) => token.split('.')[2] ?? ''), ...secrets, 'SDP-MARKER']) {
-    assert.ok(word.length > 5 && !log().includes(word), 'a secret is in the log');
+    assert.ok(word.length > 5 && !app.log().includes(word), 'a secret is in the log');
   }
-  assert.ok(log().includes(c.id), 'peers are logged by id');
+  assert.ok(app.log().includes(c.id), 'peers are logged by id');
 });
 
 test('TURN credentials are those that coturn checks', () => {

@@ -129,7 +129,7 @@ suite('bad input', () => {
     'unknown role': ['token_invalid', { ...claims, role: 'admin' }],
     'empty room': ['token_invalid', { ...claims, room: '' }],
     'room too long': ['token_invalid', { ...claims, room: 'x'.repeat(129) }],
-    'sub too long': ['token_invalid', { ...claims, sub: 'x'.repeat(257) }],
+    'sub too long': ['token_invalid', { ...claims, ['sub']: 'x'.repeat(257) }],
     'exp that is no number': ['token_invalid', { ...claims, exp: 'tomorrow' }],
   };
   for (const [name, [code, payload, key]] of Object.entries(badTokens)) {

@@ -22,6 +22,8 @@ export interface Member {
   claims: PeerClaims;
   /** The group's version at the peer's last change. */
   version: number;
+  /** The group's version when the peer last joined or resumed: watchers are told of it even if they never heard that it was away. */
+  joined: number;
 }
 
 /**
@@ -44,8 +46,7 @@ export interface Change {
   version: number;
   /** The group's version before: whoever has another one missed something. */
   previous: number;
-  /** The peer joined or resumed, so that its watchers are told even if they never heard that it was away. */
-  fresh: boolean;
+  joined: number;
 }
 
 /** What instances send each other. */
@@ -69,6 +70,8 @@ export interface Holding {
 /** What a broker needs of the instance that it serves. None of these may throw. */
 export interface Instance {
   holdings(): Iterable<Holding>;
+  /** Whether the seat's connection is still here. */
+  holds(seat: Seat): boolean;
   onchange(change: Change): void;
   /** A group as it is now, because this instance missed a change of it. */
   ongroup(room: string, role: Role, group: Group): void;

@@ -48,10 +48,19 @@ export class MemoryBroker implements Broker {
     }
     if (occupant) this.#change(room, occupant, 'gone');
     const id = resumed?.id ?? seat.id;
-    const peer: Peer = { id, role: seat.role, state: 'online', claims: seat.claims, version: 0, seat: { ...seat, id } };
+    const joined = room.versions[seat.role] + 1;
+    const peer: Peer = {
+      id,
+      role: seat.role,
+      state: 'online',
+      claims: seat.claims,
+      version: 0,
+      joined,
+      seat: { ...seat, id },
+    };
     room.peers.set(id, peer);
     this.#rooms.set(seat.room, room);
-    this.#change(room, peer, 'online', true);
+    this.#change(room, peer, 'online');
     return { id, others: this.#group(room, seat.role === 'server' ? 'client' : 'server') };
   }
 
@@ -98,13 +107,13 @@ export class MemoryBroker implements Broker {
     return peer?.seat.connection === seat.connection ? { room, peer } : {};
   }
 
-  #change(room: Room, peer: Peer, state: PeerState, fresh = false): void {
+  #change(room: Room, peer: Peer, state: PeerState): void {
     const previous = room.versions[peer.role];
     const version = (room.versions[peer.role] = previous + 1);
     peer.version = version;
     if (state !== 'gone') peer.state = state;
     else if (room.peers.delete(peer.id) && room.peers.size === 0) this.#rooms.delete(peer.seat.room);
-    const { id, role, claims } = peer;
+    const { id, role, claims, joined } = peer;
     this.#local?.onchange({
       room: peer.seat.room,
       role,
@@ -114,7 +123,7 @@ export class MemoryBroker implements Broker {
       claims,
       version,
       previous,
-      fresh,
+      joined,
     });
   }
 
@@ -127,8 +136,8 @@ export class MemoryBroker implements Broker {
     return { version: room.versions[role], members };
   }
 
-  #member({ id, role, state, claims, version }: Peer): Member {
-    return { id, instance: this.instance, role, state, claims, version };
+  #member({ id, role, state, claims, version, joined }: Peer): Member {
+    return { id, instance: this.instance, role, state, claims, version, joined };
   }
 }
 

@@ -136,17 +136,18 @@ export class RedisBroker implements Broker {
 
   async #tendAll(): Promise<void> {
     if (this.#redis.status !== 'ready') throw new Error('no connection to Redis');
-    const byShard = Map.groupBy(this.#local?.holdings() ?? [], ({ room }) => shardOf(room));
     // The inbox first: what is renewed and announced below may be answered at once.
     await this.#inbox.check((channel, text) => this.#track(this.#redis.spublish(channel, text)));
+    // What is held is asked for and sent in one go, so that a departure sent later is also carried out later.
+    const byShard = Map.groupBy(this.#local?.holdings() ?? [], ({ room }) => shardOf(room));
     await Promise.all(Array.from({ length: shards }, (_, shard) => this.#tend(shard, byShard.get(shard) ?? [])));
   }
 
   async #tend(shard: number, holdings: Holding[]): Promise<void> {
     const seats = new Map(holdings.flatMap((holding) => holding.seats.map((seat) => [seat.id, seat])));
-    const rooms = holdings.map(({ room, seats, watched }) => ({
+    const rooms = holdings.map(({ room, seats: held, watched }) => ({
       room,
-      seats: seats.map(({ id, connection }) => ({ id, connection })),
+      seats: held.map(({ id, connection }) => ({ id, connection })),
       watched: watched.map(({ role, version }) => ({ role, version: String(version) })),
     }));
     const reply = await this.#run('rendezvousTend', shard, { lease: this.#options.leaseMs, limit: sweepLimit, rooms });
@@ -158,7 +159,8 @@ export class RedisBroker implements Broker {
 
   /** Writes a seat again that Redis does not know, unless it has been given to somebody else meanwhile. */
   async #restore(seat: Seat | undefined): Promise<void> {
-    if (!seat) return;
+    // It may have departed since it was found missing.
+    if (!seat || !this.#local?.holds(seat)) return;
     try {
       const { others } = await this.#place(seat, { restore: true });
       this.#local?.ongroup(seat.room, other(seat.role), readGroup(other(seat.role), others));
@@ -195,8 +197,8 @@ export class RedisBroker implements Broker {
     for (const { instance, ...evicted } of array(reply.evicted)) {
       this.#pass(instance, { message: { type: 'evict', ...evicted, code: 'replaced' } });
     }
-    for (const { to, claims, version, previous, ...rest } of array(reply.changes)) {
-      const numbers = { version: Number(version), previous: Number(previous) };
+    for (const { to, claims, version, previous, joined, ...rest } of array(reply.changes)) {
+      const numbers = { version: Number(version), previous: Number(previous), joined: Number(joined) };
       const change: Change = { ...rest, ...numbers, claims: JSON.parse(claims) as Change['claims'] };
       for (const instance of array(to)) this.#pass(instance, { change });
     }
@@ -251,6 +253,7 @@ interface RawMember {
   s: 'online' | 'away';
   c: string;
   v: string;
+  f: string;
 }
 
 interface RawGroup {
@@ -258,16 +261,18 @@ interface RawGroup {
   members: List<RawMember>;
 }
 
-interface RawChange extends Omit<Change, 'claims' | 'version' | 'previous'> {
+interface RawChange extends Omit<Change, 'claims' | 'version' | 'previous' | 'joined'> {
   claims: string;
   version: string;
   previous: string;
+  joined: string;
   to: List<string>;
 }
 
 /** cjson writes an empty list as an empty object. */
-type List<T> = T[] | Record<never, never>;
-const array = <T>(list: List<T>): T[] => (Array.isArray(list) ? list : []);
+type List<T> = readonly T[] | Record<string, never>;
+const array = <T>(list: List<T>): readonly T[] => (isArray(list) ? list : []);
+const isArray: <T>(list: List<T>) => list is readonly T[] = Array.isArray;
 
 interface Reply {
   refused?: RelayErrorCode;
@@ -286,13 +291,14 @@ const other = (role: Role): Role => (role === 'server' ? 'client' : 'server');
 
 const named = ({ id, connection }: Seat) => ({ id, connection });
 
-const readMember = (role: Role, { id, i, s, c, v }: RawMember): Member => ({
+const readMember = (role: Role, { id, i, s, c, v, f }: RawMember): Member => ({
   id,
   instance: i,
   role,
   state: s,
   claims: JSON.parse(c) as Member['claims'],
   version: Number(v),
+  joined: Number(f),
 });
 
 const readGroup = (role: Role, { version, members }: RawGroup): Group => ({

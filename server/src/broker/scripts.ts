@@ -5,7 +5,7 @@
  *   rendezvous:{n}:leases       sorted set: "<peer id> <room>" scored by when the peer's lease ends, in milliseconds
  *   rendezvous:{n}:room:<room>  hash:
  *     p:<peer id>                       JSON: i instance, s state, r role, u subject, o process, h connection,
- *                                       c claims (JSON text), v version
+ *                                       c claims (JSON text), v version, f version of its last join or resumption
  *     x:server, x:client:<o><u>         the peer id that has this place
  *     v:server, v:client                each group's version: microseconds of its last change, so that it also grows after
  *                                       Redis was emptied
@@ -46,7 +46,7 @@ local function members(room, role)
   local found = {}
   if role == 'server' then
     local id, peer = occupant(room, 'x:server')
-    if peer then found[1] = { id = id, i = peer.i, s = peer.s, c = peer.c, v = peer.v } end
+    if peer then found[1] = { id = id, i = peer.i, s = peer.s, c = peer.c, v = peer.v, f = peer.f } end
     return found
   end
   local all = redis.call('HGETALL', prefix .. room)
@@ -54,7 +54,7 @@ local function members(room, role)
     if string.sub(all[n], 1, 2) == 'p:' then
       local peer = cjson.decode(all[n + 1])
       if peer.r == role then
-        found[#found + 1] = { id = string.sub(all[n], 3), i = peer.i, s = peer.s, c = peer.c, v = peer.v }
+        found[#found + 1] = { id = string.sub(all[n], 3), i = peer.i, s = peer.s, c = peer.c, v = peer.v, f = peer.f }
       end
     end
   end
@@ -64,9 +64,10 @@ end
 local function version(room, role) return redis.call('HGET', prefix .. room, 'v:' .. role) or '0' end
 
 -- One step of the peer's group, for the instances whose peers watch it.
-local function change(room, id, peer, state, fresh)
+local function change(room, id, peer, state, joins)
   local previous = version(room, peer.r)
   peer.v = string.format('%.0f', math.max(tonumber(previous) + 1, micros))
+  if joins then peer.f = peer.v end
   redis.call('HSET', prefix .. room, 'v:' .. peer.r, peer.v)
   local to, seen = {}, {}
   for _, watcher in ipairs(members(room, other(peer.r))) do
@@ -77,7 +78,7 @@ local function change(room, id, peer, state, fresh)
   end
   result.changes[#result.changes + 1] = {
     room = room, role = peer.r, id = id, state = state, instance = peer.i, claims = peer.c,
-    version = peer.v, previous = previous, fresh = fresh, to = to
+    version = peer.v, previous = previous, joined = peer.f, to = to
   }
 end
 
@@ -110,7 +111,7 @@ const join = `${library}
 local room, id = request.room, request.id
 local peer = {
   i = request.instance, s = 'online', r = request.role, u = request.subject, o = request.process,
-  h = request.connection, c = request.claims
+  h = request.connection, c = request.claims, f = '0'
 }
 local old
 if request.resume then

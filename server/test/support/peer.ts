@@ -32,7 +32,7 @@ export class RawPeer {
     this.socket = new WebSocket(relay.replace(/^http/, 'ws') + connectPath, options.protocols ?? [subprotocol], {
       headers: options.headers ?? {},
     });
-    this.socket.on('message', (data) => this.frames.push(frameFromRelay.parse(JSON.parse(String(data)))));
+    this.socket.on('message', (data: Buffer) => this.frames.push(frameFromRelay.parse(JSON.parse(data.toString()))));
     this.closed = once(this.socket, 'close').then(([number, reason]: unknown[]) => ({
       number: Number(number),
       reason: String(reason),
@@ -80,7 +80,7 @@ export class RawPeer {
   ): Promise<Frame<T>> {
     const fits = (frame: FrameFromRelay): frame is Frame<T> => frame.type === type && matches(frame as Frame<T>);
     const found = (): boolean => this.frames.some(fits) || this.socket.readyState === WebSocket.CLOSED;
-    await eventually(found, deadlineMs, `a frame ${type} ${matches}`);
+    await eventually(found, deadlineMs, `a frame ${type} ${String(matches)}`);
     const index = this.frames.findIndex(fits);
     if (index < 0)
       throw new Error(`the socket closed without a frame ${type}; there were: ${JSON.stringify(this.frames)}`);
