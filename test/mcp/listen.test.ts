@@ -73,6 +73,21 @@ test('a handler that throws refuses its client, and no other', async (t) => {
   );
 });
 
+test('a listener that is replaced is told so, and its sessions go on', async (t) => {
+  const room = 'relief';
+  const [listener] = await host(t, relay.ws, room, 'v1');
+  const session = await connect('v1', await visitor(t, relay.ws, room, { subject: 'early' }));
+  const ended = new Promise<RendezvousError | undefined>((resolve) => {
+    listener.onclose = resolve;
+  });
+  await host(t, relay.ws, room, 'v2');
+  assert.equal((await within(ended, 'the first one ends'))?.code, 'replaced');
+  const later = await connect('v1', await visitor(t, relay.ws, room, { subject: 'later' }));
+  for (const one of [session, later]) {
+    assert.equal((await one.call('echo', { text: 'unharmed' })).text, 'unharmed');
+  }
+});
+
 test('a listener that closes ends its sessions', async (t) => {
   const room = 'closing time';
   const [listener, witness] = await host(t, relay.ws, room, 'v2 serveStdio');

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { SignJWT } from 'jose';
-import type { Role } from 'mcp-rendezvous';
+import { listen, type Role } from 'mcp-rendezvous';
 import { testToken } from '../../server/test/support/peer.ts';
 import { freePort } from '../support/redis.ts';
 import { RelayProcess, testSecret } from '../support/relay.ts';
@@ -141,6 +141,21 @@ for (const [kind, role] of kinds) {
       assert.equal(outcome.code, 'connect_timeout');
       assert.equal(outcome.retryable, true);
     });
+  });
+}
+
+for (const [kind] of kinds.slice(1)) {
+  test(`a process with a ${kind}: the room has a server of somebody else`, async (t) => {
+    const room = `taken from a ${kind}`;
+    const options = { relay: relay.ws, token: await testToken({ room, role: 'server', subject: 'the first' }) };
+    const listener = await listen(options, () => {});
+    t.after(() => listener.close());
+    const token = await testToken({ room, role: 'server', subject: 'the second' });
+    const outcome = await fails(t, { kind, url: relay.ws, token, connectTimeoutMs: 5_000 });
+    assert.equal(outcome.code, 'room_taken');
+    assert.equal(outcome.retryable, false);
+    assert(outcome.ms < 2_500, 'at once');
+    assert.equal(listener.state, 'joined');
   });
 }
 
