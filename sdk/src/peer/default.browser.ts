@@ -6,7 +6,10 @@ import { nativeEngine, type RtcPeerConnectionConstructor } from './native.ts';
 export function defaultEngine(): Engine {
   const { RTCPeerConnection } = globalThis as { RTCPeerConnection?: RtcPeerConnectionConstructor };
   if (!RTCPeerConnection) {
-    throw new RendezvousError('bad_option', 'There is no RTCPeerConnection here: run in a page, or pass the option rtc.');
+    throw new RendezvousError(
+      'bad_option',
+      'There is no RTCPeerConnection here: run in a page, or pass the option rtc.',
+    );
   }
   return nativeEngine(RTCPeerConnection);
 }

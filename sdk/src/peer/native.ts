@@ -15,7 +15,10 @@ export const nativeEngine = (RTCPeerConnection: RtcPeerConnectionConstructor): E
     // werift has the interface but does not check who it shakes hands with; only its adapter makes it safe.
     if ('dtlsTransports' in connection) {
       void connection.close();
-      throw new RendezvousError('bad_option', "werift's RTCPeerConnection is not safe as it is: pass rtc: weriftEngine.");
+      throw new RendezvousError(
+        'bad_option',
+        "werift's RTCPeerConnection is not safe as it is: pass rtc: weriftEngine.",
+      );
     }
     return connection;
   },
