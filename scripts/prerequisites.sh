@@ -9,6 +9,7 @@ while read -r command package; do
 done <<'END'
 redis-server redis-server
 chromium chromium
+ip iproute2
 END
 [ -n "$missing_packages" ] || exit 0
 

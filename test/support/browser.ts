@@ -32,6 +32,7 @@ export const gatherCandidates = (page: Page): Promise<string[]> =>
         if (candidate) candidates.push(candidate.candidate);
         else resolve();
       };
+      setTimeout(resolve, 5000); // without a single address Chromium does not say that it has ended
     });
     connection.createDataChannel('candidates');
     await connection.setLocalDescription({ type: 'offer', sdp: (await connection.createOffer()).sdp ?? '' });

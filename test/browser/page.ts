@@ -1,0 +1,4 @@
+import { createPeer } from './peer.ts';
+
+/** The test page's script. */
+globalThis.peer = createPeer();
