@@ -203,7 +203,7 @@ export class RelayConnection {
         return;
       } catch (thrown) {
         // Out of time: what kept it from joining says more than that.
-        if (signal.aborted) throw (isTimeout(signal.reason) && last) || signal.reason;
+        if (signal.aborted) throw isTimeout(signal.reason) ? (last ?? endOf(thrown).error) : signal.reason;
         const { error, verdict } = endOf(thrown);
         last = error;
         if (verdict === 'give_up') throw error;

@@ -120,12 +120,13 @@ function parseFrame(data: unknown): FrameFromRelay | undefined {
   }
 }
 
-const abortError = (signal: AbortSignal, url: URL): RendezvousError =>
-  signal.reason instanceof RendezvousError
-    ? signal.reason
-    : new RendezvousError('relay_unreachable', `The relay at ${url.origin} did not answer in time.`, {
-        retryable: true,
-      });
+/** Out of time, the application's or this socket's own: the relay did not answer. Other aborts have a reason of their own. */
+function abortError({ reason }: AbortSignal, url: URL): RendezvousError {
+  if (reason instanceof RendezvousError && reason.code !== 'connect_timeout') return reason;
+  return new RendezvousError('relay_unreachable', `The relay at ${url.origin} did not answer in time.`, {
+    retryable: true,
+  });
+}
 
 /**
  * The address of the relay's WebSocket, from what people write: `wss://relay.example`, or with `https:` or a path before it.

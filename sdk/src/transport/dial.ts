@@ -70,7 +70,7 @@ export async function dialRelay(
         };
       } catch (error) {
         const replaced = !relay.knows(remote.id) || relay.id !== self;
-        if (signal.aborted || relay.state === 'closed' || !replaced) throw error;
+        if (signal.aborted || relay.state === 'closed' || !replaced) throw silent(error, relay);
         // That peer went; another one, or the same under a new id, is as good.
       }
     }
@@ -154,11 +154,22 @@ export function refuse(channel: Signaling, code: 'busy' | 'refused', message: st
   void channel.start('answerer');
 }
 
-/** What a timeout means while this peer waits for the other: that nobody came, unless the relay was gone and could not have said so. */
+/** What a timeout means while this peer waits for the other: that nobody came, unless the relay could not have said so. */
 function absent(reason: unknown, message: string, relay?: RelayConnection): unknown {
   if (!(reason instanceof RendezvousError) || reason.code !== 'connect_timeout') return reason;
-  const retryable = { retryable: true };
   return relay && relay.state !== 'joined'
-    ? new RendezvousError('relay_unreachable', `${reason.message} The connection to the relay is lost.`, retryable)
-    : new RendezvousError('peer_absent', `${reason.message} ${message}`, retryable);
+    ? relayLost(reason)
+    : new RendezvousError('peer_absent', `${reason.message} ${message}`, { retryable: true });
 }
+
+/** The other peer was silent, unless it was the relay that did not pass anything on. */
+function silent(error: unknown, relay: RelayConnection): unknown {
+  const isSilence = error instanceof RendezvousError && error.code === 'peer_silent';
+  return isSilence && relay.state !== 'joined' ? relayLost(error) : error;
+}
+
+const relayLost = (cause: RendezvousError) =>
+  new RendezvousError('relay_unreachable', 'The connection to the relay was lost, and did not come back in time.', {
+    retryable: true,
+    cause,
+  });
