@@ -134,5 +134,7 @@ function identity(payload: JWTPayload): Identity {
   const parsed = roomClaims.safeParse(payload);
   if (!parsed.success) throw new RelayError('token_invalid');
   const { room, ...claims } = parsed.data;
+  // Half a surrogate pair is no text: two names that differ in it only would be one elsewhere.
+  if (!`${room}${claims.sub}${claims.iss}`.isWellFormed()) throw new RelayError('token_invalid');
   return { claims, room, roomKey: JSON.stringify([claims.iss ?? '', room]) };
 }

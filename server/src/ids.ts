@@ -14,6 +14,6 @@ export const digest = (secret: string): string => createHash('sha256').update(se
 
 /** A `resume` member taken apart. One that is no resume string resumes nothing, which is not an error: PROTOCOL.md §4. */
 export function parseResume(resume: string): { id: string; connection: string } | undefined {
-  const dot = resume.lastIndexOf('.');
-  return dot < 1 ? undefined : { id: resume.slice(0, dot), connection: digest(resume.slice(dot + 1)) };
+  const [, id, secret] = /^(p-[\w-]{22})\.([\w-]{32})$/.exec(resume) ?? [];
+  return id === undefined || secret === undefined ? undefined : { id, connection: digest(secret) };
 }

@@ -67,7 +67,7 @@ export class Rooms implements Instance {
       id: newPeerId(),
       connection: digest(secret),
       role,
-      process: role === 'client' ? (request.process ?? '') : '',
+      process: role === 'client' ? (request.process ?? '').toWellFormed() : '',
       claims: request.claims,
     };
     const room = this.#enter(request.room, role);

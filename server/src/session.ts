@@ -8,8 +8,7 @@ import {
   verdictOf,
 } from 'mcp-rendezvous/protocol';
 import type { RawData, WebSocket } from 'ws';
-import type { Identity, Verify } from './auth.ts';
-import { clockToleranceSeconds } from './auth.ts';
+import { clockToleranceSeconds, type Identity, type Verify } from './auth.ts';
 import type { Member, Seat } from './broker/broker.ts';
 import type { Limits } from './config.ts';
 import { messages, RelayError } from './errors.ts';
@@ -84,7 +83,7 @@ export class Session implements Occupant {
   }
 
   seated(seat: Seat, resume: string, peers: Member[]): void {
-    const { identity, limits } = { identity: this.#identity, limits: this.#context.limits };
+    const identity = this.#identity;
     if (!identity) throw new Error('seated before the token was verified');
     this.#seat = seat;
     this.#state = 'joined';
@@ -99,7 +98,7 @@ export class Session implements Occupant {
       peers: peers.map(({ id, state, claims }) => ({ id, state, claims })),
       iceServers: this.#context.iceServers(identity.claims.sub),
       expiresAt: identity.claims.exp,
-      limits: { maxFrameBytes: limits.maxFrameBytes },
+      limits: { maxFrameBytes: this.#context.limits.maxFrameBytes },
     });
     this.#watchToken(identity.claims.exp);
   }

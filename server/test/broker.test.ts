@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, suite, test, type TestContext } from 'node:test';
-import { RedisServer } from '../../test/support/redis.ts';
+import { freePort, RedisServer } from '../../test/support/redis.ts';
 import { eventually } from '../../test/support/wait.ts';
 import type { Broker, Change, Group, Holding, Instance, Message, Seat } from '../src/broker/broker.ts';
 import { MemoryBroker } from '../src/broker/memory.ts';
@@ -14,6 +19,7 @@ after(() => Promise.all([redis.stop(), cluster.stop()]));
 await cluster.command('CLUSTER ADDSLOTSRANGE 0 16383');
 await eventually(async () => (await cluster.command('CLUSTER INFO')).includes('cluster_state:ok'));
 
+const clusterUrl = `redis+cluster://127.0.0.1:${cluster.port}`;
 const options = { resumeWindowMs: 200, leaseMs: 600 };
 const log = createLogger('silent');
 
@@ -190,12 +196,14 @@ function contract(name: string, create: () => Broker): void {
     });
 
     test('a resumed peer outlives the window that it was away in', async (t) => {
-      const { broker } = await open(t, create());
+      const { broker, local } = await open(t, create());
       const room = newRoom();
       const client = seat(room, 'client');
       await broker.join(client);
       await broker.depart(client, 'away');
-      const { id } = await broker.join(seat(room, 'client'), client);
+      const back = seat(room, 'client');
+      const { id } = await broker.join(back, client);
+      local.held = [{ room, seats: [{ ...back, id }], watched: [] }];
       const other = seat(room, 'client', 'other');
       await broker.join(other);
       await broker.depart(other, 'away');
@@ -273,7 +281,52 @@ function contract(name: string, create: () => Broker): void {
 contract('memory', () => new MemoryBroker(options));
 
 contract('redis', () => new RedisBroker(redis.url, options, log));
-contract('redis cluster', () => new RedisBroker(`redis+cluster://127.0.0.1:${cluster.port}`, options, log));
+contract('redis cluster', () => new RedisBroker(clusterUrl, options, log));
+
+for (const [name, server, create] of [
+  ['redis', redis, () => new RedisBroker(redis.url, options, log)],
+  ['redis cluster', cluster, () => new RedisBroker(clusterUrl, options, log)],
+] as const) {
+  test(`${name}: when it comes back empty, what an instance holds is written again`, async (t) => {
+    const { broker, local } = await open(t, create());
+    const room = newRoom();
+    const peer = seat(room, 'client');
+    await broker.join(peer);
+    local.held = [{ room, seats: [peer], watched: [{ role: 'server', version: 0 }] }];
+    await server.kill();
+    await eventually(() => !broker.ready);
+    await assert.rejects(broker.join(seat(room, 'server')), { code: 'unavailable' });
+    await assert.rejects(broker.find(room, peer.id), { code: 'unavailable' });
+    await server.start();
+    await eventually(() => broker.ready);
+    assert.equal((await broker.find(room, peer.id))?.state, 'online');
+    const { others } = await broker.join(seat(room, 'server'));
+    assert.deepEqual(ids(others), [peer.id]);
+  });
+}
+
+test('redis behind a sentinel', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'sentinel-'));
+  const port = await freePort();
+  const file = join(directory, 'sentinel.conf');
+  await writeFile(
+    file,
+    `port ${port}\nbind 127.0.0.1\ndir ${directory}\nsentinel monitor main 127.0.0.1 ${redis.port} 1\n`,
+  );
+  const sentinel = spawn('redis-server', [file, '--sentinel'], { stdio: 'ignore' });
+  t.after(async () => {
+    sentinel.kill('SIGKILL');
+    await once(sentinel, 'exit');
+    await rm(directory, { recursive: true });
+  });
+  const broker = new RedisBroker(`redis+sentinel://127.0.0.1:${port}/main`, options, log);
+  t.after(() => broker.close());
+  await broker.start(new Recorder());
+  await eventually(() => broker.ready);
+  const peer = seat(newRoom(), 'client');
+  await broker.join(peer);
+  assert.equal((await broker.find(peer.room, peer.id))?.state, 'online');
+});
 
 suite('redis broker: several instances', { concurrency: false }, () => {
   const create = () => new RedisBroker(redis.url, options, log);
@@ -324,8 +377,11 @@ suite('redis broker: several instances', { concurrency: false }, () => {
     await a.broker.join(server);
     a.local.held = [{ room, seats: [server], watched: [] }];
     await b.broker.join(client);
-    const before = performance.now();
+    // An instance judges others once it has been well for a lease.
+    const judging = performance.now() + options.leaseMs;
+    await eventually(() => performance.now() > judging);
     await b.broker.close();
+    const before = performance.now();
     await eventually(() => a.local.steps.includes(`${client.id} gone`), 3000);
     assert.ok(performance.now() - before <= options.leaseMs + 300);
     const settled = performance.now() + options.leaseMs;
@@ -333,6 +389,32 @@ suite('redis broker: several instances', { concurrency: false }, () => {
     assert.equal(a.local.steps.filter((step) => step === `${client.id} gone`).length, 1);
     assert.deepEqual(c.local.changes, []);
     assert.equal((await a.broker.find(room, server.id))?.state, 'online', 'renewed leases live on');
+  });
+
+  test("an outage longer than the lease is nobody's death", async (t) => {
+    const [a, b] = [await open(t, create()), await open(t, create())];
+    const room = newRoom();
+    const server = seat(room, 'server');
+    const client = seat(room, 'client');
+    await a.broker.join(server);
+    await b.broker.join(client);
+    for (const [{ local }, held, watched] of [
+      [a, server, 'client'],
+      [b, client, 'server'],
+    ] as const) {
+      local.held = [{ room, seats: [held], watched: [{ role: watched, version: 0 }] }];
+    }
+    process.kill(redis.pid, 'SIGSTOP');
+    await eventually(() => !a.broker.ready && !b.broker.ready);
+    process.kill(redis.pid, 'SIGCONT');
+    await eventually(() => a.broker.ready && b.broker.ready);
+    const settled = performance.now() + 2 * options.leaseMs;
+    await eventually(() => performance.now() > settled);
+    assert.deepEqual(
+      [...a.local.steps, ...b.local.steps].filter((step) => step.endsWith('gone')),
+      [],
+    );
+    assert.equal((await a.broker.find(room, client.id))?.state, 'online');
   });
 
   test('a dead server locks nobody out once its lease is over', async (t) => {

@@ -141,6 +141,9 @@ test('when an instance is killed its peers resume on the other one, or are gone 
   const quick = await RawPeer.join(b.url, client('quick'));
   const lost = await RawPeer.join(b.url, client('lost'));
   await s.sees(lost, 'online');
+  // An instance judges others once it has been well for a lease.
+  const judging = performance.now() + 1500;
+  await eventually(() => performance.now() > judging);
   await b.stop('SIGKILL');
   const killed = performance.now();
   s.signal(lost, 'x', '1');

@@ -130,6 +130,7 @@ suite('bad input', () => {
     'empty room': ['token_invalid', { ...claims, room: '' }],
     'room too long': ['token_invalid', { ...claims, room: 'x'.repeat(129) }],
     'sub too long': ['token_invalid', { ...claims, ['sub']: 'x'.repeat(257) }],
+    'half a surrogate pair in the room': ['token_invalid', { ...claims, room: 'x\ud800' }],
     'exp that is no number': ['token_invalid', { ...claims, exp: 'tomorrow' }],
   };
   for (const [name, [code, payload, key]] of Object.entries(badTokens)) {

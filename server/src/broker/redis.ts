@@ -37,6 +37,9 @@ export class RedisBroker implements Broker {
   #ready: boolean | undefined;
   #closed = false;
   #tending: Promise<void> | undefined;
+  #lastTick = 0;
+  /** Not before this time are peers removed whose lease has ended. */
+  #sweepFrom = 0;
   #timer: NodeJS.Timeout | undefined;
   readonly #sweeps = new Map<number, { at: number; timer: NodeJS.Timeout }>();
   readonly #pending = new Set<Promise<unknown>>();
@@ -96,7 +99,8 @@ export class RedisBroker implements Broker {
     this.#closed = true;
     clearTimeout(this.#timer);
     for (const { timer } of this.#sweeps.values()) clearTimeout(timer);
-    await Promise.allSettled(this.#pending);
+    // What a script changed is published after its reply.
+    while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
     this.#redis.disconnect();
     this.#inbox.close();
   }
@@ -136,6 +140,11 @@ export class RedisBroker implements Broker {
 
   async #tendAll(): Promise<void> {
     if (this.#redis.status !== 'ready') throw new Error('no connection to Redis');
+    // After an outage, a start or a standstill this instance cannot tell dead instances from those that could not renew either.
+    const now = performance.now();
+    if (!this.#ready || now - this.#lastTick > (this.#options.leaseMs * 2) / 3)
+      this.#sweepFrom = now + this.#options.leaseMs;
+    this.#lastTick = now;
     // The inbox first: what is renewed and announced below may be answered at once.
     await this.#inbox.check((channel, text) => this.#track(this.#redis.spublish(channel, text)));
     // What is held is asked for and sent in one go, so that a departure sent later is also carried out later.
@@ -150,10 +159,13 @@ export class RedisBroker implements Broker {
       seats: held.map(({ id, connection }) => ({ id, connection })),
       watched: watched.map(({ role, version }) => ({ role, version: String(version) })),
     }));
-    const reply = await this.#run('rendezvousTend', shard, { lease: this.#options.leaseMs, limit: sweepLimit, rooms });
+    const wait = Math.max(0, this.#sweepFrom - performance.now());
+    const limit = wait > 0 ? 0 : sweepLimit;
+    const reply = await this.#run('rendezvousTend', shard, { lease: this.#options.leaseMs, limit, rooms });
     for (const { room, role, ...group } of array(reply.groups))
       this.#local?.ongroup(room, role, readGroup(role, group));
-    if (reply.next >= 0 && reply.next < this.#options.leaseMs / 3) this.#sweepIn(shard, reply.next);
+    const next = Math.max(reply.next, wait);
+    if (reply.next >= 0 && next < this.#options.leaseMs / 3) this.#sweepIn(shard, next);
     await Promise.all(array(reply.missing).map((id) => this.#restore(seats.get(id))));
   }
 

@@ -116,8 +116,7 @@ local peer = {
 local old
 if request.resume then
   local named = find(room, request.resume.id)
-  if named and named.h == request.resume.connection and named.r == peer.r and named.u == peer.u
-    and alive(room, request.resume.id) then
+  if named and named.h == request.resume.connection and named.r == peer.r and named.u == peer.u then
     id, old = request.resume.id, named
   end
 elseif request.restore then
