@@ -184,6 +184,15 @@ suite('a network that is not kind to handshakes', () => {
       forged.fill(9, keyStart, keyStart + 32);
       send(forged);
     },
+    'brings a Finished in the clear, too early': () => (packet, send) => {
+      send(packet);
+      if (packet[0] !== 22 || epoch(packet) > 0) return;
+      const body = Buffer.alloc(messageHeader + 12, 1);
+      body.set([handshakeType.finished, 0, 0, 12, 0, packet.readUInt8(recordHeader + 5) + 1, 0, 0, 0, 0, 0, 12]);
+      const header = Buffer.from(packet.subarray(0, recordHeader));
+      header.writeUInt16BE(body.length, 11);
+      send(Buffer.concat([header, body]));
+    },
   };
 
   for (const [what, network] of Object.entries(networks)) {

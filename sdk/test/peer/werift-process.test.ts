@@ -4,11 +4,15 @@ import { suite, test } from 'node:test';
 import { promisify } from 'node:util';
 
 const pair = JSON.stringify(new URL('./pair.ts', import.meta.url).href);
+const raw = JSON.stringify(new URL('./raw.ts', import.meta.url).href);
+const turn = JSON.stringify(new URL('./turn.ts', import.meta.url).href);
 const engine = JSON.stringify(new URL('../../src/peer/werift.ts', import.meta.url).href);
 
 /** Runs a program of its own to its own end, and takes the JSON that it prints. */
 async function run(program: string, timeout = 20_000): Promise<unknown> {
   const source = `import { connectPair, closePair, direct, negotiate, receiving, within } from ${pair};
+    import { rawPeer } from ${raw};
+    import { turnServer } from ${turn};
     import { weriftEngine } from ${engine};
     ${program}`;
   const args = ['--conditions=mcp-rendezvous-source', '--expose-gc', '--input-type=module', '--eval', source];
@@ -50,6 +54,41 @@ suite('a process with the werift engine', () => {
         if (point === 'late') await offerer.addIceCandidate({ candidate: 'candidate:1 1 udp 1 x.local 9 typ host', sdpMid: '0' });
         await closePair({ offerer, answerer });
       }
+      const closed = performance.now();
+      process.on('exit', () => process.stdout.write(JSON.stringify(performance.now() - closed)));
+    `);
+    assert(typeof exited === 'number' && exited < 5_000, `took ${String(exited)} ms`);
+  });
+
+  test('exits by itself when the other side never answered the handshake', async () => {
+    const exited = await run(`
+      const mute = rawPeer({ alter: () => {} });
+      const answerer = weriftEngine.createPeerConnection(direct);
+      mute.connection.createDataChannel('mcp');
+      const connected = new Promise((resolve) => {
+        answerer.oniceconnectionstatechange = () => {
+          if (answerer.iceConnectionState === 'connected') resolve();
+        };
+      });
+      await negotiate(mute.connection, answerer);
+      await within(connected, 'the network path');
+      await closePair({ offerer: mute.connection, answerer });
+      const closed = performance.now();
+      process.on('exit', () => process.stdout.write(JSON.stringify(performance.now() - closed)));
+    `);
+    assert(typeof exited === 'number' && exited < 5_000, `took ${String(exited)} ms`);
+  });
+
+  test('exits by itself when a TURN server answers after the end', async () => {
+    const exited = await run(`
+      const server = await turnServer();
+      const connection = weriftEngine.createPeerConnection({ iceTransportPolicy: 'relay', iceServers: [server.iceServer] });
+      connection.createDataChannel('mcp');
+      const { sdp } = await connection.createOffer();
+      await connection.setLocalDescription({ type: 'offer', sdp });
+      await within(server.asked, 'the request with credentials');
+      await connection.close();
+      server.answer();
       const closed = performance.now();
       process.on('exit', () => process.stdout.write(JSON.stringify(performance.now() - closed)));
     `);

@@ -33,6 +33,7 @@ export class Gate {
   readonly #known = new Set<string>();
   readonly #early: (() => void)[] = [];
   #handshake: Handshake | undefined;
+  #closed = false;
 
   constructor(transport: RTCDtlsTransport) {
     this.#transport = transport;
@@ -59,6 +60,7 @@ export class Gate {
 
   /** Ends what a handshake that is not over would go on with: werift repeats its flight for half a minute. */
   close(): void {
+    this.#closed = true;
     this.#early.length = 0;
     const socket = dtlsInternals(this.#transport);
     if (socket) socket.dtls.flight = noFlight;
@@ -71,6 +73,8 @@ export class Gate {
     connectAtOnce(socket);
     socket.onConnect.subscribe(() => this.#letIn());
     this.#letIn();
+    // A path that is found while the connection is being closed starts a handshake that nobody wants any more.
+    if (this.#closed) this.close();
   }
 
   #hold(receive: () => void): void {
@@ -150,8 +154,8 @@ function judge(record: Buffer, { connected }: DtlsInternals): 'take' | 'hold' | 
     case contentType.changeCipherSpec:
       return 'take';
     case contentType.handshake:
-      // In the clear: not once the handshake is over, and Finished never (RFC 5246 §7.4.9).
-      return encrypted || (!connected && record[recordHeaderLength] !== handshakeType.finished) ? 'take' : 'drop';
+      // Finished is never in the clear (RFC 5246 §7.4.9). What is, and comes too late, is the Handshake's to drop.
+      return encrypted || record[recordHeaderLength] !== handshakeType.finished ? 'take' : 'drop';
     case contentType.applicationData:
       // Before Finished werift would take it, and open a channel on half a handshake (RFC 5246 §7.4.9).
       return encrypted ? (connected ? 'take' : 'hold') : 'drop';
