@@ -25,23 +25,19 @@ const record = (type: number, epoch: number, body: Buffer): Buffer => {
   return Buffer.concat([header, body]);
 };
 
-/** A ClientHello without a cookie (RFC 5246 §7.4.1.2), well formed as far as werift reads it. */
-const clientHello = (() => {
-  const body = Buffer.concat([
-    Buffer.of(0xfe, 0xfd),
-    Buffer.alloc(32, 5),
-    Buffer.of(0, 0, 0, 2, 0xc0, 0x2b, 1, 0, 0, 0),
-  ]);
-  const header = Buffer.from([1, 0, 0, body.length, 0, 0, 0, 0, 0, 0, 0, body.length]);
-  return record(22, 0, Buffer.concat([header, body]));
-})();
+/** A ClientHello without a cookie (RFC 5246 §7.4.1.2), as far as werift reads it, as message `seq` of a handshake. */
+const clientHello = (seq = 0): Buffer => {
+  const hello = [0xfe, 0xfd, ...Buffer.alloc(32, 5), 0, 0, 0, 2, 0xc0, 0x2b, 1, 0, 0, 0];
+  return record(22, 0, Buffer.from([1, 0, 0, hello.length, 0, seq, 0, 0, 0, 0, 0, hello.length, ...hello]));
+};
 
 const forgeries: Record<string, Buffer> = {
   'a close_notify in the clear': record(21, 0, Buffer.of(1, 0)),
   'a fatal alert in the clear': record(21, 0, Buffer.of(2, 40)),
   'a close_notify that says it is encrypted': record(21, 1, Buffer.of(1, 0)),
   'a long alert that says it is encrypted': record(21, 1, Buffer.alloc(26)),
-  'a ClientHello': clientHello,
+  'a ClientHello': clientHello(),
+  'a ClientHello as any message': Buffer.concat(Array.from({ length: 12 }, (_, seq) => clientHello(seq))),
   'a ClientHello of garbage': record(
     22,
     0,
@@ -53,7 +49,7 @@ const forgeries: Record<string, Buffer> = {
   'several records in one packet': Buffer.concat([
     record(20, 0, Buffer.of(1)),
     record(21, 0, Buffer.of(1, 0)),
-    clientHello,
+    clientHello(),
   ]),
   'application data in the clear': record(23, 0, Buffer.alloc(40)),
   media: Buffer.from([0x80, 96, ...Buffer.alloc(30)]),

@@ -7,14 +7,16 @@ import { weriftEngine } from '../../src/peer/werift.ts';
 
 const name = '1f4712db-ea17-4bcf-a596-105139dfd8bf.local';
 
-/** A browser's side of mDNS (RFC 6762 §6), which answers questions for its name but the first few. */
-async function responder(t: TestContext, address: () => string, ignore = 0): Promise<{ asked: () => number }> {
+/** A browser's side of mDNS (RFC 6762 §6), which does not hear the first questions for its name. */
+async function responder(t: TestContext, address: () => string, deafMs = 0): Promise<void> {
   const socket: Socket = createSocket({ type: 'udp4', reuseAddr: true });
   t.after(() => socket.close());
-  let asked = 0;
+  let firstAt: number | undefined;
   socket.on('message', (query) => {
     const isQuery = (query.readUInt8(2) & 0x80) === 0;
-    if (!isQuery || !query.includes(name.slice(0, 36)) || asked++ < ignore) return;
+    if (!isQuery || !query.includes(name.slice(0, 36))) return;
+    firstAt ??= performance.now();
+    if (performance.now() - firstAt < deafMs) return;
     const labels = name.split('.').flatMap((label) => [label.length, ...Buffer.from(label)]);
     const unrelated = [5, ...Buffer.from('other'), 0, 0, 16, 0, 1, 0, 0, 0, 120, 0, 2, 1, 65];
     const header = [0, 0, 0x84, 0, 0, 0, 0, 2, 0, 0, 0, 0];
@@ -25,17 +27,15 @@ async function responder(t: TestContext, address: () => string, ignore = 0): Pro
   await new Promise<void>((resolve) => socket.bind(5353, resolve));
   socket.addMembership('224.0.0.251', '127.0.0.1');
   socket.setMulticastInterface('127.0.0.1');
-  return { asked: () => asked };
 }
 
 suite('mDNS names of candidates', () => {
   test('are asked for until someone answers', async (t) => {
-    const { asked } = await responder(t, () => '192.0.2.77', 1);
+    await responder(t, () => '192.0.2.77', 500);
     const resolver = new MdnsResolver();
     t.after(() => resolver.close());
     const twice = Promise.all([resolver.resolve(name), resolver.resolve(name.toUpperCase())]);
     assert.deepEqual(await within(twice, 'the address'), ['192.0.2.77', '192.0.2.77']);
-    assert(asked() >= 2);
   });
 
   test('that nobody knows end with the resolver', async () => {
