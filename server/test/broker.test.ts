@@ -29,11 +29,12 @@ class Recorder implements Instance {
   readonly messages: Message[] = [];
   readonly groups: Group[] = [];
   held: Holding[] = [];
+  readonly left = new Set<Seat>();
   holdings(): Holding[] {
     return this.held;
   }
   holds(seat: Seat): boolean {
-    return this.held.some(({ seats }) => seats.includes(seat));
+    return !this.left.has(seat) && this.held.some(({ seats }) => seats.includes(seat));
   }
   onchange(change: Change): void {
     this.changes.push(change);
@@ -431,6 +432,18 @@ suite('redis broker: several instances', { concurrency: false }, () => {
         ),
       3000,
     );
+  });
+
+  test('a seat that departs while it is renewed is not written again', async (t) => {
+    const { broker, local } = await open(t, create());
+    const room = newRoom();
+    const [left, stays] = [seat(room, 'client', 'left'), seat(room, 'client', 'stays')];
+    local.left.add(left);
+    local.held = [{ room, seats: [left, stays], watched: [] }];
+    await eventually(async () => (await broker.find(room, stays.id)) !== undefined);
+    assert.equal(await broker.find(room, left.id), undefined);
+    local.held = [];
+    await broker.depart(stays, 'gone');
   });
 
   test('nothing is left in Redis when all peers have left', async (t) => {
