@@ -1,7 +1,4 @@
-import type { Engine } from '../peer/engine.ts';
-import { engineFor } from './rtc.ts';
-import { dialRelay, dialSignaling } from './dial.ts';
-import { type Dialled, WebRTCTransport } from './transport.ts';
+import { WebRTCTransport } from './transport.ts';
 import type { TransportOptions } from './types.ts';
 
 /**
@@ -9,20 +6,9 @@ import type { TransportOptions } from './types.ts';
  * room's server, and waits for one to come; over a signaling channel of your own it answers.
  */
 export class WebRTCClientTransport extends WebRTCTransport {
-  readonly #options: TransportOptions;
-  readonly #engine: Engine;
-
   /** @throws RendezvousError `bad_option` */
   constructor(options: TransportOptions) {
-    super(options);
-    this.#options = options;
-    this.#engine = engineFor(options.rtc);
-  }
-
-  protected override async dial(signal: AbortSignal): Promise<Dialled> {
-    return 'signaling' in this.#options
-      ? await dialSignaling('client', this.#engine, this.#options, signal)
-      : await dialRelay('client', this.#engine, this.#options, signal, (error) => this.onerror?.(error));
+    super('client', options);
   }
 
   protected override opened(): Record<string, never> {

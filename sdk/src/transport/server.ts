@@ -1,7 +1,4 @@
-import type { Engine } from '../peer/engine.ts';
 import type { RemotePeer } from '../signaling/relay.ts';
-import { dialRelay, dialSignaling } from './dial.ts';
-import { engineFor } from './rtc.ts';
 import { type Dialled, WebRTCTransport } from './transport.ts';
 import type { AuthInfo, TransportOptions } from './types.ts';
 
@@ -10,20 +7,9 @@ import type { AuthInfo, TransportOptions } from './types.ts';
  * server that takes many clients, see `listen`.
  */
 export class WebRTCServerTransport extends WebRTCTransport {
-  readonly #options: TransportOptions;
-  readonly #engine: Engine;
-
   /** @throws RendezvousError `bad_option` */
   constructor(options: TransportOptions) {
-    super(options);
-    this.#options = options;
-    this.#engine = engineFor(options.rtc);
-  }
-
-  protected override async dial(signal: AbortSignal): Promise<Dialled> {
-    return 'signaling' in this.#options
-      ? await dialSignaling('server', this.#engine, this.#options, signal)
-      : await dialRelay('server', this.#engine, this.#options, signal, (error) => this.onerror?.(error));
+    super('server', options);
   }
 
   protected override opened({ remote, room, sessionId }: Dialled): { sessionId: string; authInfo?: AuthInfo } {

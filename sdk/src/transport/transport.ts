@@ -3,9 +3,12 @@ import type { JsonRpcMessage } from '../link/message.ts';
 import { PlainLink } from '../link/plain.ts';
 import type { Engine } from '../peer/engine.ts';
 import type { ConnectedPeer } from '../peer/peer.ts';
+import type { Role } from '../protocol/index.ts';
 import { readStats, type TransportStats } from '../peer/stats.ts';
 import { type RemotePeer, relayUrl } from '../signaling/relay.ts';
 import { inTime } from './deadline.ts';
+import { dialRelay, dialSignaling } from './dial.ts';
+import { engineFor } from './rtc.ts';
 import {
   type AuthInfo,
   defaultMaxMessageBytes,
@@ -40,7 +43,9 @@ export abstract class WebRTCTransport {
   /** The name of the session. A client's is set by `setProtocolVersion`: set before, the MCP SDKs would skip `initialize`. */
   sessionId?: string;
 
+  readonly #role: Role;
   readonly #options: TransportOptions;
+  readonly #engine: Engine;
   readonly #abort = new AbortController();
   #onmessage: ((message: JsonRpcMessage, extra?: MessageExtra) => void) | undefined;
   #waiting: JsonRpcMessage[] = [];
@@ -50,15 +55,22 @@ export abstract class WebRTCTransport {
   #authInfo: AuthInfo | undefined;
   readonly #pagehide = () => void this.close();
 
-  protected constructor(options: TransportOptions) {
+  protected constructor(role: Role, options: TransportOptions) {
     positive('connectTimeoutMs', options.connectTimeoutMs);
     positive('maxMessageBytes', options.maxMessageBytes);
     if (!('signaling' in options)) relayUrl(options);
+    this.#role = role;
     this.#options = options;
+    this.#engine = engineFor(options.rtc);
   }
 
   /** Finds the other peer and opens the data channel. Rejects with a RendezvousError, or with the reason of `signal`. */
-  protected abstract dial(signal: AbortSignal): Promise<Dialled>;
+  protected async dial(signal: AbortSignal): Promise<Dialled> {
+    const options = this.#options;
+    return 'signaling' in options
+      ? await dialSignaling(this.#role, this.#engine, options, signal)
+      : await dialRelay(this.#role, this.#engine, options, signal, (error) => this.onerror?.(error));
+  }
 
   /** Called as soon as the other side is known, for what an end of a session shows of it. */
   protected abstract opened(dialled: Dialled): { sessionId?: string; authInfo?: AuthInfo };
