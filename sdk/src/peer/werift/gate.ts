@@ -8,6 +8,7 @@ import {
   pairSucceeded,
   type Receive,
 } from './internals.ts';
+import { countUpwards } from './numbers.ts';
 import { isAuthenticRequest, isRequest } from './stun.ts';
 
 /** RFC 6347 §4.1, RFC 5246 §6.2.1. */
@@ -70,6 +71,7 @@ export class Gate {
     const socket = dtlsInternals(this.#transport);
     if (!socket) return;
     this.#handshake = new Handshake(socket);
+    countUpwards(socket);
     connectAtOnce(socket);
     socket.onConnect.subscribe(() => this.#letIn());
     this.#letIn();

@@ -58,6 +58,8 @@ export interface DtlsInternals {
   readonly cipher: CipherInternals;
   readonly dtls: {
     flight: number;
+    recordSequenceNumber: number;
+    readonly epoch: number;
     readonly handshakeCache: Readonly<Record<number, { readonly data: readonly HandshakeMessage[] }>>;
     readonly remoteExtendedMasterSecret: boolean;
   };
