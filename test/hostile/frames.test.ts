@@ -49,9 +49,9 @@ function frames(token: string, peer: string): Arbitrary<Sent> {
     valid.map((frame) => JSON.stringify(frame)),
     // one place of a valid frame overwritten, or the frame cut short
     tuple(valid, nat(), string({ maxLength: 3 })).map(([frame, at, other]) => {
-      const json = JSON.stringify(frame);
-      const place = at % json.length;
-      return json.slice(0, place) + other + json.slice(place + other.length);
+      const whole = JSON.stringify(frame);
+      const place = at % whole.length;
+      return whole.slice(0, place) + other + whole.slice(place + other.length);
     }),
     tuple(valid, nat()).map(([frame, at]) => JSON.stringify(frame).slice(0, at % 80)),
     json({ maxDepth: 6 }),
