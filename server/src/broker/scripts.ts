@@ -208,7 +208,7 @@ export const scripts = {
   rendezvousTend: { numberOfKeys: 1, lua: tend },
 };
 
-/** The names of Redis keys. */
+/** A fixed number, because it decides where a room is: changing it means another key prefix. */
 export const shards = 16;
 
 /** The shard of a room: FNV-1a, because every instance has to agree on it. */
