@@ -30,6 +30,8 @@ export class RelayChannel implements Signaling {
   #lastProgress = 0;
   #repeatMs = firstRepeatMs;
   #repeatTimer: ReturnType<typeof setTimeout> | undefined;
+  /** When the timer fires; infinite while there is none. */
+  #repeatAt = Number.POSITIVE_INFINITY;
   #acknowledgeTimer: ReturnType<typeof setTimeout> | undefined;
 
   /**
@@ -55,7 +57,7 @@ export class RelayChannel implements Signaling {
     this.#unacknowledged.push(data);
     if (this.#unacknowledged.length > mostUnacknowledged) return this.end(silent());
     this.#send(data);
-    this.#armRepeat(this.#repeatMs);
+    this.#repeatWithin(this.#repeatMs);
   }
 
   async close(): Promise<void> {
@@ -84,13 +86,13 @@ export class RelayChannel implements Signaling {
   repeat(): void {
     this.#repeatMs = firstRepeatMs;
     for (const data of this.#unacknowledged) this.#send(data);
-    this.#armRepeat(this.#repeatMs);
+    this.#restartRepeat();
   }
 
   /** The relay could not hand a signal over. */
   outcome(code: OutcomeCode, retryAfterMs = firstRepeatMs): void {
     if (code === 'gone' || code === 'forbidden') this.end(gone());
-    else if (code === 'unavailable') this.#armRepeat(retryAfterMs);
+    else if (code === 'unavailable') this.#repeatWithin(retryAfterMs);
     // `absent`: the connection calls repeat() when the peer is online again.
   }
 
@@ -123,17 +125,26 @@ export class RelayChannel implements Signaling {
     if (this.#unacknowledged.length === before) return;
     this.#lastProgress = Date.now();
     this.#repeatMs = firstRepeatMs;
-    this.#armRepeat(this.#repeatMs);
+    this.#restartRepeat();
   }
 
-  #armRepeat(afterMs: number): void {
+  #restartRepeat(): void {
     clearTimeout(this.#repeatTimer);
-    if (this.#closed || this.#unacknowledged.length === 0) return;
+    this.#repeatAt = Number.POSITIVE_INFINITY;
+    this.#repeatWithin(this.#repeatMs);
+  }
+
+  /** A repeat that is planned for earlier stays: new messages must not put off the repeat of those before them for ever. */
+  #repeatWithin(afterMs: number): void {
+    const at = Date.now() + afterMs;
+    if (this.#closed || this.#unacknowledged.length === 0 || this.#repeatAt <= at) return;
+    clearTimeout(this.#repeatTimer);
+    this.#repeatAt = at;
     this.#repeatTimer = setTimeout(() => {
       if (Date.now() - this.#lastProgress > giveUpAfterMs) return this.end(silent());
       for (const data of this.#unacknowledged) this.#send(data);
       this.#repeatMs = Math.min(2 * this.#repeatMs, longestRepeatMs);
-      this.#armRepeat(this.#repeatMs);
+      this.#restartRepeat();
     }, afterMs);
   }
 }

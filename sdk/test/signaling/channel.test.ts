@@ -78,6 +78,19 @@ test('what was lost is repeated, in both directions and without doubles, until i
   assert.deepEqual(link.received, { left: numbers(4), right: numbers(4) });
 });
 
+test('what was lost is repeated also while more is being sent all the time, and refused at first', async (t) => {
+  const link = wire(t);
+  let lost = 0;
+  link.copies = (data, from) => (from === 'left' && data.kind === 'candidate' && lost++ === 0 ? 0 : 1);
+  let sent = 0;
+  const sending = setInterval(() => {
+    void link.left.send(candidate(++sent));
+    link.left.outcome('unavailable', 1_000);
+  }, 100);
+  await until(() => link.received.right.length > 0).finally(() => clearInterval(sending));
+  assert(sent < 20, `the first one was repeated after ${sent} others`);
+});
+
 test('repeat() sends what is not acknowledged at once, and nothing that is', async (t) => {
   const link = wire(t);
   const seen: number[] = [];
