@@ -1,5 +1,8 @@
 import type { CandidateInit, IceServer } from '../protocol/index.ts';
 
+/** Declared as a method, whose parameter TypeScript compares both ways, so that the DOM's handlers fit. */
+type Handler<E> = { handle(event: E): void }['handle'] | null;
+
 /**
  * What this SDK uses of WebRTC (https://www.w3.org/TR/webrtc/), as structural types: the browsers' objects fit them, and so
  * do the wrapped ones of every engine. No engine's own type appears in the public interface.
@@ -15,11 +18,11 @@ export interface RtcDataChannel {
   binaryType: string;
   send(data: string | ArrayBufferView<ArrayBuffer>): void;
   close(): void;
-  onopen: ((event: unknown) => void) | null;
-  onmessage: ((event: { data: unknown }) => void) | null;
-  onclose: ((event: unknown) => void) | null;
-  onerror: ((event: unknown) => void) | null;
-  onbufferedamountlow: ((event: unknown) => void) | null;
+  onopen: Handler<unknown>;
+  onmessage: Handler<{ data: unknown }>;
+  onclose: Handler<unknown>;
+  onerror: Handler<unknown>;
+  onbufferedamountlow: Handler<unknown>;
 }
 
 export interface RtcPeerConnection {
@@ -37,12 +40,12 @@ export interface RtcPeerConnection {
   addIceCandidate(candidate: CandidateInit): Promise<void>;
   getStats(): Promise<{ forEach(callback: (report: RtcStats) => void): void }>;
   close(): void | Promise<void>;
-  onicecandidate: ((event: { candidate: (CandidateInit & { candidate: string }) | null }) => void) | null;
-  onicecandidateerror?: ((event: { errorCode: number; errorText: string; url: string }) => void) | null;
-  onconnectionstatechange: ((event: unknown) => void) | null;
-  oniceconnectionstatechange: ((event: unknown) => void) | null;
-  onicegatheringstatechange: ((event: unknown) => void) | null;
-  ondatachannel: ((event: { channel: RtcDataChannel }) => void) | null;
+  onicecandidate: Handler<{ candidate: (CandidateInit & { candidate: string }) | null }>;
+  onicecandidateerror?: Handler<{ errorCode: number; errorText: string; url: string }>;
+  onconnectionstatechange: Handler<unknown>;
+  oniceconnectionstatechange: Handler<unknown>;
+  onicegatheringstatechange: Handler<unknown>;
+  ondatachannel: Handler<{ channel: RtcDataChannel }>;
 }
 
 export interface RtcStats {

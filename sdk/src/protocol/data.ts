@@ -14,9 +14,9 @@ export type ByeCode = z.infer<typeof byeCode>;
 
 const candidateBody = z.object({
   candidate: z.string().check(z.minLength(1)),
-  sdpMid: z.optional(z.nullable(z.string())),
-  sdpMLineIndex: z.optional(z.nullable(z.number())),
-  usernameFragment: z.optional(z.nullable(z.string())),
+  sdpMid: z.exactOptional(z.nullable(z.string())),
+  sdpMLineIndex: z.exactOptional(z.nullable(z.number())),
+  usernameFragment: z.exactOptional(z.nullable(z.string())),
 });
 /** The members of WebRTC's RTCIceCandidateInit. */
 export type CandidateInit = z.infer<typeof candidateBody>;

@@ -51,8 +51,8 @@ export type JoinFrame = z.infer<typeof joinFrame>;
 /** The shape of WebRTC's RTCIceServer. */
 export const iceServer = z.object({
   urls: z.union([z.string(), z.array(z.string())]),
-  username: z.optional(z.string()),
-  credential: z.optional(z.string()),
+  username: z.exactOptional(z.string()),
+  credential: z.exactOptional(z.string()),
 });
 export type IceServer = z.infer<typeof iceServer>;
 
