@@ -16,6 +16,8 @@ export type Address = readonly [host: string, port: number];
 export interface IceProtocol {
   datagramReceived?: Receive;
   handleStunMessage?: Receive;
+  /** A UDP socket, but for TURN over TCP or TLS. */
+  readonly transport?: { readonly socket?: { setRecvBufferSize?(bytes: number): void } };
   close(): Promise<void>;
 }
 
