@@ -5,6 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, suite, test, type TestContext } from 'node:test';
+import { TcpProxy } from '../../test/support/proxy.ts';
 import { freePort, RedisServer } from '../../test/support/redis.ts';
 import { eventually } from '../../test/support/wait.ts';
 import type { Broker, Change, Group, Holding, Instance, Message, Seat } from '../src/broker/broker.ts';
@@ -418,6 +419,28 @@ suite('redis broker: several instances', { concurrency: false }, () => {
     assert.equal((await a.broker.find(room, client.id))?.state, 'online');
   });
 
+  test('an instance that was cut off does not bring back peers that were declared gone', async (t) => {
+    const wire = await TcpProxy.start([redis.port]);
+    t.after(() => wire.stop());
+    const cutOff = await open(t, new RedisBroker(`redis://127.0.0.1:${wire.port}`, options, log));
+    const well = await open(t, create());
+    const room = newRoom();
+    const [server, client] = [seat(room, 'server'), seat(room, 'client')];
+    await well.broker.join(server);
+    await cutOff.broker.join(client);
+    well.local.held = [{ room, seats: [server], watched: [] }];
+    cutOff.local.held = [{ room, seats: [client], watched: [] }];
+    await eventually(() => well.local.steps.includes(`${client.id} online`));
+    wire.cut();
+    await eventually(() => well.local.steps.includes(`${client.id} gone`));
+    wire.restore();
+    await eventually(() => cutOff.local.messages.length > 0);
+    const { id, connection } = client;
+    assert.deepEqual(cutOff.local.messages[0], { type: 'evict', room, id, connection, code: 'unavailable' });
+    assert.equal(await well.broker.find(room, client.id), undefined);
+    assert.equal(well.local.steps.at(-1), `${client.id} gone`);
+  });
+
   test('a dead server locks nobody out once its lease is over', async (t) => {
     const [a, b] = [await open(t, create()), await open(t, create())];
     const room = newRoom();
@@ -447,6 +470,7 @@ suite('redis broker: several instances', { concurrency: false }, () => {
   });
 
   test('nothing is left in Redis when all peers have left', async (t) => {
+    await redis.command('FLUSHALL'); // those that other tests left to die are remembered
     const { broker } = await open(t, create());
     const seats = Array.from({ length: 40 }, (_, index) => seat(newRoom(), index % 2 ? 'server' : 'client'));
     for (const each of seats) await broker.join(each);

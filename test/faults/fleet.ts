@@ -1,6 +1,6 @@
 import { RelayProcess } from '../support/relay.ts';
 import { eventually } from '../support/wait.ts';
-import { TcpProxy } from './proxy.ts';
+import { TcpProxy } from '../support/proxy.ts';
 
 /** Relay instances behind one address, which leads to another living instance with each connection. */
 export class Fleet {

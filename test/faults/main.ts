@@ -20,7 +20,7 @@ const faults: Record<string, (scale: Scale) => Promise<Report>> = {
   allDropped,
 };
 
-const flags = argv.slice(2).filter((argument) => argument.startsWith('--'));
+const flags = new Set(argv.slice(2).filter((argument) => argument.startsWith('--')));
 const names = argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const unknown = names.filter((name) => !(name in faults));
 if (unknown.length > 0) {
@@ -32,13 +32,13 @@ const reports: Report[] = [];
 for (const [name, fault] of Object.entries(faults)) {
   if (names.length > 0 && !names.includes(name)) continue;
   try {
-    const report = await fault(flags.includes('--short') ? short : full);
+    const report = await fault(flags.has('--short') ? short : full);
     reports.push(report);
-    if (!flags.includes('--markdown')) stdout.write(`${report.fault}\n${report.toString()}\n\n`);
+    if (!flags.has('--markdown')) stdout.write(`${report.fault}\n${report.toString()}\n\n`);
     if (report.rows.some(({ held }) => !held)) process.exitCode = 1;
   } catch (error) {
     console.error(`${name} could not be measured:`, error);
     process.exitCode = 1;
   }
 }
-if (flags.includes('--markdown')) stdout.write(`${markdown(reports)}\n`);
+if (flags.has('--markdown')) stdout.write(`${markdown(reports)}\n`);

@@ -111,15 +111,9 @@ function sum(report: Report, town: Town, sessions: Sessions, breaks: boolean): v
     `signals between ${town.peers} peers`,
     total(({ sent }) => sent),
   );
+  report.exactly('signals lost', town.missing, 0);
   if (breaks) report.figure('channels that ended because a peer was gone', town.broken.length);
-  else {
-    report.exactly(
-      'signals lost',
-      total(({ missing }) => missing),
-      0,
-    );
-    report.exactly('channels that ended', town.broken.length, 0);
-  }
+  else report.exactly('channels that ended', town.broken.length, 0);
   report.exactly(
     'signals doubled',
     total(({ doubled }) => doubled),

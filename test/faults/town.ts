@@ -88,6 +88,12 @@ export class Town {
     return this.#lanes.flatMap((lane) => lane.streams);
   }
 
+  /** Signals that have not arrived. What was in a channel that ended was reported as failed with it. */
+  get missing(): number {
+    const whole = this.#lanes.filter(({ broken }) => broken === undefined);
+    return whole.flatMap(({ streams }) => streams).reduce((sum, { missing }) => sum + missing, 0);
+  }
+
   /**
    * How long after `since` the last pair had signals arrive in both directions, in milliseconds; infinite when that did not happen
    * before the deadline.
@@ -112,6 +118,11 @@ export class Town {
 
   get peers(): number {
     return this.#residents.length;
+  }
+
+  /** Peers that began on this instance. */
+  settlers(home: number): number {
+    return this.#residents.filter((resident) => resident.home === home).length;
   }
 
   /** Sockets that were lost. */
@@ -156,9 +167,7 @@ export class Town {
   async drain(deadlineMs = 30_000): Promise<void> {
     this.#stopped = true;
     for (const lane of this.#lanes) lane.stop();
-    await eventually(() => this.streams.every(({ missing }) => missing === 0), deadlineMs, 'all arrived').catch(
-      () => undefined, // counted then
-    );
+    await eventually(() => this.missing === 0, deadlineMs, 'all arrived').catch(() => undefined); // counted then
   }
 
   async stop(): Promise<void> {

@@ -24,6 +24,10 @@ const sweepPauseMs = 20;
 
 /** How often a bus that was lost is looked for, in milliseconds. */
 const retryMs = 250;
+/** How often an instance checks that it hears itself, in milliseconds: a bus that hangs is found out in this and a command's time. */
+const checkMs = 500;
+/** How long a peer that was declared gone is remembered, in milliseconds: an instance that was cut off may still have its socket. */
+const goneMemoryMs = 3_600_000;
 
 /** The broker of several instances: presence under leases in Redis, and an inbox per instance. */
 export class RedisBroker implements Broker {
@@ -37,7 +41,7 @@ export class RedisBroker implements Broker {
   #ready: boolean | undefined;
   #closed = false;
   #tending: Promise<void> | undefined;
-  #lastTick = 0;
+  #renewed = Number.NEGATIVE_INFINITY;
   /** Not before this time are peers removed whose lease has ended. */
   #sweepFrom = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -70,6 +74,7 @@ export class RedisBroker implements Broker {
   async join(seat: Seat, resume?: { id: string; connection: string }): Promise<{ id: string; others: Group }> {
     if (!this.ready) throw new RelayError('unavailable');
     const reply = await this.#place(seat, { resume });
+    if (reply.refused) throw new RelayError(reply.refused);
     return { id: reply.id, others: readGroup(other(seat.role), reply.others) };
   }
 
@@ -105,9 +110,9 @@ export class RedisBroker implements Broker {
     this.#inbox.close();
   }
 
-  /** Runs the script that gives a seat its place. */
-  async #place(seat: Seat, how: { resume?: Pick<Seat, 'id' | 'connection'> | undefined; restore?: true }) {
-    const reply = await this.#write('rendezvousJoin', seat.room, {
+  /** Runs the script that gives a seat its place, or refuses it. */
+  #place(seat: Seat, how: { resume?: Pick<Seat, 'id' | 'connection'> | undefined; restore?: true }): Promise<Reply> {
+    return this.#write('rendezvousJoin', seat.room, {
       ...named(seat),
       ...how,
       role: seat.role,
@@ -117,11 +122,9 @@ export class RedisBroker implements Broker {
       instance: this.instance,
       lease: this.#options.leaseMs,
     });
-    if (reply.refused) throw new RelayError(reply.refused);
-    return reply;
   }
 
-  /** Renews, catches up and sweeps in every shard; then this instance is ready if it also hears itself. */
+  /** This instance is ready if it hears itself and, when it is time, has renewed, caught up and swept in every shard. */
   #tick(): Promise<void> {
     if (this.#closed) return Promise.resolve();
     this.#tending ??= this.#tendAll()
@@ -132,7 +135,8 @@ export class RedisBroker implements Broker {
       .finally(() => {
         this.#tending = undefined;
         clearTimeout(this.#timer);
-        const pause = this.#ready ? this.#options.leaseMs / 3 : retryMs;
+        const due = this.#renewed + this.#options.leaseMs / 3 - performance.now();
+        const pause = this.#ready ? Math.min(checkMs, Math.max(0, due)) : retryMs;
         if (!this.#closed) this.#timer = setTimeout(() => void this.#tick(), pause);
       });
     return this.#tending;
@@ -140,13 +144,14 @@ export class RedisBroker implements Broker {
 
   async #tendAll(): Promise<void> {
     if (this.#redis.status !== 'ready') throw new Error('no connection to Redis');
-    // After an outage, a start or a standstill this instance cannot tell dead instances from those that could not renew either.
-    const now = performance.now();
-    if (!this.#ready || now - this.#lastTick > (this.#options.leaseMs * 2) / 3)
-      this.#sweepFrom = now + this.#options.leaseMs;
-    this.#lastTick = now;
     // The inbox first: what is renewed and announced below may be answered at once.
     await this.#inbox.check((channel, text) => this.#track(this.#redis.spublish(channel, text)));
+    const now = performance.now();
+    const idle = now - this.#renewed;
+    if (this.#ready && idle < this.#options.leaseMs / 3) return;
+    // After an outage, a start or a standstill this instance cannot tell dead instances from those that could not renew either.
+    if (!this.#ready || idle > (this.#options.leaseMs * 2) / 3) this.#sweepFrom = now + this.#options.leaseMs;
+    this.#renewed = now;
     // What is held is asked for and sent in one go, so that a departure sent later is also carried out later.
     const byShard = Map.groupBy(this.#local?.holdings() ?? [], ({ room }) => shardOf(room));
     await Promise.all(Array.from({ length: shards }, (_, shard) => this.#tend(shard, byShard.get(shard) ?? [])));
@@ -161,7 +166,8 @@ export class RedisBroker implements Broker {
     }));
     const wait = Math.max(0, this.#sweepFrom - performance.now());
     const limit = wait > 0 ? 0 : sweepLimit;
-    const reply = await this.#run('rendezvousTend', shard, { lease: this.#options.leaseMs, limit, rooms });
+    const times = { lease: this.#options.leaseMs, memory: goneMemoryMs };
+    const reply = await this.#run('rendezvousTend', shard, { ...times, limit, rooms });
     for (const { room, role, ...group } of array(reply.groups))
       this.#local?.ongroup(room, role, readGroup(role, group));
     const next = Math.max(reply.next, wait);
@@ -169,18 +175,17 @@ export class RedisBroker implements Broker {
     await Promise.all(array(reply.missing).map((id) => this.#restore(seats.get(id))));
   }
 
-  /** Writes a seat again that Redis does not know, unless it has been given to somebody else meanwhile. */
+  /** Writes a seat again that Redis does not know, unless it was given to somebody else or given up meanwhile. */
   async #restore(seat: Seat | undefined): Promise<void> {
     // It may have departed since it was found missing.
     if (!seat || !this.#local?.holds(seat)) return;
-    try {
-      const { others } = await this.#place(seat, { restore: true });
+    const { refused, others } = await this.#place(seat, { restore: true });
+    if (refused === undefined) {
       this.#local?.ongroup(seat.room, other(seat.role), readGroup(other(seat.role), others));
-    } catch (error) {
-      if (!(error instanceof RelayError) || error.code === 'unavailable') throw error;
-      const { room, id, connection } = seat;
-      this.#local?.onmessage({ type: 'evict', room, id, connection, code: error.code });
+      return;
     }
+    const { room, id, connection } = seat;
+    this.#local?.onmessage({ type: 'evict', room, id, connection, code: refused });
   }
 
   /** Sweeps a shard after this time, or earlier if that was planned. */

@@ -3,6 +3,7 @@
  *
  * Keys of a shard share a hash tag, so that a script stays in one slot of a Redis Cluster:
  *   rendezvous:{n}:leases       sorted set: "<peer id> <room>" scored by when the peer's lease ends, in milliseconds
+ *   rendezvous:{n}:gone         sorted set: peer ids that were declared gone without a word from their instance, scored by when
  *   rendezvous:{n}:room:<room>  hash:
  *     p:<peer id>                       JSON: i instance, s state, r role, u subject, o process, h connection,
  *                                       c claims (JSON text), v version, f version of its last join or resumption
@@ -15,6 +16,7 @@ const library = `
 local request = cjson.decode(ARGV[1])
 local prefix = KEYS[1] .. ':room:'
 local leases = KEYS[1] .. ':leases'
+local gone = KEYS[1] .. ':gone'
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now = math.floor(micros / 1000)
@@ -89,6 +91,8 @@ end
 
 local function remove(room, id, peer)
   change(room, id, peer, 'gone', false)
+  -- Its instance, if it only was cut off, must not bring it back: the others have given it up.
+  if peer.s == 'online' and id ~= request.id then redis.call('ZADD', gone, now, id) end
   redis.call('HDEL', prefix .. room, 'p:' .. id)
   if redis.call('HGET', prefix .. room, place(peer)) == id then redis.call('HDEL', prefix .. room, place(peer)) end
   redis.call('ZREM', leases, id .. ' ' .. room)
@@ -120,6 +124,7 @@ if request.resume then
     id, old = request.resume.id, named
   end
 elseif request.restore then
+  if redis.call('ZSCORE', gone, id) then return cjson.encode({ refused = 'unavailable' }) end
   old = find(room, id)
   if old and old.h ~= peer.h then return cjson.encode({ refused = 'replaced' }) end
 end
@@ -163,7 +168,7 @@ return cjson.encode(result)
 
 /**
  * Renews the leases of an instance's peers in a shard, lists the groups of which it missed a change, and removes every peer of the
- * shard whose lease has ended. Request: lease (ms), limit, rooms [{room, seats [{id, connection}], watched [{role, version}]}].
+ * shard whose lease has ended. Request: lease (ms), limit, memory (ms), rooms [{room, seats [{id, connection}], watched [{role, version}]}].
  */
 const tend = `${library}
 result.missing, result.groups = {}, {}
@@ -196,6 +201,7 @@ for _, lease in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT',
   local peer = find(room, id)
   if peer then remove(room, id, peer) else redis.call('ZREM', leases, lease) end
 end
+redis.call('ZREMRANGEBYSCORE', gone, '-inf', now - request.memory)
 local first = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
 result.next = first[2] and math.max(0, tonumber(first[2]) - now) or -1
 return cjson.encode(result)
