@@ -3,6 +3,7 @@ import { allDropped } from './crowd.ts';
 import { kill, rollingRestart } from './instance-faults.ts';
 import { longPartition, partition, redisLost, redisStalls } from './redis-faults.ts';
 import { markdown, type Report } from './report.ts';
+import { failover, failoverFromHung, slotsMove } from './topology-faults.ts';
 import { full, type Scale, short } from './stage.ts';
 
 /**
@@ -18,6 +19,9 @@ const faults: Record<string, (scale: Scale) => Promise<Report>> = {
   longPartition,
   rollingRestart,
   allDropped,
+  failover,
+  failoverFromHung,
+  slotsMove,
 };
 
 const flags = new Set(argv.slice(2).filter((argument) => argument.startsWith('--')));

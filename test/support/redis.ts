@@ -78,7 +78,7 @@ export class RedisServer {
 }
 
 /** What redis-server on this port replies to one inline command, as it comes over the wire; rejects when it does not. */
-function ask(port: number, command: string): Promise<string> {
+export function ask(port: number, command: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let reply = '';
     // QUIT ends the connection, and with it what there is to read.

@@ -1,0 +1,91 @@
+import { Redis } from 'ioredis';
+import { freePort, RedisServer } from './redis.ts';
+import { eventually } from './wait.ts';
+
+const slots = 16_384;
+
+interface Node {
+  server: RedisServer;
+  redis: Redis;
+  id: string;
+}
+
+/** A private Redis Cluster of three masters on 127.0.0.1. */
+export class RedisCluster {
+  readonly #nodes: Node[];
+
+  private constructor(nodes: Node[]) {
+    this.#nodes = nodes;
+  }
+
+  static async start(): Promise<RedisCluster> {
+    const nodes: Node[] = [];
+    const cluster = new RedisCluster(nodes);
+    try {
+      for (let index = 0; index < 3; index++) {
+        const bus = await freePort();
+        const timing = ['--cluster-node-timeout', '2000'];
+        const server = await RedisServer.start(['--cluster-enabled', 'yes', '--cluster-port', String(bus), ...timing]);
+        const redis = new Redis(server.port, '127.0.0.1');
+        nodes.push({ server, redis, id: String(await redis.call('CLUSTER', 'MYID')) });
+        const [first, last] = [index, index + 1].map((third) => Math.floor((slots * third) / 3));
+        await redis.call('CLUSTER', 'ADDSLOTSRANGE', String(first), String((last ?? 0) - 1));
+        await nodes[0]?.redis.call('CLUSTER', 'MEET', '127.0.0.1', String(server.port), String(bus));
+      }
+      await eventually(() => cluster.#agrees(), 20_000, 'the cluster is whole');
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+    return cluster;
+  }
+
+  /** The form that the relay takes as `REDIS_URL`. */
+  get url(): string {
+    return `redis+cluster://${this.#nodes.map(({ server }) => `127.0.0.1:${server.port}`).join(',')}`;
+  }
+
+  /** Channels of sharded pub/sub that somebody has subscribed to. */
+  async channels(): Promise<string[]> {
+    const lists = await Promise.all(this.#nodes.map(({ redis }) => redis.call('PUBSUB', 'SHARDCHANNELS')));
+    return (lists as string[][]).flat();
+  }
+
+  /**
+   * Moves the slot of a key to the next node, as `redis-cli --cluster reshard` does.
+   *
+   * @param meanwhile runs when the slot is half moved: at both nodes, with its keys still at the old one
+   */
+  async move(key: string, meanwhile: () => Promise<unknown>): Promise<void> {
+    const slot = String(await this.#nodes[0]?.redis.call('CLUSTER', 'KEYSLOT', key));
+    const index = await this.#owner(Number(slot));
+    const [source, target] = [this.#nodes[index], this.#nodes[(index + 1) % this.#nodes.length]];
+    if (!source || !target) throw new Error(`nobody has slot ${slot}`);
+    await target.redis.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', source.id);
+    await source.redis.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', target.id);
+    await meanwhile();
+    while (true) {
+      const keys = (await source.redis.call('CLUSTER', 'GETKEYSINSLOT', slot, '100')) as string[];
+      if (keys.length === 0) break;
+      await source.redis.call('MIGRATE', '127.0.0.1', String(target.server.port), '', '0', '5000', 'KEYS', ...keys);
+    }
+    for (const { redis } of [target, source, ...this.#nodes])
+      await redis.call('CLUSTER', 'SETSLOT', slot, 'NODE', target.id);
+  }
+
+  async stop(): Promise<void> {
+    for (const { redis } of this.#nodes) redis.disconnect();
+    await Promise.all(this.#nodes.map(({ server }) => server.stop()));
+  }
+
+  async #owner(slot: number): Promise<number> {
+    const ranges = (await this.#nodes[0]?.redis.call('CLUSTER', 'SLOTS')) as [number, number, [string, number]][];
+    const port = ranges.find(([first, last]) => slot >= first && slot <= last)?.[2][1];
+    return this.#nodes.findIndex(({ server }) => server.port === port);
+  }
+
+  async #agrees(): Promise<boolean> {
+    const infos = await Promise.all(this.#nodes.map(({ redis }) => redis.call('CLUSTER', 'INFO')));
+    return infos.map(String).every((info) => info.includes('cluster_state:ok') && info.includes('cluster_size:3'));
+  }
+}

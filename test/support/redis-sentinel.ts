@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ask, freePort, RedisServer } from './redis.ts';
+import { eventually } from './wait.ts';
+
+const group = 'main';
+
+/** A private Redis master with a replica, and three sentinels that watch them, on 127.0.0.1. */
+export class RedisSentinels {
+  readonly master: RedisServer;
+  readonly #replica: RedisServer;
+  readonly #sentinels: { port: number; process: ChildProcess; directory: string }[] = [];
+
+  private constructor(master: RedisServer, replica: RedisServer) {
+    this.master = master;
+    this.#replica = replica;
+  }
+
+  /** Resolves when the sentinels would agree on a failover. A master that does not answer for a second counts as down. */
+  static async start(): Promise<RedisSentinels> {
+    const master = await RedisServer.start();
+    const sentinels = new RedisSentinels(
+      master,
+      await RedisServer.start(['--replicaof', '127.0.0.1', String(master.port)]),
+    );
+    try {
+      for (let count = 0; count < 3; count++) await sentinels.#add();
+      await eventually(() => sentinels.#agree(), 30_000, 'the sentinels agree');
+    } catch (error) {
+      await sentinels.stop();
+      throw error;
+    }
+    return sentinels;
+  }
+
+  /** The form that the relay takes as `REDIS_URL`. */
+  get url(): string {
+    return `redis+sentinel://${this.#sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${group}`;
+  }
+
+  /** Resolves when the replica is the master. */
+  async failedOver(deadlineMs = 30_000): Promise<void> {
+    const promoted = async (): Promise<boolean> => (await this.#replica.command('ROLE')).includes('master');
+    await eventually(promoted, deadlineMs, 'the replica is the master');
+  }
+
+  async stop(): Promise<void> {
+    for (const { process, directory } of this.#sentinels) {
+      process.kill('SIGKILL');
+      await once(process, 'exit');
+      await rm(directory, { recursive: true });
+    }
+    await Promise.all([this.master.stop(), this.#replica.stop()]);
+  }
+
+  async #add(): Promise<void> {
+    const port = await freePort();
+    const directory = await mkdtemp(join(tmpdir(), 'sentinel-'));
+    const file = join(directory, 'sentinel.conf');
+    const lines = [
+      `port ${port}`,
+      'bind 127.0.0.1',
+      `dir ${directory}`,
+      `sentinel monitor ${group} 127.0.0.1 ${this.master.port} 2`,
+      `sentinel down-after-milliseconds ${group} 1000`,
+      `sentinel failover-timeout ${group} 5000`,
+    ];
+    await writeFile(file, `${lines.join('\n')}\n`);
+    const process = spawn('redis-server', [file, '--sentinel'], { stdio: 'ignore' });
+    this.#sentinels.push({ port, process, directory });
+  }
+
+  async #agree(): Promise<boolean> {
+    const answers = await Promise.all(
+      this.#sentinels.flatMap(({ port }) =>
+        [`SENTINEL CKQUORUM ${group}`, `SENTINEL REPLICAS ${group}`].map((line) => ask(port, line).catch(() => '')),
+      ),
+    );
+    return answers.every((answer) => answer.startsWith('+OK 3 ') || answer.includes('slave-repl-offset'));
+  }
+}
