@@ -173,3 +173,49 @@ test('a session that has ended is not begun again by what still comes from its c
   await client(t, relay, 'other'); // by then the relay has handed over what came before
   assert.deepEqual(sessions, ['late', 'other']);
 });
+
+test('a client that leaves before its transport is started is no more than an error of the listener', async (t) => {
+  const relay = await relayFor(t);
+  const offered = Promise.withResolvers<void>();
+  const left = Promise.withResolvers<void>();
+  const options = { relay: relay.ws, token: await token('server', 'server') };
+  const listener = await listen(options, async (transport) => {
+    offered.resolve();
+    await left.promise; // a look into a database, say
+    await transport.start();
+  });
+  t.after(() => listener.close());
+  const failed = new Promise<RendezvousError>((resolve) => {
+    listener.onerror = resolve;
+  });
+  const hasty = new WebRTCClientTransport({ relay: relay.ws, token: await token('client', 'hasty') });
+  const started = assert.rejects(hasty.start(), { code: 'closed' });
+  await offered.promise;
+  const probe = new RelayConnection({ relay: relay.ws, token: await token('client', 'probe') });
+  t.after(() => probe.close());
+  await hasty.close();
+  await started;
+  await probe.start(); // by then the listener has heard that the other one left
+  left.resolve();
+  assert.equal((await failed).code, 'peer_gone');
+  assert.equal(listener.state, 'joined');
+});
+
+test('a relay that hangs without a word is noticed within 30 s; a quiet one is asked and kept', async (t) => {
+  const [hung, quiet] = await Promise.all([relayFor(t), relayFor(t)]);
+  const states = new Map<RelayProcess, string[]>();
+  for (const relay of [hung, quiet]) {
+    const connection = new RelayConnection({ relay: relay.ws, token: await token('client', 'patient') });
+    t.after(() => connection.close());
+    await connection.start();
+    const seen: string[] = [];
+    states.set(relay, seen);
+    connection.onstatechange = (state) => seen.push(state);
+    connection.onerror = ({ code }) => seen.push(code);
+  }
+  process.kill(hung.pid, 'SIGSTOP');
+  t.after(() => process.kill(hung.pid, 'SIGCONT'));
+  await eventually(() => states.get(hung)?.includes('reconnecting') === true, 30_000);
+  assert.deepEqual(states.get(hung)?.slice(0, 2), ['ping_timeout', 'reconnecting']);
+  assert.deepEqual(states.get(quiet), []);
+});

@@ -6,6 +6,7 @@ import {
   type JsonRpcMessage,
   MemorySignaling,
   RendezvousError,
+  TcpSocketSignaling,
   WebRTCClientTransport,
   WebRTCServerTransport,
 } from 'mcp-rendezvous';
@@ -164,6 +165,39 @@ test("the application's signal aborts connecting", async (t) => {
   const error = await started;
   assert.equal(error.code, 'aborted');
   assert.equal((error.cause as Error).message, 'changed my mind');
+});
+
+test('an offer that is there before the answerer starts is taken', async (t) => {
+  const [left, right] = MemorySignaling.pair();
+  const offered = new Promise<void>((resolve) => {
+    const send = right.send.bind(right);
+    right.send = (message) => send(message).finally(resolve);
+  });
+  const client = new WebRTCClientTransport({ signaling: left, connectTimeoutMs: 5_000 });
+  const server = new WebRTCServerTransport({ signaling: right });
+  t.after(() => Promise.all([client.close(), server.close()]));
+  const started = server.start();
+  await offered;
+  await Promise.all([client.start(), started]);
+});
+
+test('a signal that fired before start() aborts it, also over a signaling channel that would wait for ever', async (t) => {
+  const signaling = new TcpSocketSignaling('127.0.0.1', 0);
+  const server = new WebRTCServerTransport({ signaling, signal: AbortSignal.abort() });
+  t.after(() => signaling.close());
+  assert.equal((await rejection(server.start())).code, 'aborted');
+});
+
+test("a signaling channel of one's own that fails is named as the cause", async (t) => {
+  for (const member of ['start', 'send'] as const) {
+    const [left] = MemorySignaling.pair();
+    left[member] = () => Promise.reject(new TypeError('the queue is down'));
+    const server = new WebRTCServerTransport({ signaling: left });
+    t.after(() => server.close());
+    const error = await rejection(server.start());
+    assert.equal(error.code, 'signaling_failed');
+    assert.equal((error.cause as Error).message, 'the queue is down');
+  }
 });
 
 test('states are told in order', async (t) => {

@@ -12,7 +12,7 @@ const gatheringTimeoutMs = 5_000;
 const mostEarlyBytes = 1_048_576;
 
 export interface PeerOptions {
-  /** Already open. */
+  /** Not started: what comes before its handlers are set would be lost. */
   signaling: Signaling;
   /** The offerer opens the data channel. */
   offerer: boolean;
@@ -42,6 +42,7 @@ export class PeerNegotiation {
   #connection: RtcPeerConnection | undefined;
   #channel: RtcDataChannel | undefined;
   #gen = 0;
+  #opened = false;
   #described = false;
   #answered = false;
   #settled = false;
@@ -60,7 +61,7 @@ export class PeerNegotiation {
    * `dtls_untrusted` or `engine_failed`, or with the reason of `signal`; the connection is closed then.
    */
   async run(signal: AbortSignal): Promise<ConnectedPeer> {
-    const { signaling, offerer } = this.#options;
+    const { signaling } = this.#options;
     const abort = () => this.#fail(this.#explain(signal.reason));
     signal.addEventListener('abort', abort, { once: true });
     signaling.onclose = (error) =>
@@ -69,7 +70,7 @@ export class PeerNegotiation {
       );
     signaling.onmessage = (message) => this.#guard(this.#receive(message));
     if (signal.aborted) abort();
-    else if (offerer) this.#guard(this.#offer());
+    else this.#guard(this.#begin());
     try {
       return await this.#result.promise;
     } finally {
@@ -84,6 +85,13 @@ export class PeerNegotiation {
     work.catch((thrown) =>
       this.#fail(toRendezvousError(thrown, 'engine_failed', 'The WebRTC engine failed while connecting; see cause.')),
     );
+  }
+
+  async #begin(): Promise<void> {
+    const { signaling, offerer } = this.#options;
+    await signaling.start(offerer ? 'offerer' : 'answerer').catch(signalingFailed);
+    this.#opened = true;
+    if (offerer && !this.#settled) await this.#offer();
   }
 
   async #offer(): Promise<void> {
@@ -164,7 +172,7 @@ export class PeerNegotiation {
     if (!this.#options.trickle) await gathered(connection);
     if (this.#connection !== connection || this.#settled) return;
     const sdp = (this.#options.trickle ? description.sdp : undefined) ?? connection.localDescription?.sdp ?? '';
-    await this.#options.signaling.send({ kind, gen: this.#gen, sdp });
+    await this.#options.signaling.send({ kind, gen: this.#gen, sdp }).catch(signalingFailed);
     this.#described = true;
     for (const candidate of this.#localCandidates.splice(0)) await this.#sendCandidate(candidate);
   }
@@ -172,7 +180,7 @@ export class PeerNegotiation {
   async #sendCandidate(candidate: CandidateInit): Promise<void> {
     if (!this.#options.trickle || this.#settled) return;
     const { candidate: line, sdpMid, sdpMLineIndex, usernameFragment } = candidate;
-    await this.#options.signaling.send({
+    const message: SignalMessage = {
       kind: 'candidate',
       gen: this.#gen,
       candidate: {
@@ -181,7 +189,8 @@ export class PeerNegotiation {
         sdpMLineIndex: sdpMLineIndex ?? null,
         ...(usernameFragment ? { usernameFragment } : {}),
       },
-    });
+    };
+    await this.#options.signaling.send(message).catch(signalingFailed);
   }
 
   async #acceptRemote(connection: RtcPeerConnection, type: 'offer' | 'answer', sdp: string): Promise<void> {
@@ -242,7 +251,7 @@ export class PeerNegotiation {
   #fail(error: Error): void {
     if (this.#settled) return;
     this.#settled = true;
-    const failure = toRendezvousError(error, 'signaling_failed', 'The signaling channel failed; see cause.');
+    const failure = asSignalingFailure(error);
     this.#sayBye(failure);
     if (this.#connection) this.#discard(this.#connection);
     this.#result.reject(failure);
@@ -266,7 +275,7 @@ export class PeerNegotiation {
   /** A timeout says more when it says what was being waited for. */
   #explain(reason: unknown): Error {
     const error = toRendezvousError(reason, 'aborted', 'Connecting was aborted.');
-    if (error.code !== 'connect_timeout') return error;
+    if (error.code !== 'connect_timeout' || !this.#opened) return error;
     if (!this.#answered) {
       const missing = this.#options.offerer ? 'no answer to the offer' : 'no offer';
       return new RendezvousError('peer_silent', `${error.message} The other peer is there, but sent ${missing}.`, {
@@ -286,6 +295,13 @@ export class PeerNegotiation {
     );
   }
 }
+
+const asSignalingFailure = (thrown: unknown): RendezvousError =>
+  toRendezvousError(thrown, 'signaling_failed', 'The signaling channel failed; see cause.');
+
+const signalingFailed = (thrown: unknown): never => {
+  throw asSignalingFailure(thrown);
+};
 
 function unfitness(channel: RtcDataChannel): string | undefined {
   if (channel.label !== channelLabel) {

@@ -15,18 +15,11 @@ export async function dialSignaling(
   signal: AbortSignal,
 ): Promise<Dialled> {
   const { signaling } = options;
-  const offerer = role === 'server';
   const close = () => void signaling.close();
-  signal.addEventListener('abort', close, { once: true });
   try {
-    await signaling.start(offerer ? 'offerer' : 'answerer').catch((error) => {
-      // Closed because of the abort, whose reason is the one to tell.
-      throw signal.aborted ? absent(signal.reason, 'The other peer did not come to the signaling channel.') : error;
-    });
-    signal.removeEventListener('abort', close); // from here on the negotiation ends itself, and says goodbye
     const negotiation = new PeerNegotiation({
       signaling,
-      offerer,
+      offerer: role === 'server',
       engine,
       iceServers: options.iceServers ?? [],
       iceTransportPolicy: options.iceTransportPolicy ?? 'all',
@@ -35,9 +28,8 @@ export async function dialSignaling(
     const peer = await negotiation.run(signal);
     return { peer, engine, sessionId: crypto.randomUUID(), release: close };
   } catch (error) {
-    signal.removeEventListener('abort', close);
     close();
-    throw error;
+    throw absent(error, 'The other peer did not come to the signaling channel.');
   }
 }
 
@@ -97,9 +89,7 @@ export async function negotiate(
     iceTransportPolicy: options.iceTransportPolicy ?? 'all',
     trickle: true,
   });
-  const running = negotiation.run(signal);
-  await signaling.start(offerer ? 'offerer' : 'answerer');
-  return await running;
+  return await negotiation.run(signal);
 }
 
 async function server(relay: RelayConnection, signal: AbortSignal): Promise<[Signaling, RemotePeer]> {
