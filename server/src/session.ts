@@ -134,6 +134,9 @@ export class Session implements Occupant {
         if (this.#finish('gone')) this.#log.info('left');
         this.#socket.close(1000);
         return;
+      case 'ping':
+        this.send({ type: 'pong' });
+        return;
     }
   }
 

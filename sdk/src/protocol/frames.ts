@@ -43,8 +43,9 @@ export const joinFrame = z.object({
 export const signalToRelay = z.object({ type: z.literal('signal'), id: text(64), to: peerId, data });
 export const tokenFrame = z.object({ type: z.literal('token'), token });
 export const leaveFrame = z.object({ type: z.literal('leave') });
+export const pingFrame = z.object({ type: z.literal('ping') });
 
-export const frameToRelay = z.discriminatedUnion('type', [joinFrame, signalToRelay, tokenFrame, leaveFrame]);
+export const frameToRelay = z.discriminatedUnion('type', [joinFrame, signalToRelay, tokenFrame, leaveFrame, pingFrame]);
 export type FrameToRelay = z.infer<typeof frameToRelay>;
 export type JoinFrame = z.infer<typeof joinFrame>;
 
@@ -83,6 +84,7 @@ export const outcomeFrame = z.object({
   retryAfterMs: z.optional(z.number()),
 });
 export const tokenExpiringFrame = z.object({ type: z.literal('token_expiring'), expiresAt: z.number() });
+export const pongFrame = z.object({ type: z.literal('pong') });
 export const goawayFrame = z.object({ type: z.literal('goaway'), afterMs: z.number() });
 export const errorFrame = z.object({
   type: z.literal('error'),
@@ -97,6 +99,7 @@ export const frameFromRelay = z.discriminatedUnion('type', [
   outcomeFrame,
   tokenExpiringFrame,
   goawayFrame,
+  pongFrame,
   errorFrame,
 ]);
 export type FrameFromRelay = z.infer<typeof frameFromRelay>;

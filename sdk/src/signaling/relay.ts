@@ -265,6 +265,7 @@ export class RelayConnection {
         return;
       case 'joined':
       case 'error':
+      case 'pong':
         return; // the socket has handled them
     }
   }

@@ -19,6 +19,11 @@ export interface SocketEnd {
   verdict: Verdict;
 }
 
+/** A socket that brought nothing for so long is asked whether it still stands … */
+const quietMs = 12_000;
+/** … and has so long to answer. Together: how long a connection that died without a word goes unnoticed. */
+const answerMs = 8_000;
+
 /** One WebSocket to the relay, from its join to its close. A connection that comes back uses several of them. */
 export class RelaySocket {
   onframe?: (frame: FrameFromRelay) => void;
@@ -26,6 +31,8 @@ export class RelaySocket {
   readonly #socket: WebSocket;
   #ended: SocketEnd | undefined;
   #reported: { code: RelayErrorCode; message: string } | undefined;
+  #heardAt = Date.now();
+  #watch: ReturnType<typeof setTimeout> | undefined;
 
   private constructor(url: URL) {
     this.#socket = new WebSocket(url, subprotocol);
@@ -52,6 +59,7 @@ export class RelaySocket {
         relay.onframe = (frame) => {
           if (frame.type !== 'joined') return;
           adopt(relay, frame);
+          relay.#listen();
           resolve();
         };
         relay.#socket.addEventListener('open', () => relay.send(join));
@@ -76,8 +84,25 @@ export class RelaySocket {
     this.#end({ error: new RendezvousError('closed', 'Closed.'), verdict: 'give_up' });
   }
 
+  /** The relay's own pings are invisible in a page, and do not come at all when the network is gone: so this side asks too. */
+  #listen(): void {
+    const quiet = Date.now() - this.#heardAt;
+    if (quiet < quietMs) {
+      this.#watch = setTimeout(() => this.#listen(), quietMs - quiet);
+      return;
+    }
+    const asked = this.#heardAt;
+    this.send({ type: 'ping' });
+    this.#watch = setTimeout(() => {
+      if (this.#heardAt !== asked) return this.#listen();
+      const error = new RendezvousError('ping_timeout', 'The relay does not answer any more.', { retryable: true });
+      this.#end({ error, verdict: 'come_back' });
+    }, answerMs);
+  }
+
   #receive(data: unknown): void {
     if (this.#ended) return;
+    this.#heardAt = Date.now();
     const frame = parseFrame(data);
     // A frame of a type that this version does not know is ignored: PROTOCOL.md §8.
     if (!frame) return;
@@ -88,6 +113,7 @@ export class RelaySocket {
   #end(end: SocketEnd): void {
     if (this.#ended) return;
     this.#ended = end;
+    clearTimeout(this.#watch);
     this.#socket.close();
     this.onend?.(end);
   }
