@@ -7,42 +7,64 @@ import Fastify, {
   LogController,
 } from 'fastify';
 import { connectPath, subprotocol } from 'mcp-rendezvous/protocol';
+import { admin } from './admin.ts';
 import { createVerify } from './auth.ts';
 import type { Broker } from './broker/broker.ts';
 import { MemoryBroker } from './broker/memory.ts';
 import { RedisBroker } from './broker/redis.ts';
 import type { Config } from './config.ts';
+import { Gate } from './gate.ts';
 import { iceServers } from './ice.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { page } from './page.ts';
+import { answerError, problem } from './problem.ts';
 import { Rooms } from './rooms.ts';
 import { Session, type SessionContext } from './session.ts';
+import { Sessions } from './sessions.ts';
 
 /** How long a peer has to answer the close frame before its socket is cut, in milliseconds. */
 const closeTimeoutMs = 2000;
 /** Beyond this many times the frame limit a frame is not even read (close number 1009). */
 const unreadFactor = 4;
+/** How long a request may take to come in whole, in milliseconds. */
+const requestTimeoutMs = 10_000;
+/** A room's name of 128 characters when each is three bytes and percent-encoded. */
+const maxParamLength = 128 * 9;
+
+/** The relay as a Fastify app. */
+export interface App extends FastifyInstance {
+  /**
+   * Sends the peers to other instances, over `DRAIN_WINDOW_MS`; resolves when they have gone or should have. From then on nobody
+   * can join, and `/readyz` is 503. Without Redis there is nowhere to go, and it resolves at once.
+   */
+  drain(): Promise<void>;
+}
 
 /**
  * The relay as a Fastify app: `app.listen()` is the caller's. It opens its broker when it gets ready, and `app.close()` closes
  * every socket with `going_away` before it closes the broker.
  */
-export async function createApp({ config, log }: { config: Config; log: Logger }): Promise<FastifyInstance> {
-  const { limits } = config;
-  const broker: Broker =
-    config.redisUrl === undefined ? new MemoryBroker(limits) : new RedisBroker(config.redisUrl, limits, log);
-  const metrics = createMetrics(() => broker.ready);
-  const rooms = new Rooms(broker, { log, metrics, graceMs: limits.leaseMs });
+export async function createApp({ config, log }: { config: Config; log: Logger }): Promise<App> {
+  const { limits, redis, keys } = config;
+  const sessions = new Sessions();
+  const metrics = createMetrics({
+    ready: () => broker.ready,
+    draining: () => sessions.draining,
+    rooms: () => rooms.size,
+  });
+  const broker: Broker = redis ? new RedisBroker(redis, limits, log, metrics) : new MemoryBroker(limits);
+  const rooms = new Rooms(broker, { log, metrics, graceMs: limits.leaseMs, maxRooms: limits.maxRooms });
   const context: SessionContext = {
     rooms,
-    verify: createVerify(config.keys),
+    gate: new Gate(limits, metrics),
+    moveAfterMs: () => sessions.moveAfterMs(),
+    verify: createVerify(keys),
     iceServers: (subject) => iceServers(config.ice, subject, Date.now() / 1000),
     limits,
     metrics,
     log,
   };
-  const sessions = new Set<Session>();
   const socketOptions = {
     perMessageDeflate: false,
     maxPayload: limits.maxFrameBytes * unreadFactor,
@@ -56,13 +78,18 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     // Its lines would hold the whole URL, and with it whatever a caller wrongly put there.
     logController: new LogController({ disableRequestLogging: true }),
     trustProxy: config.trustProxy,
+    requestTimeout: requestTimeoutMs,
+    // Counted from when the connection is open, so that one on which nothing comes is closed, too.
+    http: { headersTimeout: requestTimeoutMs },
+    routerOptions: { maxParamLength },
   });
+  app.setErrorHandler((error: Error, _request, reply) => answerError(error, reply, log));
   await app.register(websocket, {
     options: socketOptions,
     // ws has closed the socket by then, with the number that RFC 6455 §7.4.1 has for it.
     errorHandler: (error) => log.debug({ code: (error as NodeJS.ErrnoException).code }, 'socket error'),
     preClose(done) {
-      for (const session of sessions) session.end('going_away');
+      sessions.end();
       this.websocketServer.close(() => done());
     },
   });
@@ -75,24 +102,24 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     onRequest: (request, reply, done) => (refusedHandshake(request, reply, config.allowedOrigins) ? undefined : done()),
     handler: (_request, reply) =>
       problem(reply.header('upgrade', 'websocket'), 426, 'upgrade_required', 'This address takes WebSockets only.'),
-    wsHandler: (socket) => {
-      const session = new Session(socket, context);
-      sessions.add(session);
-      socket.on('close', () => sessions.delete(session));
-    },
+    wsHandler: (socket, request) => sessions.add(new Session(socket, context, request.ip), socket),
   });
   app.get('/', (_request, reply) => reply.type('text/html; charset=utf-8').send(page));
   app.get('/healthz', () => ({ status: 'ok' }));
-  app.get('/readyz', (_request, reply) =>
-    broker.ready
-      ? { status: 'ready' }
-      : problem(reply, 503, 'unavailable', 'The bus between instances does not answer.'),
-  );
+  app.get('/readyz', (_request, reply) => {
+    if (sessions.draining) return problem(reply, 503, 'going_away', 'This instance stops.');
+    if (!broker.ready) return problem(reply, 503, 'unavailable', 'The bus between instances does not answer.');
+    return { status: 'ready' };
+  });
   app.get('/metrics', async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );
   app.setNotFoundHandler((_request, reply) => problem(reply, 404, 'not_found', 'There is nothing at this address.'));
-  return app;
+  if (config.adminToken !== undefined) {
+    await app.register(admin({ token: config.adminToken, broker, keys, metrics, log }));
+  }
+  const drain = (): Promise<void> => sessions.drain(redis ? limits.drainWindowMs : 0);
+  return Object.assign(app as FastifyInstance, { drain });
 }
 
 /** Answers a handshake that must not become a socket. */
@@ -111,6 +138,3 @@ function refusedHandshake(request: FastifyRequest, reply: FastifyReply, allowedO
   }
   return false;
 }
-
-const problem = (reply: FastifyReply, status: number, code: string, message: string): FastifyReply =>
-  reply.code(status).send({ error: { code, message } });

@@ -12,6 +12,7 @@ import type { PeerClaims } from 'mcp-rendezvous/protocol';
 import { defaultAudience, roomClaims } from 'mcp-rendezvous/token';
 import type { Issuer, Keys } from './config.ts';
 import { RelayError } from './errors.ts';
+import { roomKeyOf } from './ids.ts';
 
 /** Who a room token says that a peer is. */
 export interface Identity {
@@ -136,5 +137,5 @@ function identity(payload: JWTPayload): Identity {
   const { room, ...claims } = parsed.data;
   // Half a surrogate pair is no text: two names that differ in it only would be one elsewhere.
   if (!`${room}${claims.sub}${claims.iss}`.isWellFormed()) throw new RelayError('token_invalid');
-  return { claims, room, roomKey: JSON.stringify([claims.iss ?? '', room]) };
+  return { claims, room, roomKey: roomKeyOf(claims.iss ?? '', room) };
 }

@@ -4,6 +4,8 @@ import { isIP } from 'node:net';
 import { defaultMaxFrameBytes } from 'mcp-rendezvous/protocol';
 import { defaultAudience, minimumSecretBytes } from 'mcp-rendezvous/token';
 import * as z from 'zod';
+import { parseRedisUrl } from './broker/address.ts';
+import type { Rate } from './bucket.ts';
 import type { IceConfig } from './ice.ts';
 
 /** Everything that is wrong with the environment, at once. */
@@ -40,13 +42,35 @@ export interface Limits {
   pingIntervalMs: number;
   maxBufferedBytes: number;
   tokenExpiringMs: number;
+  drainWindowMs: number;
+  /** Sockets that have not joined. */
+  maxPendingJoins: number;
+  maxPendingJoinsPerAddress: number;
+  maxConnectionsPerAddress: number;
+  maxConnectionsPerIssuer: number;
+  /** On this instance. */
+  maxRooms: number;
+  /** On all instances together. */
+  maxClientsPerRoom: number;
+  /** Of one connection. */
+  messages: Rate;
+  bytes: Rate;
+}
+
+export interface RedisConfig {
+  /** One of the forms of `REDIS_URL`. */
+  url: string;
+  /** PEM text of the authorities that Redis's certificate is checked with, instead of the system's. */
+  ca: string | undefined;
 }
 
 export interface Config {
   host: string;
   port: number;
   keys: Keys;
-  redisUrl: string | undefined;
+  redis: RedisConfig | undefined;
+  /** Opens the operator's addresses; without it they are not there. */
+  adminToken: string | undefined;
   ice: IceConfig;
   /** Empty: any. */
   allowedOrigins: string[];
@@ -95,12 +119,24 @@ export const environment = z.object({
     .describe('instead of `RELAY_SECRET`: JSON file with the issuers of room tokens'),
   REDIS_URL: z
     .string()
-    .regex(
-      /^(rediss?|rediss?\+(cluster|sentinel)):\/\/\S+$/,
-      'has to begin with redis://, rediss://, redis+cluster:// or redis+sentinel://',
+    .refine(
+      (url) => parseRedisUrl(url) !== undefined,
+      'has to have one of the forms redis://host:port, redis+cluster://host:port,host:port and redis+sentinel://host:port,host:port/master, with rediss for TLS, and with user:password@ before the hosts, percent-encoded',
     )
     .optional()
     .describe('the bus between instances, Redis 7 or newer; without it the relay is one process'),
+  REDIS_CA_FILE: z
+    .string()
+    .optional()
+    .describe("PEM file with the authority of Redis's certificate, if it is none that the system knows"),
+  ADMIN_TOKEN: z
+    .string()
+    .regex(
+      /^[\x21-\x7e]{16,}$/,
+      'has to have at least 16 characters, without spaces. Make one with: openssl rand -base64 24',
+    )
+    .optional()
+    .describe('bearer token of the operator; without it the addresses for operators are 404'),
   STUN_URLS: list(
     /^stuns?:\S+$/,
     'has to be a comma-separated list of stun: or stuns: URLs',
@@ -145,6 +181,32 @@ export const environment = z.object({
   PING_INTERVAL_MS: integer(10_000, 100, 600_000, 'time between pings; two unanswered ones end a socket'),
   MAX_BUFFERED_BYTES: integer(1_048_576, 65_536, 1_073_741_824, 'bytes that may wait for a peer that does not read'),
   TOKEN_EXPIRING_MS: integer(60_000, 0, 86_400_000, 'how long before its end a token is announced to expire'),
+  DRAIN_WINDOW_MS: integer(
+    10_000,
+    0,
+    600_000,
+    'time over which the peers of an instance that stops are sent to others; 0 closes them at once',
+  ),
+  MAX_PENDING_JOINS: integer(1000, 1, 1_000_000, 'sockets that have not joined'),
+  MAX_PENDING_JOINS_PER_ADDRESS: integer(100, 1, 1_000_000, 'sockets of one address that have not joined'),
+  MAX_CONNECTIONS_PER_ADDRESS: integer(200, 1, 1_000_000, 'sockets of one address; with IPv6 of one /64 network'),
+  MAX_CONNECTIONS_PER_ISSUER: integer(50_000, 1, 10_000_000, 'joined sockets with tokens of one issuer'),
+  MAX_ROOMS: integer(50_000, 1, 10_000_000, 'rooms with a peer on this instance'),
+  MAX_CLIENTS_PER_ROOM: integer(256, 1, 100_000, 'clients of one room, on all instances together'),
+  MAX_MESSAGES_PER_SECOND: integer(
+    50,
+    1,
+    1_000_000,
+    'messages of one socket; a server has as many for each of its clients',
+  ),
+  MAX_MESSAGES_BURST: integer(200, 1, 1_000_000, 'messages of one socket that may come at once, after a pause'),
+  MAX_BYTES_PER_SECOND: integer(
+    524_288,
+    1024,
+    1_073_741_824,
+    'bytes of one socket; a server has as many for each of its clients',
+  ),
+  MAX_BYTES_BURST: integer(2_097_152, 1024, 1_073_741_824, 'bytes of one socket that may come at once, after a pause'),
 });
 
 type Environment = z.output<typeof environment>;
@@ -169,12 +231,17 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
   if (values.TURN_URLS.length > 0 && values.TURN_SECRET === undefined) {
     problems.push('TURN_URLS needs TURN_SECRET, the static-auth-secret of these TURN servers.');
   }
+  if (values.MAX_BYTES_BURST < values.MAX_FRAME_BYTES) {
+    problems.push('MAX_BYTES_BURST has to be at least MAX_FRAME_BYTES, or the largest frames never pass.');
+  }
+  const redis = readRedis(values, problems);
   if (problems.length > 0 || !keys) throw new ConfigError(problems);
   return {
     host: values.RELAY_HOST,
     port: values.RELAY_PORT,
     keys,
-    redisUrl: values.REDIS_URL,
+    redis,
+    adminToken: values.ADMIN_TOKEN,
     ice: {
       stunUrls: values.STUN_URLS,
       turnUrls: values.TURN_URLS,
@@ -192,8 +259,32 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
       pingIntervalMs: values.PING_INTERVAL_MS,
       maxBufferedBytes: values.MAX_BUFFERED_BYTES,
       tokenExpiringMs: values.TOKEN_EXPIRING_MS,
+      drainWindowMs: values.DRAIN_WINDOW_MS,
+      maxPendingJoins: values.MAX_PENDING_JOINS,
+      maxPendingJoinsPerAddress: values.MAX_PENDING_JOINS_PER_ADDRESS,
+      maxConnectionsPerAddress: values.MAX_CONNECTIONS_PER_ADDRESS,
+      maxConnectionsPerIssuer: values.MAX_CONNECTIONS_PER_ISSUER,
+      maxRooms: values.MAX_ROOMS,
+      maxClientsPerRoom: values.MAX_CLIENTS_PER_ROOM,
+      messages: { perSecond: values.MAX_MESSAGES_PER_SECOND, burst: values.MAX_MESSAGES_BURST },
+      bytes: { perSecond: values.MAX_BYTES_PER_SECOND, burst: values.MAX_BYTES_BURST },
     },
   };
+}
+
+function readRedis({ REDIS_URL, REDIS_CA_FILE }: Environment, problems: string[]): RedisConfig | undefined {
+  if (REDIS_CA_FILE !== undefined && !REDIS_URL?.startsWith('rediss')) {
+    problems.push('REDIS_CA_FILE is for a REDIS_URL with TLS only: one that begins with rediss.');
+    return undefined;
+  }
+  if (REDIS_URL === undefined) return undefined;
+  let ca: string | undefined;
+  try {
+    ca = REDIS_CA_FILE && readFileSync(REDIS_CA_FILE, 'utf8');
+  } catch (error) {
+    problems.push(`REDIS_CA_FILE ${REDIS_CA_FILE} cannot be read (${(error as NodeJS.ErrnoException).code}).`);
+  }
+  return { url: REDIS_URL, ca };
 }
 
 function readKeys(values: Environment, problems: string[]): Keys | undefined {

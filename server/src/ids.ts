@@ -3,6 +3,14 @@ import { createHash, randomBytes } from 'node:crypto';
 /** A peer id: 128 random bits, so that it cannot be guessed, and without any trace of the instance, because peers move. */
 export const newPeerId = (): string => `p-${randomBytes(16).toString('base64url')}`;
 
+/** The room as the relay knows it: rooms of different issuers never meet. Without an issuer it is empty. */
+export const roomKeyOf = (issuer: string, room: string): string => JSON.stringify([issuer, room]);
+
+export function parseRoomKey(key: string): { issuer: string; room: string } {
+  const [issuer, room] = JSON.parse(key) as [issuer: string, room: string];
+  return { issuer, room };
+}
+
 /** An instance id; it names the instance's inbox. */
 export const newInstanceId = (): string => randomBytes(9).toString('base64url');
 

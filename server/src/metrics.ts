@@ -1,24 +1,44 @@
-import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /** The relay's metrics, in a registry of its own so that several apps in one process do not mix. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** @param ready whether the broker is ready, asked at each scrape */
-export function createMetrics(ready: () => boolean) {
+/** What is asked at each scrape. */
+export interface Scraped {
+  /** Whether the broker is ready. */
+  ready(): boolean;
+  /** Whether the instance drains. */
+  draining(): boolean;
+  /** Rooms with a peer on this instance. */
+  rooms(): number;
+}
+
+export function createMetrics(scraped: Scraped) {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
-  new Gauge({
-    name: 'rendezvous_broker_ready',
-    help: '1 when peers can be placed and messages of other instances arrive',
-    registers,
-    collect() {
-      this.set(ready() ? 1 : 0);
-    },
-  });
+  const gauge = (name: string, help: string, value: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(value());
+      },
+    });
+  gauge('rendezvous_broker_ready', '1 when peers can be placed and messages of other instances arrive', () =>
+    Number(scraped.ready()),
+  );
+  gauge('rendezvous_draining', '1 while this instance sends its peers to others', () => Number(scraped.draining()));
+  gauge('rendezvous_rooms', 'Rooms with a peer on this instance', () => scraped.rooms());
   return {
     registry,
     sockets: new Gauge({ name: 'rendezvous_sockets', help: 'Open WebSockets, joined or not', registers }),
+    pendingJoins: new Gauge({
+      name: 'rendezvous_pending_joins',
+      help: 'Open WebSockets that have not joined',
+      registers,
+    }),
     peers: new Gauge({
       name: 'rendezvous_peers',
       help: 'Joined peers on this instance',
@@ -47,6 +67,35 @@ export function createMetrics(ready: () => boolean) {
       name: 'rendezvous_errors_total',
       help: 'Sockets that the relay closed, by error code',
       labelNames: ['code'],
+      registers,
+    }),
+    limited: new Counter({
+      name: 'rendezvous_limited_total',
+      help: 'Sockets that met a limit: pending, address, issuer, rooms, clients, messages, bytes',
+      labelNames: ['limit'],
+      registers,
+    }),
+    revocations: new Counter({
+      name: 'rendezvous_revocations_total',
+      help: 'Revocations that were asked of this instance, by what they name: jti, sub, room',
+      labelNames: ['by'],
+      registers,
+    }),
+    adminRefused: new Counter({
+      name: 'rendezvous_admin_refused_total',
+      help: 'Requests for operators without the right token, by HTTP status: 401, 429',
+      labelNames: ['status'],
+      registers,
+    }),
+    busRoundTrip: new Histogram({
+      name: 'rendezvous_bus_round_trip_seconds',
+      help: 'How long what this instance sends to itself takes to come back through Redis',
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2],
+      registers,
+    }),
+    reconnects: new Counter({
+      name: 'rendezvous_redis_reconnects_total',
+      help: 'Attempts to connect to Redis again',
       registers,
     }),
   };

@@ -1,5 +1,6 @@
 import type { FrameFromRelay, OutcomeCode, PeerClaims, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
 import type { Broker, Change, Group, Holding, Instance, Member, Message, Seat } from './broker/broker.ts';
+import { RelayError } from './errors.ts';
 import { digest, newPeerId, newResumeSecret, parseResume } from './ids.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -15,6 +16,8 @@ export interface Occupant {
   /** Hands over a signal; `data` is JSON text that is passed on as it is. */
   signal(from: string, data: string): void;
   end(code: RelayErrorCode): void;
+  /** The peer has resumed on another socket. */
+  moved(): void;
 }
 
 export interface JoinRequest {
@@ -48,19 +51,38 @@ export class Rooms implements Instance {
   readonly #log: Logger;
   readonly #metrics: Metrics;
   readonly #graceMs: number;
+  readonly #maxRooms: number;
   readonly #rooms = new Map<string, Room>();
 
-  /** @param options.graceMs how long a peer that is missing from the shared memory is kept (the lease) */
-  constructor(broker: Broker, options: { log: Logger; metrics: Metrics; graceMs: number }) {
+  /**
+   * @param options.graceMs how long a peer that is missing from the shared memory is kept (the lease)
+   * @param options.maxRooms how many rooms this instance takes
+   */
+  constructor(broker: Broker, options: { log: Logger; metrics: Metrics; graceMs: number; maxRooms: number }) {
     this.#broker = broker;
     this.#log = options.log;
     this.#metrics = options.metrics;
     this.#graceMs = options.graceMs;
+    this.#maxRooms = options.maxRooms;
+  }
+
+  /** How many rooms have a peer here. */
+  get size(): number {
+    return this.#rooms.size;
+  }
+
+  /** How many peers this one may signal, at least 1. */
+  partners(seat: Seat): number {
+    return Math.max(1, this.#rooms.get(seat.room)?.views[other(seat.role)].members.size ?? 0);
   }
 
   /** Gives the peer its place and calls `occupant.seated`. Rejects with a RelayError. */
   async join(occupant: Occupant, request: JoinRequest): Promise<void> {
     const { role } = request.claims;
+    if (this.#rooms.size >= this.#maxRooms && !this.#rooms.has(request.room)) {
+      this.#metrics.limited.inc({ limit: 'rooms' });
+      throw new RelayError('rate_limited');
+    }
     const secret = newResumeSecret();
     const proposed: Seat = {
       room: request.room,
@@ -69,6 +91,7 @@ export class Rooms implements Instance {
       role,
       process: role === 'client' ? (request.process ?? '').toWellFormed() : '',
       claims: request.claims,
+      since: Date.now(),
     };
     const room = this.#enter(request.room, role);
     try {
@@ -86,6 +109,9 @@ export class Rooms implements Instance {
       room.locals.set(id, { seat, occupant });
       room.here[role]++;
       occupant.seated(seat, `${id}.${secret}`, [...room.views[other(role)].members.values()]);
+    } catch (error) {
+      if (error instanceof RelayError && error.code === 'room_full') this.#metrics.limited.inc({ limit: 'clients' });
+      throw error;
     } finally {
       this.#exit(request.room, role);
     }
@@ -130,6 +156,7 @@ export class Rooms implements Instance {
     try {
       await this.#broker.update(local.seat);
     } catch (error) {
+      if (error instanceof RelayError && error.code !== 'unavailable') throw error;
       this.#log.warn({ err: error, peer: seat.id }, 'fresh claims not written; later joiners see the old ones');
     }
   }
@@ -180,7 +207,8 @@ export class Rooms implements Instance {
       case 'evict':
         if (local?.seat.connection !== message.connection) return;
         this.#drop(local.seat);
-        local.occupant.end(message.code);
+        if (message.code === undefined) local.occupant.moved();
+        else local.occupant.end(message.code);
         return;
     }
   }

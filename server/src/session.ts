@@ -10,9 +10,11 @@ import {
 import type { RawData, WebSocket } from 'ws';
 import { clockToleranceSeconds, type Identity, type Verify } from './auth.ts';
 import type { Member, Seat } from './broker/broker.ts';
+import { Bucket } from './bucket.ts';
 import type { Limits } from './config.ts';
 import { messages, RelayError } from './errors.ts';
 import { parseFrame } from './frame.ts';
+import type { Gate, LimitName, Pass } from './gate.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Occupant, Rooms } from './rooms.ts';
@@ -20,7 +22,10 @@ import type { Occupant, Rooms } from './rooms.ts';
 /** What every session of an app shares. */
 export interface SessionContext {
   rooms: Rooms;
+  gate: Gate;
   verify: Verify;
+  /** While the instance drains: after how many milliseconds a peer that has just got its place is to move. */
+  moveAfterMs: () => number | undefined;
   iceServers: (subject: string) => IceServer[];
   limits: Limits;
   metrics: Metrics;
@@ -31,6 +36,8 @@ export interface SessionContext {
 const missedPings = 2;
 /** setTimeout takes no more; a longer time is waited for in steps. */
 const longestTimerMs = 2 ** 31 - 1;
+/** How long a socket stays open whose peer has moved to another one, in milliseconds. Closing it is the peer's. */
+const movedMs = 5000;
 
 /** One socket's life: `join`, its frames, its end. The only place that knows what each frame of a peer does. */
 export class Session implements Occupant {
@@ -41,11 +48,16 @@ export class Session implements Occupant {
   #identity: Identity | undefined;
   #seat: Seat | undefined;
   #unanswered = 0;
+  readonly #pass: Pass | undefined;
+  readonly #messages = new Bucket();
+  readonly #bytes = new Bucket();
   readonly #joinTimer: NodeJS.Timeout;
   readonly #pingTimer: NodeJS.Timeout;
+  /** Of the token's end, and then of a moved socket's. */
   #tokenTimer: NodeJS.Timeout | undefined;
 
-  constructor(socket: WebSocket, context: SessionContext) {
+  /** @param address where the socket comes from */
+  constructor(socket: WebSocket, context: SessionContext, address: string) {
     const { limits, metrics, log } = context;
     this.#socket = socket;
     this.#context = context;
@@ -54,11 +66,20 @@ export class Session implements Occupant {
     this.#pingTimer = setInterval(() => this.#ping(), limits.pingIntervalMs);
     metrics.sockets.inc();
     socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
-    socket.on('pong', () => (this.#unanswered = 0));
+    socket.on('ping', ({ byteLength }) => void this.#allows(byteLength));
+    socket.on('pong', ({ byteLength }) => {
+      this.#unanswered = 0;
+      this.#allows(byteLength);
+    });
     socket.on('close', (code) => {
       metrics.sockets.dec();
+      clearTimeout(this.#tokenTimer);
       if (this.#finish('away')) this.#log.info({ close: code }, 'socket lost');
     });
+    const pass = context.gate.enter(address);
+    this.#pass = pass;
+    if (pass) socket.on('close', () => pass.closed());
+    else this.end('rate_limited');
   }
 
   get open(): boolean {
@@ -75,11 +96,29 @@ export class Session implements Occupant {
 
   /** Closes the socket with a code of PROTOCOL.md §5. A peer that was told to give up is gone, any other one may resume. */
   end(code: RelayErrorCode): void {
-    if (!this.#finish(verdictOf(closeCodes[code]) === 'give_up' ? 'gone' : 'away')) return;
+    if (!this.#finish(verdictOf(closeCodes[code]) === 'give_up' ? 'gone' : 'away')) {
+      // A moved one has nothing left to say.
+      this.#socket.close(1000);
+      return;
+    }
     this.#context.metrics.errors.inc({ code });
     this.#log.info({ code }, 'socket closed');
     this.#socket.send(JSON.stringify({ type: 'error', code, message: messages[code] } satisfies FrameFromRelay));
     this.#socket.close(closeCodes[code], code);
+  }
+
+  /** The peer is on another socket now. Nothing final is said here: the answer to its other `join` may come later than this. */
+  moved(): void {
+    if (!this.#finish('gone')) return;
+    this.#log.info('moved');
+    this.#tokenTimer = setTimeout(() => this.#socket.close(1000), movedMs);
+  }
+
+  /** Asks the peer to go to another instance. */
+  goAway(afterMs: number): void {
+    if (this.#state === 'joined') this.send({ type: 'goaway', afterMs });
+    // One that is joining hears it as soon as it has its place.
+    else if (this.#state === 'waiting') this.end('going_away');
   }
 
   seated(seat: Seat, resume: string, peers: Member[]): void {
@@ -87,6 +126,7 @@ export class Session implements Occupant {
     if (!identity) throw new Error('seated before the token was verified');
     this.#seat = seat;
     this.#state = 'joined';
+    this.#pass?.joined();
     this.#log = this.#log.child({ peer: seat.id, room: identity.room, role: seat.role });
     this.#context.metrics.peers.inc({ role: seat.role });
     this.send({
@@ -101,6 +141,8 @@ export class Session implements Occupant {
       limits: { maxFrameBytes: this.#context.limits.maxFrameBytes },
     });
     this.#watchToken(identity.claims.exp);
+    const afterMs = this.#context.moveAfterMs();
+    if (afterMs !== undefined) this.goAway(afterMs);
   }
 
   #receive(data: RawData, isBinary: boolean): void {
@@ -110,9 +152,27 @@ export class Session implements Occupant {
     const bytes = data as Buffer;
     if (bytes.byteLength > this.#context.limits.maxFrameBytes) return this.end('frame_too_large');
     if (this.#state === 'joining') return this.end('join_pending');
+    if (!this.#allows(bytes.byteLength)) return;
     const frame = parseFrame(bytes.toString());
     if (typeof frame === 'string') return this.end(frame);
     this.#handle(frame).catch((error: unknown) => this.#fail(error));
+  }
+
+  /** Counts a message; false when it is one too many, and the socket has been closed for it. */
+  #allows(size: number): boolean {
+    const { limits, rooms } = this.#context;
+    const now = performance.now();
+    // A server answers each of its clients.
+    const share = this.#seat ? rooms.partners(this.#seat) : 1;
+    if (!this.#messages.take(limits.messages, 1 / share, now)) return this.#limited('messages');
+    if (!this.#bytes.take(limits.bytes, size / share, now)) return this.#limited('bytes');
+    return true;
+  }
+
+  #limited(limit: LimitName): false {
+    if (this.open) this.#context.metrics.limited.inc({ limit });
+    this.end('rate_limited');
+    return false;
   }
 
   async #handle(frame: FrameToRelay): Promise<void> {
@@ -147,6 +207,7 @@ export class Session implements Occupant {
     const identity = await verify(token);
     if (!this.open) return;
     this.#identity = identity;
+    if (this.#pass?.verified(identity.claims.iss ?? '') !== true) throw new RelayError('rate_limited');
     await rooms.join(this, { room: identity.roomKey, claims: identity.claims, process, resume });
     const seat = this.#seat;
     if (!seat || !this.open) return;
@@ -194,6 +255,8 @@ export class Session implements Occupant {
 
   #ping(): void {
     if (this.#unanswered >= missedPings) return this.end('ping_timeout');
+    // The answers to the peer's own pings wait there, too.
+    if (this.#socket.bufferedAmount > this.#context.limits.maxBufferedBytes) return this.end('slow_consumer');
     this.#unanswered++;
     this.#socket.ping();
   }

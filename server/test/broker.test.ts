@@ -8,11 +8,12 @@ import { after, suite, test, type TestContext } from 'node:test';
 import { TcpProxy } from '../../test/support/proxy.ts';
 import { freePort, RedisServer } from '../../test/support/redis.ts';
 import { eventually } from '../../test/support/wait.ts';
-import type { Broker, Change, Group, Holding, Instance, Message, Seat } from '../src/broker/broker.ts';
+import type { Broker, Change, Group, Holding, Instance, Message, RoomSummary, Seat } from '../src/broker/broker.ts';
 import { MemoryBroker } from '../src/broker/memory.ts';
 import { RedisBroker } from '../src/broker/redis.ts';
 import { digest, newPeerId, newResumeSecret } from '../src/ids.ts';
 import { createLogger } from '../src/log.ts';
+import { createMetrics } from '../src/metrics.ts';
 
 const redis = await RedisServer.start();
 const cluster = await RedisServer.start(['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']);
@@ -21,8 +22,11 @@ await cluster.command('CLUSTER ADDSLOTSRANGE 0 16383');
 await eventually(async () => (await cluster.command('CLUSTER INFO')).includes('cluster_state:ok'));
 
 const clusterUrl = `redis+cluster://127.0.0.1:${cluster.port}`;
-const options = { resumeWindowMs: 200, leaseMs: 600 };
+const options = { resumeWindowMs: 200, leaseMs: 600, maxClientsPerRoom: 8 };
 const log = createLogger('silent');
+const metrics = createMetrics({ ready: () => true, draining: () => false, rooms: () => 0 });
+/** A broker of an instance on this Redis. */
+const onRedis = (url: string): Broker => new RedisBroker({ url, ca: undefined }, options, log, metrics);
 
 /** An instance that writes down what its broker tells it. */
 class Recorder implements Instance {
@@ -75,6 +79,7 @@ const seat = (room: string, role: 'server' | 'client', sub = `${role}-1`, proces
   role,
   process,
   claims: { sub, role, exp: 4_000_000_000, scope: 'a:b "quoted" ü' },
+  since: 1_800_000_000_000,
 });
 
 const ids = (group: Group): string[] => group.members.map(({ id }) => id);
@@ -237,7 +242,8 @@ function contract(name: string, create: () => Broker): void {
       const back = seat(room, 'client');
       assert.equal((await broker.join(back, client)).id, client.id);
       const { id, connection } = client;
-      assert.deepEqual(local.messages, [{ type: 'evict', room, id, connection, code: 'replaced' }]);
+      // Without a code: the peer itself has moved, and must not be told anything final.
+      assert.deepEqual(local.messages, [{ type: 'evict', room, id, connection }]);
       // What the old connection does now is stale.
       await broker.depart(client, 'gone');
       assert.equal((await broker.find(room, id))?.state, 'online');
@@ -269,6 +275,127 @@ function contract(name: string, create: () => Broker): void {
       assert.equal(others.members[0]?.claims.exp, 4_100_000_000);
     });
 
+    test('a revoked jti, subject or room: its peers are removed, and it is refused until the revocation ends', async (t) => {
+      const { broker, local } = await open(t, create());
+      for (const by of ['jti', 'sub', 'room'] as const) {
+        const room = newRoom();
+        const server = seat(room, 'server', `server of ${room}`);
+        const named = (id: string): Seat => {
+          const client = seat(room, 'client', id);
+          return { ...client, claims: { ...client.claims, jti: `token of ${id} in ${room}` } };
+        };
+        const [bad, good] = [named(`bad in ${room}`), named(`good in ${room}`)];
+        for (const each of [server, bad, good]) await broker.join(each);
+        local.changes.length = local.messages.length = 0;
+        const value = { jti: bad.claims.jti ?? '', sub: bad.claims.sub, room: JSON.parse(room)[1] as string }[by];
+        const until = Date.now() + 60_000;
+        // Those of another issuer are other ones.
+        assert.equal(await broker.revoke({ by, issuer: 'https://other.example', value, until }), 0);
+        assert.equal(await broker.revoke({ by, issuer: '', value, until }), by === 'room' ? 3 : 1);
+        const removed = by === 'room' ? [server, bad, good] : [bad];
+        const evicted = removed.map(({ id, connection }) => ({
+          type: 'evict',
+          room,
+          id,
+          connection,
+          code: 'token_revoked',
+        }));
+        const byId = (one: { id: string }, two: { id: string }): number => (one.id < two.id ? -1 : 1);
+        assert.deepEqual(local.messages.toSorted(byId), evicted.toSorted(byId));
+        for (const { id } of removed) assert.equal(await broker.find(room, id), undefined);
+        await assert.rejects(broker.join({ ...named(`bad in ${room}`), claims: bad.claims }), {
+          code: 'token_revoked',
+        });
+        await assert.rejects(broker.join({ ...seat(room, 'client'), claims: bad.claims }, bad), {
+          code: 'token_revoked',
+        });
+        if (by === 'room') continue;
+        if (by === 'jti') {
+          const refreshed = { ...good, claims: { ...good.claims, jti: value } };
+          await assert.rejects(broker.update(refreshed), { code: 'token_revoked' });
+        }
+        assert.equal((await broker.find(room, good.id))?.state, 'online');
+        await broker.join(named(`better in ${room}`));
+        const shortly = Date.now() + 150;
+        await broker.revoke({ by: 'sub', issuer: '', value: `brief in ${room}`, until: shortly });
+        await assert.rejects(broker.join(named(`brief in ${room}`)), { code: 'token_revoked' });
+        await eventually(() => Date.now() > shortly + 10);
+        await broker.join(named(`brief in ${room}`));
+      }
+    });
+
+    test('a peer that is kicked is gone, and its resume secret is worth nothing', async (t) => {
+      const { broker, local } = await open(t, create());
+      const room = newRoom();
+      const [server, client] = [seat(room, 'server'), seat(room, 'client')];
+      await broker.join(server);
+      await broker.join(client);
+      assert.equal(await broker.kick(room, 'p-nobody'), false);
+      assert.equal(await broker.kick(newRoom(), client.id), false);
+      assert.equal(await broker.kick(room, client.id), true);
+      const { id, connection } = client;
+      assert.deepEqual(local.messages, [{ type: 'evict', room, id, connection, code: 'kicked' }]);
+      assert.equal(local.steps.at(-1), `${id} gone`);
+      const back = seat(room, 'client');
+      assert.equal((await broker.join(back, client)).id, back.id);
+    });
+
+    test('a room takes so many clients; one that comes back, or in the place of another, is none more', async (t) => {
+      const { broker } = await open(t, create());
+      const room = newRoom();
+      const clients = Array.from({ length: options.maxClientsPerRoom }, (_, index) =>
+        seat(room, 'client', `c ${index}`),
+      );
+      await broker.join(seat(room, 'server'));
+      for (const client of clients) await broker.join(client);
+      await assert.rejects(broker.join(seat(room, 'client', 'one more')), { code: 'room_full' });
+      await broker.join(seat(room, 'server'));
+      await broker.join(seat(room, 'client', 'c 0'));
+      const [, second, third] = clients as [Seat, Seat, Seat];
+      await broker.depart(second, 'away');
+      await assert.rejects(broker.join(seat(room, 'client', 'one more')), { code: 'room_full' });
+      assert.equal((await broker.join(seat(room, 'client', 'c 1'), second)).id, second.id);
+      await broker.depart(third, 'gone');
+      await broker.join(seat(room, 'client', 'one more'));
+    });
+
+    test('rooms are listed page by page, and peers with what an operator wants to know', async (t) => {
+      const { broker } = await open(t, create());
+      const keys = Array.from({ length: 5 }, newRoom);
+      for (const key of keys) await broker.join(seat(key, 'client'));
+      const [first = '', , , , last = ''] = keys;
+      const server = seat(first, 'server');
+      await broker.join(server);
+      await broker.depart(server, 'away');
+      const emptied = seat(newRoom(), 'client');
+      await broker.join(emptied);
+      await broker.depart(emptied, 'gone');
+      const listed: RoomSummary[] = [];
+      for (let after: string | undefined, pages = 0; pages === 0 || after !== undefined; pages++) {
+        const page = await broker.list(2, after);
+        assert.ok(page.rooms.length <= 2);
+        listed.push(...page.rooms);
+        after = page.after;
+      }
+      assert.equal(new Set(listed.map(({ room }) => room)).size, listed.length);
+      const mine = listed.filter(({ room }) => [...keys, emptied.room].includes(room));
+      assert.equal(mine.length, keys.length);
+      assert.deepEqual(
+        [first, last].map((key) => mine.find(({ room }) => room === key)),
+        [
+          { room: first, server: 'away', clients: 1 },
+          { room: last, clients: 1 },
+        ],
+      );
+      assert.deepEqual(await broker.residents(newRoom()), []);
+      const resident = (await broker.residents(first)).find(({ role }) => role === 'server');
+      const { id, claims, since } = server;
+      assert.deepEqual(resident, { id, instance: broker.instance, role: 'server', state: 'away', claims, since });
+      // Resuming is not coming anew.
+      await broker.join({ ...seat(first, 'server'), since: since + 5000 }, server);
+      assert.equal((await broker.residents(first)).find(({ role }) => role === 'server')?.since, since);
+    });
+
     test('an unknown instance is told from a known one', async (t) => {
       const { broker, local } = await open(t, create());
       const message: Message = { type: 'undelivered', room: newRoom(), to: 'p-1', id: '1' };
@@ -282,12 +409,12 @@ function contract(name: string, create: () => Broker): void {
 
 contract('memory', () => new MemoryBroker(options));
 
-contract('redis', () => new RedisBroker(redis.url, options, log));
-contract('redis cluster', () => new RedisBroker(clusterUrl, options, log));
+contract('redis', () => onRedis(redis.url));
+contract('redis cluster', () => onRedis(clusterUrl));
 
 for (const [name, server, create] of [
-  ['redis', redis, () => new RedisBroker(redis.url, options, log)],
-  ['redis cluster', cluster, () => new RedisBroker(clusterUrl, options, log)],
+  ['redis', redis, () => onRedis(redis.url)],
+  ['redis cluster', cluster, () => onRedis(clusterUrl)],
 ] as const) {
   test(`${name}: when it comes back empty, what an instance holds is written again`, async (t) => {
     const { broker, local } = await open(t, create());
@@ -321,7 +448,7 @@ test('redis behind a sentinel', async (t) => {
     await once(sentinel, 'exit');
     await rm(directory, { recursive: true });
   });
-  const broker = new RedisBroker(`redis+sentinel://127.0.0.1:${port}/main`, options, log);
+  const broker = onRedis(`redis+sentinel://127.0.0.1:${port}/main`);
   t.after(() => broker.close());
   await broker.start(new Recorder());
   await eventually(() => broker.ready);
@@ -331,7 +458,7 @@ test('redis behind a sentinel', async (t) => {
 });
 
 suite('redis broker: several instances', { concurrency: false }, () => {
-  const create = () => new RedisBroker(redis.url, options, log);
+  const create = () => onRedis(redis.url);
 
   test('changes and messages reach the instances that watch, and only those', async (t) => {
     const [a, b, c] = [await open(t, create()), await open(t, create()), await open(t, create())];
@@ -422,7 +549,7 @@ suite('redis broker: several instances', { concurrency: false }, () => {
   test('an instance that was cut off does not bring back peers that were declared gone', async (t) => {
     const wire = await TcpProxy.start([redis.port]);
     t.after(() => wire.stop());
-    const cutOff = await open(t, new RedisBroker(`redis://127.0.0.1:${wire.port}`, options, log));
+    const cutOff = await open(t, onRedis(`redis://127.0.0.1:${wire.port}`));
     const well = await open(t, create());
     const room = newRoom();
     const [server, client] = [seat(room, 'server'), seat(room, 'client')];

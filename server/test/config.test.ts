@@ -21,7 +21,7 @@ function problems(env: Record<string, string>): string[] {
 
 test('without any variable: loopback, a random key, in memory', () => {
   const [config, again] = [parseConfig({}), parseConfig({})];
-  assert.deepEqual([config.host, config.port, config.redisUrl], ['127.0.0.1', 8787, undefined]);
+  assert.deepEqual([config.host, config.port, config.redis], ['127.0.0.1', 8787, undefined]);
   assert.ok(config.keys.kind === 'development' && again.keys.kind === 'development');
   assert.ok(config.keys.secret.length >= 32);
   assert.notEqual(config.keys.secret, again.keys.secret);
@@ -29,7 +29,7 @@ test('without any variable: loopback, a random key, in memory', () => {
 
 test('an empty variable is one that is not set', () => {
   const config = parseConfig({ RELAY_PORT: '', REDIS_URL: '', RELAY_SECRET: '', LOG_LEVEL: '' });
-  assert.deepEqual([config.port, config.redisUrl, config.logLevel], [8787, undefined, 'info']);
+  assert.deepEqual([config.port, config.redis, config.logLevel], [8787, undefined, 'info']);
 });
 
 test('everything that is set arrives', () => {

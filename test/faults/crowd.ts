@@ -48,7 +48,11 @@ class Crowd {
 export async function allDropped(scale: Scale): Promise<Report> {
   const report = new Report(`${scale.crowd.toLocaleString('en')} signaling connections are lost at once`);
   const redis = await RedisServer.start();
-  const fleet = await Fleet.start(instances.length, () => ({ REDIS_URL: redis.url, LEASE_MS: String(scale.leaseMs) }));
+  // All of them come from one address.
+  const many = String(2 * scale.crowd);
+  const limits = { MAX_CONNECTIONS_PER_ADDRESS: many, MAX_PENDING_JOINS_PER_ADDRESS: many };
+  const env = { REDIS_URL: redis.url, LEASE_MS: String(scale.leaseMs), ...limits };
+  const fleet = await Fleet.start(instances.length, () => env);
   const crowd = new Crowd(fleet.url, scale.crowd);
   try {
     await eventually(() => crowd.total('joined') === scale.crowd, 120_000, 'the crowd has joined');

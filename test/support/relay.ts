@@ -25,9 +25,12 @@ export class RelayProcess {
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
   }
 
-  /** Resolves when it listens. `env` is its whole environment but for PATH; RELAY_SECRET is `testSecret` unless given. */
+  /**
+   * Resolves when it listens. `env` is its whole environment but for PATH; unless given, RELAY_SECRET is `testSecret` and
+   * DRAIN_WINDOW_MS is 0: it ends at once.
+   */
   static async start(env: Record<string, string> = {}): Promise<RelayProcess> {
-    const relay = new RelayProcess({ RELAY_SECRET: testSecret, ...env });
+    const relay = new RelayProcess({ RELAY_SECRET: testSecret, DRAIN_WINDOW_MS: '0', ...env });
     await eventually(() => {
       if (relay.exited) throw new Error(`the relay did not start:\n${relay.stdout}${relay.stderr}`);
       relay.url = /listening at (http:[^"\s]+)/.exec(relay.stdout + relay.stderr)?.[1] ?? '';

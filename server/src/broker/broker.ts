@@ -1,4 +1,5 @@
 import type { PeerClaims, PeerState, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
+import type { Revocation } from './barred.ts';
 
 /** A peer's place in a room, held by one connection at a time. */
 export interface Seat {
@@ -11,6 +12,8 @@ export interface Seat {
   /** Tells clients of one subject apart; empty when the client named none. Always empty for a server. */
   process: string;
   claims: PeerClaims;
+  /** When the peer came, in milliseconds since the epoch. */
+  since: number;
 }
 
 /** A peer as other instances know it. */
@@ -55,8 +58,23 @@ export type Message =
   | { type: 'signal'; room: string; to: string; from: string; id: string; data: string; origin: string }
   /** The answer to a signal for a peer that is not here (any more): its sender gets an outcome. */
   | { type: 'undelivered'; room: string; to: string; id: string }
-  /** The peer's connection lost its place. */
-  | { type: 'evict'; room: string; id: string; connection: string; code: RelayErrorCode };
+  /** The peer's connection lost its place; without a code because the peer itself resumed on another one. */
+  | { type: 'evict'; room: string; id: string; connection: string; code?: RelayErrorCode };
+
+/** A room as the operator sees it. */
+export interface RoomSummary {
+  /** The room's key. */
+  room: string;
+  /** Undefined: it has none. */
+  server?: 'online' | 'away';
+  clients: number;
+}
+
+/** A peer as the operator sees it. */
+export interface Resident extends Omit<Member, 'version' | 'joined'> {
+  /** When it came, in milliseconds since the epoch. */
+  since: number;
+}
 
 /** A room as far as an instance holds peers in it. */
 export interface Holding {
@@ -92,16 +110,25 @@ export interface Broker {
   /**
    * Places a peer, in one step: takes back the identity that `resume` names if it is right, replaces an older connection of the
    * same subject (and process), and tells the watchers. The resulting id is the seat's or the resumed one.
-   * Rejects with the RelayError `room_taken` when another subject has the server's place.
+   * Rejects with the RelayError `room_taken` when another subject has the server's place, `room_full` when there are too many
+   * clients, `token_revoked`.
    */
   join(seat: Seat, resume?: { id: string; connection: string }): Promise<{ id: string; others: Group }>;
   /** The peer's socket was lost (`away`: it may resume within the window), or it left (`gone`). A stale connection changes nothing. */
   depart(seat: Seat, state: 'away' | 'gone'): Promise<void>;
-  /** Writes a peer's new claims, for those who join later. */
+  /** Writes a peer's new claims, for those who join later. Rejects with the RelayError `token_revoked`. */
   update(seat: Seat): Promise<void>;
   /** A peer of the room, wherever it is. */
   find(room: string, id: string): Promise<Member | undefined>;
   /** Sends to another instance. False: that instance is not there. */
   publish(instance: string, message: Message): Promise<boolean>;
+  /** Removes every peer with such a token, wherever it is, and refuses these tokens from then on. Resolves with how many it removed. */
+  revoke(revocation: Revocation): Promise<number>;
+  /** Removes a peer, wherever it is. False: there is none. */
+  kick(room: string, id: string): Promise<boolean>;
+  /** Rooms in an order that does not change, after the one that `after` names. With `after` in the answer there are more. */
+  list(limit: number, after?: string): Promise<{ rooms: RoomSummary[]; after?: string }>;
+  /** The peers of a room. */
+  residents(room: string): Promise<Resident[]>;
   close(): Promise<void>;
 }

@@ -1,4 +1,6 @@
 import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
+import type { RedisConfig } from '../config.ts';
+import { parseRedisUrl } from './address.ts';
 import { scripts } from './scripts.ts';
 
 export type Connection = Redis | Cluster;
@@ -20,39 +22,38 @@ const options = {
   scripts,
 } satisfies RedisOptions;
 
-/**
- * A connection for one of the forms of `REDIS_URL`, not yet opened:
- * `redis://host:port/db`, `rediss://…` (TLS), `redis+cluster://host:port,host:port`, `redis+sentinel://host:port,host:port/name`.
- */
-export function createConnection(url: string): Connection {
-  const [, scheme = '', kind] = /^(rediss?)(?:\+(cluster|sentinel))?:/.exec(url) ?? [];
-  if (kind === undefined) return new Redis(url, options);
-  // The first host stands for all while the URL is parsed: a list of hosts is no URL.
-  const [, user = '', hosts = '', rest = ''] = /^[^:]+:\/\/([^@/]*@)?([^/]*)(.*)$/.exec(url) ?? [];
-  const parsed = new URL(`redis://${user}host${rest}`);
-  const nodes = hosts.split(',').map((host) => {
-    const { hostname, port } = new URL(`redis://${host}`);
-    return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) || (kind === 'sentinel' ? 26_379 : 6379) };
-  });
+/** A connection to Redis, not yet opened. */
+export function createConnection({ url, ca }: RedisConfig): Connection {
+  const address = parseRedisUrl(url);
+  if (!address) throw new TypeError('the address of Redis has none of the forms of REDIS_URL');
+  const { kind, nodes, username, password, db, master } = address;
+  const tls = address.tls ? (ca === undefined ? {} : { ca }) : undefined;
   const access = {
-    ...(parsed.username ? { username: decodeURIComponent(parsed.username) } : {}),
-    ...(parsed.password ? { password: decodeURIComponent(parsed.password) } : {}),
-    ...(scheme === 'rediss' ? { tls: {} } : {}),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(tls ? { tls } : {}),
   } satisfies RedisOptions;
-  const [, name = '', db = '0'] = parsed.pathname.split('/');
-  if (kind === 'sentinel') {
-    return new Redis({ ...options, ...access, sentinels: nodes, name: name || 'mymaster', db: Number(db) });
+  switch (kind) {
+    case 'single':
+      return new Redis({ ...options, ...access, ...nodes[0], db });
+    case 'sentinel': {
+      const secured = tls ? { enableTLSForSentinelMode: true, sentinelTLS: tls } : {};
+      const sentinel = { sentinels: nodes, name: master, db, sentinelRetryStrategy: backoff };
+      return new Redis({ ...options, ...access, ...secured, ...sentinel });
+    }
+    case 'cluster': {
+      const { retryStrategy: _, scripts: __, enableOfflineQueue, ...perNode } = options;
+      const cluster = {
+        lazyConnect: true,
+        enableOfflineQueue,
+        shardedSubscribers: true,
+        clusterRetryStrategy: backoff,
+        scripts,
+        redisOptions: { ...perNode, ...access },
+      } satisfies ClusterOptions;
+      return new Cluster(nodes, cluster);
+    }
   }
-  const { retryStrategy: _, scripts: __, enableOfflineQueue, ...perNode } = options;
-  const cluster = {
-    lazyConnect: true,
-    enableOfflineQueue,
-    shardedSubscribers: true,
-    clusterRetryStrategy: backoff,
-    scripts,
-    redisOptions: { ...perNode, ...access },
-  } satisfies ClusterOptions;
-  return new Cluster(nodes, cluster);
 }
 
 /**

@@ -1,55 +1,69 @@
+import type { RedisConfig } from '../config.ts';
 import type { Logger } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
 import { commandTimeoutMs, type Connection, createConnection, open } from './connect.ts';
 
 /** What an instance sends to its own inbox, to hear whether it hears. */
 const echo = 'echo';
 
+interface Options {
+  log: Logger;
+  metrics: Metrics;
+  receive: (text: string) => void;
+}
+
 /**
  * An instance's sharded pub/sub channel (Redis 7). Subscriptions can die without a word, so that the only honest check is to hear
- * oneself; one that is deaf is built anew.
+ * oneself; one that is deaf is built anew. It is deaf when one echo does not come within a command's time: an instance that is not
+ * ready for a moment is cheaper than signals that it does not hear.
  */
 export class Inbox {
-  readonly #url: string;
+  readonly #redis: RedisConfig;
   readonly #channel: string;
-  readonly #log: Logger;
-  readonly #receive: (text: string) => void;
+  readonly #options: Options;
   #connection: Connection | undefined;
   #subscribed = false;
   #heard: (() => void) | undefined;
 
-  constructor(url: string, channel: string, log: Logger, receive: (text: string) => void) {
-    this.#url = url;
+  constructor(redis: RedisConfig, channel: string, options: Options) {
+    this.#redis = redis;
     this.#channel = channel;
-    this.#log = log;
-    this.#receive = receive;
+    this.#options = options;
   }
 
   /** Resolves when the connection stands or the first attempt has failed. */
   async open(): Promise<void> {
-    const connection = createConnection(this.#url);
+    const { log, metrics, receive } = this.#options;
+    const connection = createConnection(this.#redis);
     this.#connection = connection;
-    connection.on('error', (error: Error) => this.#log.debug({ err: error }, 'redis subscription'));
+    connection.on('error', (error: Error) => log.debug({ err: error }, 'redis subscription'));
+    connection.on('reconnecting', () => metrics.reconnects.inc());
     connection.on('close', () => (this.#subscribed = false));
     connection.on('smessage', (_channel: string, text: string) => {
       if (text === echo) this.#heard?.();
-      else this.#receive(text);
+      else receive(text);
     });
     // A failure is no news here: the connection goes on trying, and `check` says that it is deaf.
-    await open(connection).catch((error: unknown) => this.#log.debug({ err: error }, 'redis subscription'));
+    await open(connection).catch((error: unknown) => log.debug({ err: error }, 'redis subscription'));
   }
 
-  /** Subscribes if need be. Rejects when this instance then does not hear what it sends to itself. */
-  async check(publish: (channel: string, text: string) => Promise<unknown>): Promise<void> {
+  /**
+   * Subscribes if need be. Resolves with how long what this instance sends to itself took, in milliseconds; rejects when it does
+   * not come.
+   */
+  async check(publish: (channel: string, text: string) => Promise<unknown>): Promise<number> {
     if (!this.#subscribed) {
       await this.#connection?.ssubscribe(this.#channel);
       this.#subscribed = true;
     }
     const { promise: heard, resolve, reject } = Promise.withResolvers<void>();
     this.#heard = resolve;
+    const sent = performance.now();
     await publish(this.#channel, echo);
     const timer = setTimeout(() => reject(new Error('the own inbox is deaf')), commandTimeoutMs);
     try {
       await heard;
+      return performance.now() - sent;
     } catch (error) {
       this.close();
       await this.open();

@@ -1,12 +1,19 @@
-import type { PeerState, Role } from 'mcp-rendezvous/protocol';
+import type { PeerState, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
 import { RelayError } from '../errors.ts';
 import { newInstanceId } from '../ids.ts';
-import type { Broker, Group, Instance, Member, Message, Seat } from './broker.ts';
+import { barName, barNames, type Revocation } from './barred.ts';
+import type { Broker, Group, Instance, Member, Message, Resident, RoomSummary, Seat } from './broker.ts';
 
 interface Peer extends Omit<Member, 'instance'> {
   seat: Seat;
   /** Ends the resume window of an away peer. */
   timer?: NodeJS.Timeout;
+}
+
+interface Options {
+  /** How long a lost peer stays `away` before it is `gone`, in milliseconds. */
+  resumeWindowMs: number;
+  maxClientsPerRoom: number;
 }
 
 interface Room {
@@ -19,12 +26,13 @@ export class MemoryBroker implements Broker {
   readonly instance = newInstanceId();
   readonly ready = true;
   readonly #rooms = new Map<string, Room>();
-  readonly #resumeWindowMs: number;
+  readonly #options: Options;
+  /** Revocations by name, with their end in milliseconds since the epoch. */
+  readonly #barred = new Map<string, number>();
   #local: Instance | undefined;
 
-  /** @param options.resumeWindowMs how long a lost peer stays `away` before it is `gone` */
-  constructor(options: { resumeWindowMs: number }) {
-    this.#resumeWindowMs = options.resumeWindowMs;
+  constructor(options: Options) {
+    this.#options = options;
   }
 
   start(local: Instance): Promise<void> {
@@ -41,11 +49,14 @@ export class MemoryBroker implements Broker {
         ? old
         : undefined;
     const occupant = [...room.peers.values()].find((peer) => peer !== resumed && samePlace(peer.seat, seat));
+    if (this.#isBarred(seat)) throw new RelayError('token_revoked');
     if (occupant && occupant.claims.sub !== seat.claims.sub) throw new RelayError('room_taken');
-    for (const peer of [resumed, occupant]) {
-      clearTimeout(peer?.timer);
-      if (peer?.state === 'online') this.#evict(peer);
+    const clients = [...room.peers.values()].filter(({ role }) => role === 'client').length;
+    if (seat.role === 'client' && !resumed && !occupant && clients >= this.#options.maxClientsPerRoom) {
+      throw new RelayError('room_full');
     }
+    if (resumed) this.#evict(resumed);
+    if (occupant) this.#evict(occupant, 'replaced');
     if (occupant) this.#change(room, occupant, 'gone');
     const id = resumed?.id ?? seat.id;
     const joined = room.versions[seat.role] + 1;
@@ -56,7 +67,7 @@ export class MemoryBroker implements Broker {
       claims: seat.claims,
       version: 0,
       joined,
-      seat: { ...seat, id },
+      seat: { ...seat, id, since: resumed?.seat.since ?? seat.since },
     };
     room.peers.set(id, peer);
     this.#rooms.set(seat.room, room);
@@ -69,20 +80,22 @@ export class MemoryBroker implements Broker {
     if (room && peer) {
       this.#change(room, peer, state);
       if (state === 'away') {
-        peer.timer = setTimeout(() => this.#change(room, peer, 'gone'), this.#resumeWindowMs);
+        peer.timer = setTimeout(() => this.#change(room, peer, 'gone'), this.#options.resumeWindowMs);
         peer.timer.unref();
       }
     }
     return Promise.resolve();
   }
 
-  update(seat: Seat): Promise<void> {
+  // oxlint-disable-next-line require-await -- a refusal is a rejection, as with every broker
+  async update(seat: Seat): Promise<void> {
+    if (this.#isBarred(seat)) throw new RelayError('token_revoked');
     const { room, peer } = this.#holder(seat);
     if (room && peer) {
       peer.claims = seat.claims;
+      peer.seat.claims = seat.claims;
       this.#change(room, peer, peer.state);
     }
-    return Promise.resolve();
   }
 
   find(room: string, id: string): Promise<Member | undefined> {
@@ -94,6 +107,49 @@ export class MemoryBroker implements Broker {
     if (instance !== this.instance) return Promise.resolve(false);
     this.#local?.onmessage(message);
     return Promise.resolve(true);
+  }
+
+  revoke(revocation: Revocation): Promise<number> {
+    for (const [name, until] of this.#barred) if (until <= Date.now()) this.#barred.delete(name);
+    const name = barName(revocation);
+    this.#barred.set(name, Math.max(revocation.until, this.#barred.get(name) ?? 0));
+    let removed = 0;
+    for (const room of this.#rooms.values()) {
+      for (const peer of room.peers.values()) {
+        if (!barNames(peer.seat).includes(name)) continue;
+        this.#remove(room, peer, 'token_revoked');
+        removed++;
+      }
+    }
+    return Promise.resolve(removed);
+  }
+
+  kick(key: string, id: string): Promise<boolean> {
+    const room = this.#rooms.get(key);
+    const peer = room?.peers.get(id);
+    if (room && peer) this.#remove(room, peer, 'kicked');
+    return Promise.resolve(peer !== undefined);
+  }
+
+  list(limit: number, after = ''): Promise<{ rooms: RoomSummary[]; after?: string }> {
+    const keys = [...this.#rooms.keys()].filter((key) => key > after).toSorted();
+    const rooms = keys.slice(0, limit).map((room): RoomSummary => {
+      const peers = [...(this.#rooms.get(room)?.peers.values() ?? [])];
+      const server = peers.find(({ role }) => role === 'server')?.state;
+      return { room, ...(server && { server }), clients: peers.filter(({ role }) => role === 'client').length };
+    });
+    const last = keys.length > limit ? rooms.at(-1)?.room : undefined;
+    return Promise.resolve({ rooms, ...(last !== undefined && { after: last }) });
+  }
+
+  residents(room: string): Promise<Resident[]> {
+    const peers = [...(this.#rooms.get(room)?.peers.values() ?? [])];
+    return Promise.resolve(
+      peers.map((peer) => {
+        const { version: _, joined: __, ...member } = this.#member(peer);
+        return { ...member, since: peer.seat.since };
+      }),
+    );
   }
 
   close(): Promise<void> {
@@ -127,8 +183,20 @@ export class MemoryBroker implements Broker {
     });
   }
 
-  #evict({ id, seat }: Peer): void {
-    this.#local?.onmessage({ type: 'evict', room: seat.room, id, connection: seat.connection, code: 'replaced' });
+  #isBarred(seat: Seat): boolean {
+    return barNames(seat).some((name) => (this.#barred.get(name) ?? 0) > Date.now());
+  }
+
+  #remove(room: Room, peer: Peer, code: RelayErrorCode): void {
+    this.#evict(peer, code);
+    this.#change(room, peer, 'gone');
+  }
+
+  /** Takes the peer's place from its connection; without a code because the peer itself has another one. */
+  #evict({ id, seat, state, timer }: Peer, code?: RelayErrorCode): void {
+    clearTimeout(timer);
+    if (state !== 'online') return;
+    this.#local?.onmessage({ type: 'evict', room: seat.room, id, connection: seat.connection, ...(code && { code }) });
   }
 
   #group(room: Room, role: Role): Group {

@@ -1,17 +1,32 @@
 import type { RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
+import type { RedisConfig } from '../config.ts';
 import { RelayError } from '../errors.ts';
-import { newInstanceId } from '../ids.ts';
+import { newInstanceId, roomKeyOf } from '../ids.ts';
 import type { Logger } from '../log.ts';
-import type { Broker, Change, Group, Holding, Instance, Member, Message, Seat } from './broker.ts';
+import type { Metrics } from '../metrics.ts';
+import { barName, type Revocation } from './barred.ts';
+import type {
+  Broker,
+  Change,
+  Group,
+  Holding,
+  Instance,
+  Member,
+  Message,
+  Resident,
+  RoomSummary,
+  Seat,
+} from './broker.ts';
 import { type Connection, createConnection, open } from './connect.ts';
 import { Inbox } from './inbox.ts';
-import { inboxOf, roomKey, shardKey, shardOf, shards } from './scripts.ts';
+import { inboxOf, roomKey, type scripts, shardKey, shardOf, shards } from './scripts.ts';
 
 interface Options {
   /** How long a lost peer stays `away` before it is `gone`, in milliseconds. */
   resumeWindowMs: number;
   /** How long a peer outlives its instance, in milliseconds; renewed three times within it. */
   leaseMs: number;
+  maxClientsPerRoom: number;
 }
 
 /** What instances publish to each other's inboxes: a step of a group, or a message. */
@@ -34,6 +49,7 @@ export class RedisBroker implements Broker {
   readonly instance = newInstanceId();
   readonly #options: Options;
   readonly #log: Logger;
+  readonly #metrics: Metrics;
   readonly #redis: Connection;
   readonly #inbox: Inbox;
   #local: Instance | undefined;
@@ -47,16 +63,24 @@ export class RedisBroker implements Broker {
   #timer: NodeJS.Timeout | undefined;
   readonly #sweeps = new Map<number, { at: number; timer: NodeJS.Timeout }>();
   readonly #pending = new Set<Promise<unknown>>();
+  /** Revocations that this instance was asked for, by name, with their end: for a Redis that forgets them. */
+  readonly #revoked = new Map<string, number>();
+  /** Seats whose fresh claims could not be written. */
+  readonly #unwritten = new Set<Seat>();
 
-  constructor(url: string, options: Options, log: Logger) {
+  constructor(redis: RedisConfig, options: Options, log: Logger, metrics: Metrics) {
     this.#options = options;
     this.#log = log;
-    this.#redis = createConnection(url);
+    this.#metrics = metrics;
+    this.#redis = createConnection(redis);
     // Each connection attempt that fails emits one; that the bus is down is said once, by #setReady.
     this.#redis.on('error', (error: Error) => log.debug({ err: error }, 'redis connection'));
     this.#redis.on('ready', () => void this.#tick());
     this.#redis.on('close', () => this.#setReady(false));
-    this.#inbox = new Inbox(url, inboxOf(this.instance), log, (text) => this.#receive(JSON.parse(text) as Envelope));
+    this.#redis.on('reconnecting', () => metrics.reconnects.inc());
+    const channel = inboxOf(this.instance);
+    const receive = (text: string): void => this.#receive(JSON.parse(text) as Envelope);
+    this.#inbox = new Inbox(redis, channel, { log, metrics, receive });
   }
 
   get ready(): boolean {
@@ -86,7 +110,11 @@ export class RedisBroker implements Broker {
   }
 
   async update(seat: Seat): Promise<void> {
-    await this.#write('rendezvousUpdate', seat.room, { ...named(seat), claims: JSON.stringify(seat.claims) });
+    this.#unwritten.add(seat);
+    const claims = JSON.stringify(seat.claims);
+    const { refused } = await this.#write('rendezvousUpdate', seat.room, { ...named(seat), claims });
+    this.#unwritten.delete(seat);
+    if (refused) throw new RelayError(refused);
   }
 
   async find(room: string, id: string): Promise<Member | undefined> {
@@ -98,6 +126,57 @@ export class RedisBroker implements Broker {
 
   async publish(instance: string, message: Message): Promise<boolean> {
     return await this.#post(instance, { message });
+  }
+
+  async revoke(revocation: Revocation): Promise<number> {
+    if (!this.ready) throw new RelayError('unavailable');
+    const name = barName(revocation);
+    const { until } = revocation;
+    let removed = 0;
+    const inShard = async (shard: number): Promise<void> => {
+      for (let cursor: string | undefined; cursor !== '0';) {
+        const reply = await this.#run('rendezvousRevoke', shard, { name, ends: until, cursor: cursor ?? '0' });
+        removed += reply.removed;
+        cursor = reply.cursor;
+      }
+    };
+    // The token does not say in which rooms it is used, unless it is the room that is revoked.
+    const room = roomKeyOf(revocation.issuer, revocation.value);
+    const where = revocation.by === 'room' ? [shardOf(room)] : Array.from({ length: shards }, (_, shard) => shard);
+    await Promise.all(where.map(inShard));
+    for (const [old, ends] of this.#revoked) if (ends <= Date.now()) this.#revoked.delete(old);
+    this.#revoked.set(name, until);
+    return removed;
+  }
+
+  async kick(room: string, id: string): Promise<boolean> {
+    const ends = Date.now() + goneMemoryMs;
+    return (await this.#write('rendezvousKick', room, { peer: id, ends })).removed > 0;
+  }
+
+  async list(limit: number, after?: string): Promise<{ rooms: RoomSummary[]; after?: string }> {
+    const rooms: RoomSummary[] = [];
+    let last = after;
+    for (let shard = after === undefined ? 0 : shardOf(after); shard < shards; shard++) {
+      // One more than is asked for, to see whether there are more.
+      const reply = await this.#run('rendezvousList', shard, { limit: limit + 1 - rooms.length, after: last });
+      rooms.push(...array(reply.rooms));
+      if (rooms.length > limit) break;
+      last = undefined;
+    }
+    const page = rooms.slice(0, limit);
+    const end = rooms.length > limit ? page.at(-1)?.room : undefined;
+    return { rooms: page, ...(end !== undefined && { after: end }) };
+  }
+
+  async residents(room: string): Promise<Resident[]> {
+    const fields = await this.#track(this.#redis.hgetall(roomKey(room)));
+    return Object.entries(fields).flatMap(([field, json]) => {
+      if (!field.startsWith('p:')) return [];
+      const peer = JSON.parse(json) as Omit<RawMember, 'id'> & { r: Role; t: number };
+      const { version: _, joined: __, ...member } = readMember(peer.r, { ...peer, id: field.slice(2) });
+      return [{ ...member, since: peer.t }];
+    });
   }
 
   async close(): Promise<void> {
@@ -119,8 +198,10 @@ export class RedisBroker implements Broker {
       process: seat.process,
       subject: seat.claims.sub,
       claims: JSON.stringify(seat.claims),
+      since: seat.since,
       instance: this.instance,
       lease: this.#options.leaseMs,
+      clients: this.#options.maxClientsPerRoom,
     });
   }
 
@@ -145,19 +226,25 @@ export class RedisBroker implements Broker {
   async #tendAll(): Promise<void> {
     if (this.#redis.status !== 'ready') throw new Error('no connection to Redis');
     // The inbox first: what is renewed and announced below may be answered at once.
-    await this.#inbox.check((channel, text) => this.#track(this.#redis.spublish(channel, text)));
+    const tookMs = await this.#inbox.check((channel, text) => this.#track(this.#redis.spublish(channel, text)));
+    this.#metrics.busRoundTrip.observe(tookMs / 1000);
     const now = performance.now();
     const idle = now - this.#renewed;
     if (this.#ready && idle < this.#options.leaseMs / 3) return;
     // After an outage, a start or a standstill this instance cannot tell dead instances from those that could not renew either.
     if (!this.#ready || idle > (this.#options.leaseMs * 2) / 3) this.#sweepFrom = now + this.#options.leaseMs;
     this.#renewed = now;
+    // Redis may have come back without its data, and nobody who was revoked is to be written again.
+    const barred = this.#ready ? [] : Array.from(this.#revoked, ([name, ends]) => ({ name, ends }));
     // What is held is asked for and sent in one go, so that a departure sent later is also carried out later.
     const byShard = Map.groupBy(this.#local?.holdings() ?? [], ({ room }) => shardOf(room));
-    await Promise.all(Array.from({ length: shards }, (_, shard) => this.#tend(shard, byShard.get(shard) ?? [])));
+    await Promise.all(
+      Array.from({ length: shards }, (_, shard) => this.#tend(shard, byShard.get(shard) ?? [], barred)),
+    );
+    await Promise.all(Array.from(this.#unwritten, (seat) => this.#rewrite(seat)));
   }
 
-  async #tend(shard: number, holdings: Holding[]): Promise<void> {
+  async #tend(shard: number, holdings: Holding[], barred: { name: string; ends: number }[]): Promise<void> {
     const seats = new Map(holdings.flatMap((holding) => holding.seats.map((seat) => [seat.id, seat])));
     const rooms = holdings.map(({ room, seats: held, watched }) => ({
       room,
@@ -167,7 +254,7 @@ export class RedisBroker implements Broker {
     const wait = Math.max(0, this.#sweepFrom - performance.now());
     const limit = wait > 0 ? 0 : sweepLimit;
     const times = { lease: this.#options.leaseMs, memory: goneMemoryMs };
-    const reply = await this.#run('rendezvousTend', shard, { ...times, limit, rooms });
+    const reply = await this.#run('rendezvousTend', shard, { ...times, limit, rooms, barred });
     for (const { room, role, ...group } of array(reply.groups))
       this.#local?.ongroup(room, role, readGroup(role, group));
     const next = Math.max(reply.next, wait);
@@ -184,8 +271,23 @@ export class RedisBroker implements Broker {
       this.#local?.ongroup(seat.room, other(seat.role), readGroup(other(seat.role), others));
       return;
     }
-    const { room, id, connection } = seat;
-    this.#local?.onmessage({ type: 'evict', room, id, connection, code: refused });
+    this.#evict(seat, refused);
+  }
+
+  /** Writes fresh claims that could not be written when they came. */
+  async #rewrite(seat: Seat): Promise<void> {
+    this.#unwritten.delete(seat);
+    if (!this.#local?.holds(seat)) return;
+    try {
+      await this.update(seat);
+    } catch (error) {
+      if (!(error instanceof RelayError) || error.code === 'unavailable') throw error;
+      this.#evict(seat, error.code);
+    }
+  }
+
+  #evict({ room, id, connection }: Seat, code: RelayErrorCode): void {
+    this.#local?.onmessage({ type: 'evict', room, id, connection, code });
   }
 
   /** Sweeps a shard after this time, or earlier if that was planned. */
@@ -196,14 +298,18 @@ export class RedisBroker implements Broker {
     clearTimeout(planned?.timer);
     const sweep = (): void => {
       this.#sweeps.delete(shard);
-      this.#tend(shard, []).catch((error: unknown) =>
+      this.#tend(shard, [], []).catch((error: unknown) =>
         this.#log.debug({ err: error }, 'sweep failed; the next one does it'),
       );
     };
     this.#sweeps.set(shard, { at, timer: setTimeout(sweep, Math.max(ms, sweepPauseMs)) });
   }
 
-  #write(script: 'rendezvousJoin' | 'rendezvousUpdate', room: string, request: object): Promise<Reply> {
+  #write(
+    script: 'rendezvousJoin' | 'rendezvousUpdate' | 'rendezvousKick',
+    room: string,
+    request: object,
+  ): Promise<Reply> {
     return this.#run(script, shardOf(room), { ...request, room });
   }
 
@@ -212,7 +318,7 @@ export class RedisBroker implements Broker {
     const runner = this.#redis as unknown as Scripted; // ioredis defines a method for each script at run time
     const reply = JSON.parse(await this.#track(runner[script](shardKey(shard), JSON.stringify(request)))) as Reply;
     for (const { instance, ...evicted } of array(reply.evicted)) {
-      this.#pass(instance, { message: { type: 'evict', ...evicted, code: 'replaced' } });
+      this.#pass(instance, { message: { type: 'evict', ...evicted } });
     }
     for (const { to, claims, version, previous, joined, ...rest } of array(reply.changes)) {
       const numbers = { version: Number(version), previous: Number(previous), joined: Number(joined) };
@@ -260,7 +366,7 @@ export class RedisBroker implements Broker {
   }
 }
 
-type ScriptName = 'rendezvousJoin' | 'rendezvousUpdate' | 'rendezvousTend';
+type ScriptName = keyof typeof scripts;
 type Scripted = Record<ScriptName, (key: string, request: string) => Promise<string>>;
 
 /** A peer in a script's reply; see scripts.ts. */
@@ -294,7 +400,7 @@ const isArray: <T>(list: List<T>) => list is readonly T[] = Array.isArray;
 interface Reply {
   refused?: RelayErrorCode;
   changes: List<RawChange>;
-  evicted: List<{ room: string; id: string; instance: string; connection: string }>;
+  evicted: List<{ room: string; id: string; instance: string; connection: string; code?: RelayErrorCode }>;
   /** Of `rendezvousJoin`. */
   id: string;
   others: RawGroup;
@@ -302,6 +408,11 @@ interface Reply {
   missing: List<string>;
   groups: List<RawGroup & { room: string; role: Role }>;
   next: number;
+  /** Of `rendezvousRevoke` and `rendezvousKick`. */
+  removed: number;
+  cursor: string;
+  /** Of `rendezvousList`. */
+  rooms: List<RoomSummary>;
 }
 
 const other = (role: Role): Role => (role === 'server' ? 'client' : 'server');

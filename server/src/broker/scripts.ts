@@ -4,9 +4,13 @@
  * Keys of a shard share a hash tag, so that a script stays in one slot of a Redis Cluster:
  *   rendezvous:{n}:leases       sorted set: "<peer id> <room>" scored by when the peer's lease ends, in milliseconds
  *   rendezvous:{n}:gone         sorted set: peer ids that were declared gone without a word from their instance, scored by when
+ *   rendezvous:{n}:barred:<name>  string, until the bar ends: the code with which a peer of this name is refused; see barred.ts,
+ *                               and connection:<connection> for a peer that was kicked
+ *   rendezvous:{n}:rooms        sorted set of the rooms that have a hash, all with score 0, so that they can be listed by name
  *   rendezvous:{n}:room:<room>  hash:
  *     p:<peer id>                       JSON: i instance, s state, r role, u subject, o process, h connection,
- *                                       c claims (JSON text), v version, f version of its last join or resumption
+ *                                       c claims (JSON text), v version, f version of its last join or resumption,
+ *                                       t when it came, in milliseconds
  *     x:server, x:client:<o><u>         the peer id that has this place
  *     v:server, v:client                each group's version: microseconds of its last change, so that it also grows after
  *                                       Redis was emptied
@@ -17,6 +21,7 @@ local request = cjson.decode(ARGV[1])
 local prefix = KEYS[1] .. ':room:'
 local leases = KEYS[1] .. ':leases'
 local gone = KEYS[1] .. ':gone'
+local rooms = KEYS[1] .. ':rooms'
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now = math.floor(micros / 1000)
@@ -37,6 +42,36 @@ end
 local function occupant(room, field)
   local id = redis.call('HGET', prefix .. room, field)
   return id, id and find(room, id)
+end
+
+-- A peer has two fields, and each group that ever had one has its version.
+local function clients(room)
+  local key = prefix .. room
+  local versions = redis.call('HEXISTS', key, 'v:server') + redis.call('HEXISTS', key, 'v:client')
+  return math.floor((redis.call('HLEN', key) - versions) / 2) - redis.call('HEXISTS', key, 'x:server')
+end
+
+local function names(room, peer)
+  local parsed, claims = cjson.decode(room), cjson.decode(peer.c)
+  local issuer = ':' .. #parsed[1] .. ':' .. parsed[1]
+  local found = { 'connection:' .. peer.h, 'room' .. issuer .. parsed[2], 'sub' .. issuer .. peer.u }
+  if claims.jti then found[4] = 'jti' .. issuer .. claims.jti end
+  return found
+end
+
+local function bar(name, code, ends) redis.call('SET', KEYS[1] .. ':barred:' .. name, code, 'PXAT', ends) end
+
+-- The code with which a peer is refused, if it is.
+local function barred(room, peer)
+  for _, name in ipairs(names(room, peer)) do
+    local code = redis.call('GET', KEYS[1] .. ':barred:' .. name)
+    if code then return code end
+  end
+end
+
+local function split(lease)
+  local space = string.find(lease, ' ', 1, true)
+  return string.sub(lease, 1, space - 1), string.sub(lease, space + 1)
 end
 
 local function alive(room, id)
@@ -87,6 +122,7 @@ end
 local function put(room, id, peer, ends)
   redis.call('HSET', prefix .. room, 'p:' .. id, cjson.encode(peer), place(peer), id)
   redis.call('ZADD', leases, ends, id .. ' ' .. room)
+  redis.call('ZADD', rooms, 0, room)
 end
 
 local function remove(room, id, peer)
@@ -97,26 +133,33 @@ local function remove(room, id, peer)
   if redis.call('HGET', prefix .. room, place(peer)) == id then redis.call('HDEL', prefix .. room, place(peer)) end
   redis.call('ZREM', leases, id .. ' ' .. room)
   -- A peer has two fields; what is left of an empty room is its versions.
-  if redis.call('HLEN', prefix .. room) <= 2 then redis.call('DEL', prefix .. room) end
+  if redis.call('HLEN', prefix .. room) <= 2 then
+    redis.call('DEL', prefix .. room)
+    redis.call('ZREM', rooms, room)
+  end
 end
 
-local function evict(room, id, peer)
+-- Tells the instance of a peer that its connection lost its place; without a code because the peer itself has another one.
+local function evict(room, id, peer, code)
   if peer.s == 'online' then
-    result.evicted[#result.evicted + 1] = { room = room, id = id, instance = peer.i, connection = peer.h }
+    result.evicted[#result.evicted + 1] = { room = room, id = id, instance = peer.i, connection = peer.h, code = code }
   end
 end
 `;
 
 /**
- * A peer takes its place. Request: room, id, connection, role, process, subject, instance, claims, lease (ms), and either resume
- * {id, connection} or restore = true, which writes again what an emptied Redis has lost.
+ * A peer takes its place. Request: room, id, connection, role, process, subject, instance, claims, since (ms), lease (ms),
+ * clients (as many may be in a room), and either resume {id, connection} or restore = true, which writes again what an emptied
+ * Redis has lost.
  */
 const join = `${library}
 local room, id = request.room, request.id
 local peer = {
   i = request.instance, s = 'online', r = request.role, u = request.subject, o = request.process,
-  h = request.connection, c = request.claims, f = '0'
+  h = request.connection, c = request.claims, f = '0', t = request.since
 }
+local code = barred(room, peer)
+if code then return cjson.encode({ refused = code }) end
 local old
 if request.resume then
   local named = find(room, request.resume.id)
@@ -133,10 +176,14 @@ if held and holder ~= id and alive(room, holder) then
   if held.u ~= peer.u then return cjson.encode({ refused = 'room_taken' }) end
   if request.restore then return cjson.encode({ refused = 'replaced' }) end
 end
+if peer.r == 'client' and not request.restore and not old and not held and clients(room) >= request.clients then
+  return cjson.encode({ refused = 'room_full' })
+end
+if old then peer.t = old.t end
 if old and old.h ~= peer.h then evict(room, id, old) end
 if old and place(old) ~= place(peer) then redis.call('HDEL', prefix .. room, place(old)) end
 if held and holder ~= id then
-  evict(room, holder, held)
+  evict(room, holder, held, 'replaced')
   remove(room, holder, held)
 end
 change(room, id, peer, 'online', not request.restore)
@@ -151,6 +198,9 @@ return cjson.encode(result)
 const update = `${library}
 local peer = find(request.room, request.id)
 if not peer or peer.h ~= request.connection then return cjson.encode(result) end
+peer.c = request.claims or peer.c
+local code = not request.state and barred(request.room, peer)
+if code then return cjson.encode({ refused = code }) end
 if request.state == 'gone' then
   remove(request.room, request.id, peer)
 else
@@ -159,7 +209,6 @@ else
     peer.s = 'away'
     ends = now + request.window
   end
-  peer.c = request.claims
   change(request.room, request.id, peer, peer.s, false)
   put(request.room, request.id, peer, ends or now)
 end
@@ -168,10 +217,12 @@ return cjson.encode(result)
 
 /**
  * Renews the leases of an instance's peers in a shard, lists the groups of which it missed a change, and removes every peer of the
- * shard whose lease has ended. Request: lease (ms), limit, memory (ms), rooms [{room, seats [{id, connection}], watched [{role, version}]}].
+ * shard whose lease has ended. Request: lease (ms), limit, memory (ms), rooms [{room, seats [{id, connection}], watched [{role, version}]}],
+ * and barred [{name, ends}], revocations that an emptied Redis may have lost.
  */
 const tend = `${library}
 result.missing, result.groups = {}, {}
+for _, lost in ipairs(request.barred) do bar(lost.name, 'token_revoked', lost.ends) end
 for _, holding in ipairs(request.rooms) do
   local room = holding.room
   for _, seat in ipairs(holding.seats) do
@@ -196,8 +247,7 @@ for _, holding in ipairs(request.rooms) do
   end
 end
 for _, lease in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, request.limit)) do
-  local space = string.find(lease, ' ', 1, true)
-  local id, room = string.sub(lease, 1, space - 1), string.sub(lease, space + 1)
+  local id, room = split(lease)
   local peer = find(room, id)
   if peer then remove(room, id, peer) else redis.call('ZREM', leases, lease) end
 end
@@ -207,11 +257,60 @@ result.next = first[2] and math.max(0, tonumber(first[2]) - now) or -1
 return cjson.encode(result)
 `;
 
+/**
+ * Bars a name and removes the peers of the shard that have it, those of one page. Request: name, ends (ms since the epoch), cursor;
+ * the reply's cursor is 0 when all pages were looked at.
+ */
+const revoke = `${library}
+bar(request.name, 'token_revoked', request.ends)
+local page = redis.call('ZSCAN', leases, request.cursor, 'COUNT', 200)
+result.cursor, result.removed = page[1], 0
+for n = 1, #page[2], 2 do
+  local id, room = split(page[2][n])
+  local peer = find(room, id)
+  for _, name in ipairs(peer and names(room, peer) or {}) do
+    if name == request.name then
+      evict(room, id, peer, 'token_revoked')
+      remove(room, id, peer)
+      result.removed = result.removed + 1
+      break
+    end
+  end
+end
+return cjson.encode(result)
+`;
+
+/** Removes a peer. Request: room, peer (its id), ends (ms since the epoch): until then its connection cannot be restored. */
+const kick = `${library}
+local peer = find(request.room, request.peer)
+result.removed = peer and 1 or 0
+if peer then
+  bar('connection:' .. peer.h, 'kicked', request.ends)
+  evict(request.room, request.peer, peer, 'kicked')
+  remove(request.room, request.peer, peer)
+end
+return cjson.encode(result)
+`;
+
+/** Lists rooms by name. Request: limit, after. */
+const list = `${library}
+result.rooms = {}
+local from = request.after and '(' .. request.after or '-'
+for _, room in ipairs(redis.call('ZRANGE', rooms, from, '+', 'BYLEX', 'LIMIT', 0, request.limit)) do
+  local _, server = occupant(room, 'x:server')
+  result.rooms[#result.rooms + 1] = { room = room, server = server and server.s or nil, clients = clients(room) }
+end
+return cjson.encode(result)
+`;
+
 /** One key each: the shard's, from which a script makes the others. */
 export const scripts = {
   rendezvousJoin: { numberOfKeys: 1, lua: join },
   rendezvousUpdate: { numberOfKeys: 1, lua: update },
   rendezvousTend: { numberOfKeys: 1, lua: tend },
+  rendezvousRevoke: { numberOfKeys: 1, lua: revoke },
+  rendezvousKick: { numberOfKeys: 1, lua: kick },
+  rendezvousList: { numberOfKeys: 1, lua: list },
 };
 
 /** A fixed number, because it decides where a room is: changing it means another key prefix. */

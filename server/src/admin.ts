@@ -1,0 +1,244 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
+import { createRoomToken, ttlSeconds } from 'mcp-rendezvous/token';
+import * as z from 'zod';
+import type { Broker, Resident, RoomSummary } from './broker/broker.ts';
+import { Bucket, type Rate } from './bucket.ts';
+import type { Keys } from './config.ts';
+import { networkOf } from './gate.ts';
+import { parseRoomKey, roomKeyOf } from './ids.ts';
+import type { Logger } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import { HttpProblem, problem } from './problem.ts';
+
+/** Wrong tokens of one address: ten at once, then one each six seconds. */
+const guesses: Rate = { perSecond: 1 / 6, burst: 10 };
+/** Addresses that are remembered for their wrong tokens at most. */
+const rememberedAddresses = 10_000;
+
+/** How long a revocation lasts unless it says so, and at most, in seconds. A token lives no longer than the latter either. */
+const defaultRevocationSeconds = 86_400;
+const longestSeconds = 30 * 86_400;
+
+const bodyLimit = 16_384;
+
+const text = (most: number) => z.string().min(1).max(most);
+const issuer = z.string().max(512).optional();
+
+const revocable = ['jti', 'sub', 'room'] as const;
+
+const revocationBody = z
+  .strictObject({
+    jti: text(512).optional(),
+    sub: text(256).optional(),
+    room: text(128).optional(),
+    issuer,
+    until: z.int().positive().optional(),
+  })
+  .refine(({ jti, sub, room }) => [jti, sub, room].filter((name) => name !== undefined).length === 1, {
+    error: 'needs exactly one of jti, sub and room',
+  });
+
+const tokenBody = z.strictObject({
+  room: text(128),
+  role: z.enum(['server', 'client']),
+  sub: text(256),
+  issuer,
+  ttl: z
+    .union([z.int(), z.string()])
+    .default('1h')
+    .transform((ttl, context) => {
+      try {
+        const seconds = ttlSeconds(ttl);
+        if (seconds <= longestSeconds) return seconds;
+      } catch {
+        // said below
+      }
+      context.addIssue("has to be a number of seconds, or one with a unit such as '15m' or '1h', of at most 30 days");
+      return z.NEVER;
+    }),
+  scope: z.string().max(4096).optional(),
+});
+
+const listQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  cursor: z.string().max(2048).optional(),
+});
+const roomQuery = z.strictObject({ issuer });
+const roomParams = z.object({ room: text(128) });
+const peerParams = z.object({ room: text(128), peer: text(64) });
+
+interface AdminOptions {
+  /** What an operator shows as bearer token (RFC 6750 §2.1). */
+  token: string;
+  broker: Broker;
+  keys: Keys;
+  metrics: Metrics;
+  log: Logger;
+}
+
+/** The addresses for operators, as a Fastify plugin. */
+export function admin(options: AdminOptions): FastifyPluginCallback {
+  const guard = createGuard(options.token, options.metrics);
+  return (app, _, done) => {
+    app.addHook('onRequest', guard);
+    app.get('/v1/rooms', ({ query }) => listRooms(options, query));
+    app.get('/v1/rooms/:room', ({ params, query }) => showRoom(options, params, query));
+    app.delete('/v1/rooms/:room/peers/:peer', ({ params, query }, reply) => {
+      reply.code(204);
+      return kick(options, params, query);
+    });
+    app.post('/v1/revocations', { bodyLimit }, ({ body }, reply) => {
+      reply.code(201);
+      return revoke(options, body);
+    });
+    app.post('/v1/tokens', { bodyLimit }, ({ body }, reply) => {
+      reply.code(201);
+      return issueToken(options, body);
+    });
+    done();
+  };
+}
+
+async function listRooms({ broker }: AdminOptions, query: unknown) {
+  const { limit, cursor } = parse(listQuery, query);
+  const { rooms, after } = await broker.list(limit, cursor === undefined ? undefined : readCursor(cursor));
+  return { rooms: rooms.map(shownRoom), next: after === undefined ? null : writeCursor(after) };
+}
+
+async function showRoom({ broker, keys }: AdminOptions, params: unknown, query: unknown) {
+  const { room } = parse(roomParams, params);
+  const from = issuerOf(keys, parse(roomQuery, query).issuer);
+  const peers = await broker.residents(roomKeyOf(from, room));
+  if (peers.length === 0) throw new HttpProblem(404, 'room_not_found', 'Nobody is in this room.');
+  return { room, issuer: from, peers: peers.map(shownPeer) };
+}
+
+async function kick({ broker, keys, log }: AdminOptions, params: unknown, query: unknown): Promise<void> {
+  const { room, peer } = parse(peerParams, params);
+  const from = issuerOf(keys, parse(roomQuery, query).issuer);
+  if (!(await broker.kick(roomKeyOf(from, room), peer))) {
+    throw new HttpProblem(404, 'peer_not_found', 'There is no such peer in this room.');
+  }
+  log.info({ peer, room }, 'kicked');
+}
+
+async function revoke({ broker, keys, metrics, log }: AdminOptions, body: unknown) {
+  const { issuer: named, until, ...names } = parse(revocationBody, body);
+  const from = issuerOf(keys, named);
+  const now = Math.floor(Date.now() / 1000);
+  const ends = Math.min(until ?? now + defaultRevocationSeconds, now + longestSeconds);
+  if (ends <= now)
+    throw new HttpProblem(400, 'bad_request', 'until: has to be in the future, in seconds (RFC 7519 §2)');
+  const by = revocable.find((name) => names[name] !== undefined) ?? 'jti';
+  const value = names[by] ?? '';
+  const removed = await broker.revoke({ by, issuer: from, value, until: ends * 1000 });
+  metrics.revocations.inc({ by });
+  log.info({ by, value, issuer: from, until: ends, removed }, 'revoked');
+  return { [by]: value, issuer: from, until: ends, removed };
+}
+
+async function issueToken({ keys, log }: AdminOptions, body: unknown) {
+  const { room, role, sub, ttl, scope, issuer: named } = parse(tokenBody, body);
+  const signer = signerOf(keys, issuerOf(keys, named));
+  const expiresAt = Math.floor(Date.now() / 1000) + ttl;
+  const options = { ...signer, room, role, subject: sub, ttl, ...(scope !== undefined && { scope }) };
+  const token = await createRoomToken(options);
+  log.info({ room, role, sub }, 'token issued');
+  return { token, expiresAt };
+}
+
+/** Lets in whoever has the token. An address with too many wrong ones waits, also with the right one: it might be a guess. */
+function createGuard(token: string, metrics: Metrics) {
+  const addresses = new Map<string, Bucket>();
+  const expected = sha256(token);
+  return (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
+    reply.header('cache-control', 'no-store');
+    const now = performance.now();
+    const address = networkOf(request.ip);
+    const wait = addresses.get(address)?.wait(guesses, 1, now) ?? 0;
+    if (wait > 0) {
+      metrics.adminRefused.inc({ status: '429' });
+      reply.header('retry-after', Math.ceil(wait / 1000));
+      problem(reply, 429, 'rate_limited', 'Too many requests with a wrong token came from this address.');
+      return;
+    }
+    const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
+    // Digests have one length, which timingSafeEqual needs and which tells nothing about the token's.
+    if (given !== undefined && timingSafeEqual(sha256(given), expected)) return done();
+    if (given !== undefined) {
+      if (addresses.size >= rememberedAddresses) forget(addresses, now);
+      const bucket = addresses.get(address) ?? new Bucket();
+      addresses.set(address, bucket);
+      bucket.take(guesses, 1, now);
+    }
+    metrics.adminRefused.inc({ status: '401' });
+    // RFC 6750 §3
+    reply.header(
+      'www-authenticate',
+      `Bearer realm="mcp-rendezvous"${given === undefined ? '' : ', error="invalid_token"'}`,
+    );
+    problem(reply, 401, 'unauthorized', "Send the operator's token: Authorization: Bearer $ADMIN_TOKEN.");
+  };
+}
+
+const sha256 = (data: string): Buffer => createHash('sha256').update(data).digest();
+
+/** Forgets those that have waited long enough; all of them when there are none. */
+function forget(addresses: Map<string, Bucket>, now: number): void {
+  for (const [address, bucket] of addresses) if (bucket.isFull(now)) addresses.delete(address);
+  if (addresses.size >= rememberedAddresses) addresses.clear();
+}
+
+function parse<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the request'}: ${message}`);
+  throw new HttpProblem(400, 'bad_request', problems.join('; '));
+}
+
+/** The issuer that a request is about. */
+function issuerOf(keys: Keys, named: string | undefined): string {
+  // A relay with one secret lets in tokens of any issuer, and of none.
+  if (keys.kind !== 'issuers') return named ?? '';
+  const known = keys.issuers.map(({ issuer: name }) => name);
+  if (named === undefined && known.length === 1) return known[0] ?? '';
+  if (named === undefined) throw new HttpProblem(400, 'issuer_required', 'issuer: this relay has several, name one');
+  if (!known.includes(named)) throw new HttpProblem(400, 'unknown_issuer', 'issuer: this relay has none of this name');
+  return named;
+}
+
+function signerOf(keys: Keys, from: string): { key: string; issuer?: string; audience?: string } {
+  if (keys.kind !== 'issuers') return { key: keys.secret, ...(from && { issuer: from }) };
+  const entry = keys.issuers.find(({ issuer: name }) => name === from);
+  if (entry?.keys.kind !== 'secret') {
+    const message = 'This relay has only public keys of this issuer, and cannot sign. Ask the issuer for tokens.';
+    throw new HttpProblem(409, 'no_signing_key', message);
+  }
+  return { key: entry.keys.secret, issuer: entry.issuer, audience: entry.audience };
+}
+
+const shownRoom = ({ room: key, server, clients }: RoomSummary) => ({
+  ...parseRoomKey(key),
+  server: server ?? null,
+  clients,
+});
+
+const shownPeer = ({ id, role, state, claims, since, instance }: Resident) => ({
+  id,
+  role,
+  state,
+  sub: claims.sub,
+  ...(claims.jti !== undefined && { jti: claims.jti }),
+  since: Math.floor(since / 1000),
+  expiresAt: claims.exp,
+  instance,
+});
+
+const writeCursor = (after: string): string => Buffer.from(after).toString('base64url');
+
+function readCursor(cursor: string): string {
+  const after = Buffer.from(cursor, 'base64url').toString();
+  if (after === '') throw new HttpProblem(400, 'bad_request', 'cursor: has to be the next of an earlier answer');
+  return after;
+}

@@ -1,0 +1,68 @@
+import type { WebSocket } from 'ws';
+import type { Session } from './session.ts';
+
+/** How long a drain waits for peers after the last of them was to move, in milliseconds. */
+const graceMs = 5000;
+
+/** The sockets of an instance, and how it parts from them. */
+export class Sessions {
+  readonly #sessions = new Set<Session>();
+  /** When the last peer is to move (milliseconds, monotonic), while this instance drains. */
+  #movedBy: number | undefined;
+  #emptied: (() => void) | undefined;
+
+  /** No peer may join here any more. */
+  get draining(): boolean {
+    return this.#movedBy !== undefined;
+  }
+
+  /** Keeps a session until its socket is closed. */
+  add(session: Session, socket: WebSocket): void {
+    this.#sessions.add(session);
+    socket.on('close', () => {
+      this.#sessions.delete(session);
+      if (this.#sessions.size === 0) this.#emptied?.();
+    });
+    if (this.draining) session.end('going_away');
+  }
+
+  /** While this instance drains: after how many milliseconds a peer that has just got its place is to move. */
+  moveAfterMs(): number | undefined {
+    if (this.#movedBy === undefined) return undefined;
+    return Math.round(Math.random() * Math.max(0, this.#movedBy - performance.now()));
+  }
+
+  /**
+   * Sends every peer to another instance, evenly over a time so that they do not arrive there all at once. Resolves when all
+   * have gone, or a few seconds after the last one should have.
+   *
+   * @param windowMs 0: does not wait for anybody
+   */
+  async drain(windowMs: number): Promise<void> {
+    this.#movedBy = performance.now() + windowMs;
+    const all = shuffled(this.#sessions);
+    const step = windowMs / all.length;
+    for (const [place, session] of all.entries()) session.goAway(Math.round(step * (place + Math.random())));
+    if (windowMs === 0 || this.#sessions.size === 0) return;
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    this.#emptied = resolve;
+    const timer = setTimeout(resolve, windowMs + graceMs);
+    await over;
+    clearTimeout(timer);
+  }
+
+  /** Ends them all. */
+  end(): void {
+    for (const session of this.#sessions) session.end('going_away');
+  }
+}
+
+/** In random order (Fisher and Yates): who came first has no right to be sent away first. */
+function shuffled<T>(items: Iterable<T>): T[] {
+  const list = [...items];
+  for (let last = list.length - 1; last > 0; last--) {
+    const chosen = Math.floor(Math.random() * (last + 1));
+    [list[last], list[chosen]] = [list[chosen] as T, list[last] as T];
+  }
+  return list;
+}
