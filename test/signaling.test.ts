@@ -218,3 +218,31 @@ test('a relay that hangs without a word is noticed within 30 s; a quiet one is a
   assert.deepEqual(states.get(hung)?.slice(0, 2), ['ping_timeout', 'reconnecting']);
   assert.deepEqual(states.get(quiet), []);
 });
+
+test('an offer whose answer would be too large for the relay fails alone: the listener stays in the room', async (t) => {
+  const relay = await relayFor(t);
+  const { listener } = await echo(t, relay);
+  const failed = new Promise<RendezvousError>((resolve) => {
+    listener.onerror = resolve;
+  });
+  const connection = new RelayConnection({ relay: relay.ws, token: await token('client', 'verbose') });
+  t.after(() => connection.close());
+  await connection.start();
+  const channel = connection.channel((await connection.anyPeer(AbortSignal.timeout(5_000))).id);
+  await channel.start();
+  // Just below the limit; each section of the answer has candidates beside what the offer has.
+  const fingerprint = Array(32).fill('AB').join(':');
+  const sections = Array.from(
+    { length: 190 },
+    (_, mid) =>
+      'm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:0123\r\n' +
+      `a=ice-pwd:0123456789012345678901\r\na=fingerprint:sha-256 ${fingerprint}\r\n` +
+      `a=setup:actpass\r\na=mid:${mid}\r\na=sctp-port:5000\r\na=max-message-size:262144\r\n`,
+  );
+  const mids = sections.map((_, mid) => mid).join(' ');
+  const sdp = `v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE ${mids}\r\n${sections.join('')}`;
+  await channel.send({ kind: 'offer', gen: 1, sdp });
+  assert.equal((await failed).code, 'frame_too_large');
+  assert.equal(listener.state, 'joined');
+  assert.equal(await ask(await client(t, relay, 'other'), 'still'), 'still');
+});

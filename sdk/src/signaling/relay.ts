@@ -1,6 +1,8 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
 import {
+  defaultMaxFrameBytes,
   type FrameFromRelay,
+  type FrameToRelay,
   type IceServer,
   type JoinedFrame,
   type JoinFrame,
@@ -164,7 +166,10 @@ export class RelayConnection {
       peer,
       (data) => {
         const id = String(++this.#signals);
-        if (this.#socket?.send({ type: 'signal', id, to: peer, data })) this.#remember(id, channel);
+        const frame: FrameToRelay = { type: 'signal', id, to: peer, data };
+        // The relay would close the socket for good, and with it what this peer has to do with all others.
+        if (!this.#fits(frame)) return channel.end(tooLarge());
+        if (this.#socket?.send(frame)) this.#remember(id, channel);
       },
       () => {
         if (this.#channels.get(peer) === channel) this.#channels.delete(peer);
@@ -178,6 +183,11 @@ export class RelayConnection {
   /** Leaves the room for good; idempotent. */
   async close(): Promise<void> {
     this.#close();
+  }
+
+  #fits(frame: FrameToRelay): boolean {
+    const limit = this.#joined?.limits.maxFrameBytes ?? defaultMaxFrameBytes;
+    return new TextEncoder().encode(JSON.stringify(frame)).byteLength <= limit;
   }
 
   // Outcomes name a signal. Only failures are reported, so that the last few hundred names are enough.
@@ -361,6 +371,11 @@ function endOf(thrown: unknown): SocketEnd {
 const isTimeout = (reason: unknown): boolean => reason instanceof RendezvousError && reason.code === 'connect_timeout';
 
 const peerGone = () => new RendezvousError('peer_gone', 'The other peer has left the room.', { retryable: true });
+const tooLarge = () =>
+  new RendezvousError(
+    'frame_too_large',
+    'A signal for the other peer is larger than the relay takes; it was not sent.',
+  );
 const identityLost = () =>
   new RendezvousError('peer_gone', 'The connection to the relay was lost for too long; this peer has a new identity.', {
     retryable: true,
