@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { listen, type Listener, RelayConnection, type RendezvousError, WebRTCClientTransport } from 'mcp-rendezvous';
+import {
+  listen,
+  type Listener,
+  RelayConnection,
+  type RendezvousError,
+  WebRTCClientTransport,
+  type WebRTCTransport,
+} from 'mcp-rendezvous';
 import { createRoomToken } from 'mcp-rendezvous/token';
 import { RelayProcess, testSecret } from './support/relay.ts';
 import { eventually } from './support/wait.ts';
@@ -245,4 +252,32 @@ test('an offer whose answer would be too large for the relay fails alone: the li
   assert.equal((await failed).code, 'frame_too_large');
   assert.equal(listener.state, 'joined');
   assert.equal(await ask(await client(t, relay, 'other'), 'still'), 'still');
+});
+
+test('a client that comes while the listener closes its sessions gets none', async (t) => {
+  const relay = await relayFor(t);
+  const transports: WebRTCTransport[] = [];
+  const listener = await listen({ relay: relay.ws, token: await token('server', 'server') }, async (transport) => {
+    transports.push(transport);
+    await transport.start();
+  });
+  t.after(() => Promise.all([listener.close(), ...transports.map((transport) => transport.close())]));
+  await client(t, relay, 'first');
+  // So much that delivering it takes a while.
+  const params = { text: 'x'.repeat(200_000) };
+  for (let n = 0; n < 100; n++) transports[0]?.send({ jsonrpc: '2.0', method: 'n', params }).catch(() => {});
+  const late = new WebRTCClientTransport({
+    relay: relay.ws,
+    token: await token('client', 'late'),
+    connectTimeoutMs: 5_000,
+  });
+  t.after(() => late.close());
+  const closing = listener.close();
+  const refused = assert.rejects(late.start(), { code: 'peer_absent' });
+  await closing;
+  assert.deepEqual(
+    transports.map((transport) => transport.state),
+    ['closed'],
+  );
+  await refused;
 });

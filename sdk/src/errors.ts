@@ -35,7 +35,7 @@ export type ErrorCode =
   | 'closed'
   /** A message is larger than the other side takes. */
   | 'message_too_large'
-  /** What arrived is not a JSON-RPC message. It was dropped; the session goes on. */
+  /** What arrived is not a JSON-RPC message, or what was to be sent is not JSON. It was dropped; the session goes on. */
   | 'bad_message'
   /** The signaling channel failed. */
   | 'signaling_failed'

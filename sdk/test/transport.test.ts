@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import {
   type JsonRpcMessage,
+  listen,
   MemorySignaling,
   RendezvousError,
   TcpSocketSignaling,
@@ -200,6 +201,61 @@ test("a signaling channel of one's own that fails is named as the cause", async 
   }
 });
 
+test('close in the very turn in which the connection stands: start rejects, after onclose, and nothing stays open', async (t) => {
+  const [left, right] = MemorySignaling.pair();
+  const client = new WebRTCClientTransport({ signaling: left });
+  const server = new WebRTCServerTransport({ signaling: right });
+  t.after(() => Promise.all([client.close(), server.close()]));
+  let closes = 0;
+  client.onclose = () => closes++;
+  const serverEnd = new Promise<void>((resolve) => {
+    server.onclose = resolve;
+  });
+  // The negotiation lets go of the signaling when it is through.
+  let handler: MemorySignaling['onmessage'];
+  Object.defineProperty(left, 'onmessage', {
+    get: () => handler,
+    set: (value: typeof handler) => {
+      if (!value) void client.close();
+      handler = value;
+    },
+  });
+  const serverStarted = server.start().catch(() => {});
+  assert.equal((await rejection(client.start())).code, 'closed');
+  assert.equal(client.state, 'closed');
+  assert.equal(closes, 1);
+  await serverStarted;
+  await serverEnd;
+});
+
+test('onclose is called also when onstatechange throws', async () => {
+  const [left] = MemorySignaling.pair();
+  const client = new WebRTCClientTransport({ signaling: left });
+  let closes = 0;
+  client.onclose = () => closes++;
+  client.onstatechange = () => {
+    throw new Error('in onstatechange');
+  };
+  await assert.rejects(client.close(), { message: 'in onstatechange' });
+  assert.equal(closes, 1);
+});
+
+test('a timeout that setTimeout cannot take is none', async (t) => {
+  const [left, right] = MemorySignaling.pair();
+  const client = new WebRTCClientTransport({ signaling: left, connectTimeoutMs: 2 ** 31 });
+  const server = new WebRTCServerTransport({ signaling: right });
+  t.after(() => Promise.all([client.close(), server.close()]));
+  await Promise.all([client.start(), server.start()]);
+});
+
+test('what JSON cannot say is refused as bad_message, and the session goes on', async (t) => {
+  const [client, server] = await connected(t);
+  assert.equal((await rejection(client.send(ping(1, { n: 1n })))).code, 'bad_message');
+  const arrival = next(server);
+  await client.send(ping(2));
+  assert.deepEqual(await arrival, ping(2));
+});
+
 test('states are told in order', async (t) => {
   const [client, server] = pair(t);
   const states: string[] = [client.state];
@@ -273,6 +329,14 @@ test('options are checked at once', () => {
   bad({ relay: 'wss://relay.example' }, /token/);
   bad({ token: 't' }, /relay/);
   bad({}, /token/);
+});
+
+test('the options of listen() are checked before it joins, not with the first client', async () => {
+  const options = { relay: 'ws://127.0.0.1:9', token: 't', maxMessageBytes: 0 };
+  await assert.rejects(
+    listen(options, () => {}),
+    { code: 'bad_option', message: /maxMessageBytes/ },
+  );
 });
 
 test('a relay that is down is reported at once and by name, after onclose', async (t) => {

@@ -59,12 +59,12 @@ export class PlainLink {
 
   /**
    * Sends a message, after those before it. Resolves when the channel has taken it, which it does as fast as the other side
-   * reads. Rejects with `closed`, or with `message_too_large`; a response that is too large is replaced by a JSON-RPC error,
+   * reads. Rejects with `closed`, `bad_message` (what JSON cannot say), or `message_too_large`; a response that is too large is replaced by a JSON-RPC error,
    * or the other side would wait for it in vain.
    */
   async send(message: JsonRpcMessage): Promise<void> {
     if (this.#closed || this.#closing) throw closedError();
-    let text = JSON.stringify(message);
+    let text = toJson(message);
     const bytes = utf8Bytes(text, this.#maxBytes);
     if (bytes > this.#maxBytes) {
       const error = tooLarge(bytes, this.#maxBytes);
@@ -159,6 +159,15 @@ export class PlainLink {
     void connection.close();
     this.#onended?.();
     this.onclose?.();
+  }
+}
+
+function toJson(message: JsonRpcMessage): string {
+  try {
+    return JSON.stringify(message);
+  } catch (cause) {
+    // A TypeError: of a circular structure, or a BigInt.
+    throw new RendezvousError('bad_message', 'The message cannot be written as JSON; see cause.', { cause });
   }
 }
 

@@ -8,6 +8,9 @@ export interface Limits {
   signal?: AbortSignal;
 }
 
+/** setTimeout takes no more (25 days), and fires at once for what is longer. */
+const longestTimerMs = 2 ** 31 - 1;
+
 /**
  * Runs what connects, and aborts it when the time is over or the application's signal fires: with RendezvousError
  * `connect_timeout` or `aborted` as the reason.
@@ -18,9 +21,8 @@ export async function inTime<T>(
 ): Promise<T> {
   const milliseconds = connectTimeoutMs ?? defaultConnectTimeoutMs;
   const deadline = new AbortController();
-  const timer = Number.isFinite(milliseconds)
-    ? setTimeout(() => deadline.abort(tooLate(milliseconds)), milliseconds)
-    : undefined;
+  const timer =
+    milliseconds <= longestTimerMs ? setTimeout(() => deadline.abort(tooLate(milliseconds)), milliseconds) : undefined;
   const aborted = () =>
     deadline.abort(new RendezvousError('aborted', 'Connecting was aborted.', { cause: signal?.reason }));
   signal?.addEventListener('abort', aborted, { once: true });

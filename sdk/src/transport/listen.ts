@@ -6,7 +6,7 @@ import { inTime } from './deadline.ts';
 import { negotiate, refuse } from './dial.ts';
 import { engineFor } from './rtc.ts';
 import { WebRTCServerTransport } from './server.ts';
-import type { Dialled } from './transport.ts';
+import { checkOptions, type Dialled } from './transport.ts';
 import type { ConnectOptions } from './types.ts';
 
 /** `connectTimeoutMs` is for joining the room, and for each client; `signal` aborts joining. */
@@ -50,6 +50,7 @@ class RoomListener implements Listener {
   readonly #sessions = new Set<WebRTCServerTransport>();
 
   constructor(options: ListenOptions, onconnection: ConnectionHandler) {
+    checkOptions(options);
     this.#options = options;
     this.#onconnection = onconnection;
     this.#engine = engineFor(options.rtc);
@@ -69,6 +70,7 @@ class RoomListener implements Listener {
   }
 
   async close(): Promise<void> {
+    this.#relay.onchannel = undefined; // a client that comes meanwhile would outlive this
     await Promise.all([...this.#sessions].map((transport) => transport.close()));
     await this.#relay.close();
   }

@@ -11,6 +11,7 @@ import { dialRelay, dialSignaling } from './dial.ts';
 import { engineFor } from './rtc.ts';
 import {
   type AuthInfo,
+  type ConnectOptions,
   defaultMaxMessageBytes,
   type MessageExtra,
   type SendOptions,
@@ -56,8 +57,7 @@ export abstract class WebRTCTransport {
   readonly #pagehide = () => void this.close();
 
   protected constructor(role: Role, options: TransportOptions) {
-    positive('connectTimeoutMs', options.connectTimeoutMs);
-    positive('maxMessageBytes', options.maxMessageBytes);
+    checkOptions(options);
     if (!('signaling' in options)) relayUrl(options);
     this.#role = role;
     this.#options = options;
@@ -105,7 +105,10 @@ export abstract class WebRTCTransport {
     this.#setState('connecting');
     try {
       this.#dialled = await inTime(this.#options, (signal) => this.dial(AbortSignal.any([this.#abort.signal, signal])));
+      // close() may have come when there was nothing left to abort, and no link yet to close.
+      this.#abort.signal.throwIfAborted();
     } catch (thrown) {
+      void this.#dialled?.peer.connection.close();
       const error = toRendezvousError(thrown, 'engine_failed', 'Connecting failed; see cause.');
       this.#end();
       throw error;
@@ -181,8 +184,11 @@ export abstract class WebRTCTransport {
     if (this.#state === 'closed') return;
     page.removeEventListener?.('pagehide', this.#pagehide);
     this.#dialled?.release();
-    this.#setState('closed');
-    this.onclose?.();
+    try {
+      this.#setState('closed');
+    } finally {
+      this.onclose?.(); // whatever the other handler throws: the MCP SDK waits for it with every request that is open
+    }
   }
 
   #setState(state: TransportState): void {
@@ -194,6 +200,12 @@ export abstract class WebRTCTransport {
 // A browser ends a closed tab's process without a word to the other side, which then notices when ICE fails: after 30 s.
 const page = globalThis as Partial<Record<'addEventListener' | 'removeEventListener', PageListening>>;
 type PageListening = (type: 'pagehide', listener: () => void) => void;
+
+/** @throws RendezvousError `bad_option` */
+export function checkOptions({ connectTimeoutMs, maxMessageBytes }: ConnectOptions): void {
+  positive('connectTimeoutMs', connectTimeoutMs);
+  positive('maxMessageBytes', maxMessageBytes);
+}
 
 function positive(name: string, value: number | undefined): void {
   if (value !== undefined && !(value > 0)) throw new RendezvousError('bad_option', `${name} must be a number above 0.`);
