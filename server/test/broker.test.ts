@@ -287,7 +287,9 @@ function contract(name: string, create: () => Broker): void {
         const [bad, good] = [named(`bad in ${room}`), named(`good in ${room}`)];
         for (const each of [server, bad, good]) await broker.join(each);
         local.changes.length = local.messages.length = 0;
-        const value = { jti: bad.claims.jti ?? '', sub: bad.claims.sub, room: JSON.parse(room)[1] as string }[by];
+        const value = { jti: bad.claims.jti ?? '', sub: bad.claims.sub, room: (JSON.parse(room) as string[])[1] ?? '' }[
+          by
+        ];
         const until = Date.now() + 60_000;
         // Those of another issuer are other ones.
         assert.equal(await broker.revoke({ by, issuer: 'https://other.example', value, until }), 0);
@@ -371,11 +373,11 @@ function contract(name: string, create: () => Broker): void {
       await broker.join(emptied);
       await broker.depart(emptied, 'gone');
       const listed: RoomSummary[] = [];
-      for (let after: string | undefined, pages = 0; pages === 0 || after !== undefined; pages++) {
-        const page = await broker.list(2, after);
+      for (let cursor: string | undefined, pages = 0; pages === 0 || cursor !== undefined; pages++) {
+        const page = await broker.list(2, cursor);
         assert.ok(page.rooms.length <= 2);
         listed.push(...page.rooms);
-        after = page.after;
+        cursor = page.after;
       }
       assert.equal(new Set(listed.map(({ room }) => room)).size, listed.length);
       const mine = listed.filter(({ room }) => [...keys, emptied.room].includes(room));
