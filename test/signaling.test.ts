@@ -6,6 +6,7 @@ import {
   RelayConnection,
   type RendezvousError,
   WebRTCClientTransport,
+  WebRTCServerTransport,
   type WebRTCTransport,
 } from 'mcp-rendezvous';
 import { createRoomToken } from 'mcp-rendezvous/token';
@@ -46,6 +47,20 @@ async function client(t: TestContext, relay: RelayProcess, subject: string): Pro
   t.after(() => transport.close());
   await transport.start();
   return transport;
+}
+
+/** An offer of so many data sections, without candidates. */
+function offerOf(count: number): string {
+  const fingerprint = Array(32).fill('AB').join(':');
+  const sections = Array.from(
+    { length: count },
+    (_, mid) =>
+      'm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:0123\r\n' +
+      `a=ice-pwd:0123456789012345678901\r\na=fingerprint:sha-256 ${fingerprint}\r\n` +
+      `a=setup:actpass\r\na=mid:${mid}\r\na=sctp-port:5000\r\na=max-message-size:262144\r\n`,
+  );
+  const mids = sections.map((_, mid) => mid).join(' ');
+  return `v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE ${mids}\r\n${sections.join('')}`;
 }
 
 async function ask(transport: WebRTCClientTransport, method: string): Promise<unknown> {
@@ -238,16 +253,7 @@ test('an offer whose answer would be too large for the relay fails alone: the li
   const channel = connection.channel((await connection.anyPeer(AbortSignal.timeout(5_000))).id);
   await channel.start();
   // Just below the limit; each section of the answer has candidates beside what the offer has.
-  const fingerprint = Array(32).fill('AB').join(':');
-  const sections = Array.from(
-    { length: 190 },
-    (_, mid) =>
-      'm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:0123\r\n' +
-      `a=ice-pwd:0123456789012345678901\r\na=fingerprint:sha-256 ${fingerprint}\r\n` +
-      `a=setup:actpass\r\na=mid:${mid}\r\na=sctp-port:5000\r\na=max-message-size:262144\r\n`,
-  );
-  const mids = sections.map((_, mid) => mid).join(' ');
-  const sdp = `v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE ${mids}\r\n${sections.join('')}`;
+  const sdp = offerOf(190);
   await channel.send({ kind: 'offer', gen: 1, sdp });
   assert.equal((await failed).code, 'frame_too_large');
   assert.equal(listener.state, 'joined');
@@ -280,4 +286,20 @@ test('a client that comes while the listener closes its sessions gets none', asy
     ['closed'],
   );
   await refused;
+});
+
+test('a server for one client waits on for another one when the first gives up', async (t) => {
+  const relay = await relayFor(t);
+  const transport = new WebRTCServerTransport({ relay: relay.ws, token: await token('server', 'server') });
+  t.after(() => transport.close());
+  const started = transport.start();
+  const connection = new RelayConnection({ relay: relay.ws, token: await token('client', 'hasty') });
+  t.after(() => connection.close());
+  await connection.start();
+  const channel = connection.channel((await connection.anyPeer(AbortSignal.timeout(5_000))).id);
+  await channel.start();
+  await channel.send({ kind: 'offer', gen: 1, sdp: offerOf(1) });
+  await channel.send({ kind: 'bye', gen: 1, code: 'closed', message: 'changed my mind' });
+  await Promise.all([client(t, relay, 'patient'), started]);
+  assert.equal(transport.peer?.subject, 'patient');
 });

@@ -61,9 +61,12 @@ export async function dialRelay(
           release: () => void relay.close(),
         };
       } catch (error) {
-        const replaced = !relay.knows(remote.id) || relay.id !== self;
+        // A client's goodbye comes before the relay's word that it has gone.
+        const left = clients !== undefined && error instanceof RendezvousError && error.code === 'peer_gone';
+        const replaced = left || !relay.knows(remote.id) || relay.id !== self;
         if (signal.aborted || relay.state === 'closed' || !replaced) throw silent(error, relay);
         // That peer went; another one, or the same under a new id, is as good.
+        clients?.release();
       }
     }
   } catch (error) {
@@ -105,33 +108,40 @@ async function server(relay: RelayConnection, signal: AbortSignal): Promise<[Sig
 
 /** The first client that offers; while it is there the others are told that this server is busy. */
 class FirstClient {
-  #waiting: PromiseWithResolvers<[Signaling, RemotePeer]> | undefined;
+  #next = Promise.withResolvers<[Signaling, RemotePeer]>();
+  #taken = false;
   readonly #relay: RelayConnection;
 
   constructor(relay: RelayConnection) {
     this.#relay = relay;
+    // Also before anyone waits: an offer may come in one read with `joined`.
     relay.onchannel = (channel, remote) => {
-      if (!this.#waiting) return refuse(channel, 'busy', 'This server takes one client at a time and has one.');
-      this.#waiting.resolve([channel, remote]);
-      this.#waiting = undefined;
+      if (this.#taken) return refuse(channel, 'busy', 'This server takes one client at a time and has one.');
+      this.#taken = true;
+      this.#next.resolve([channel, remote]);
     };
   }
 
   async next(signal: AbortSignal): Promise<[Signaling, RemotePeer]> {
-    const waiting = Promise.withResolvers<[Signaling, RemotePeer]>();
-    this.#waiting = waiting;
+    const { promise, reject } = this.#next;
     const stop = () =>
-      waiting.reject(
+      reject(
         absent(signal.reason, 'No MCP client came. Does one have a token for the same room and issuer?', this.#relay),
       );
     signal.addEventListener('abort', stop, { once: true });
-    this.#relay.onclose = (error) => waiting.reject(error ?? signal.reason);
+    this.#relay.onclose = (error) => reject(error ?? signal.reason);
     if (signal.aborted) stop();
     try {
-      return await waiting.promise;
+      return await promise;
     } finally {
       signal.removeEventListener('abort', stop);
+      this.#next = Promise.withResolvers();
     }
+  }
+
+  /** The client went before it was connected: the next one is welcome. */
+  release(): void {
+    this.#taken = false;
   }
 }
 
