@@ -18,6 +18,8 @@ const options = {
   maxRetriesPerRequest: 0,
   connectTimeout: commandTimeoutMs,
   commandTimeout: commandTimeoutMs,
+  // A connection that stays open but says nothing may lead to what was the master once. Another one asks the sentinels again.
+  socketTimeout: 2 * commandTimeoutMs,
   retryStrategy: backoff,
   scripts,
 } satisfies RedisOptions;
