@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ask, freePort, RedisServer } from './redis.ts';
+import { Redis } from 'ioredis';
+import { freePort, RedisServer } from './redis.ts';
 import { eventually } from './wait.ts';
 
 const group = 'main';
@@ -12,7 +13,7 @@ const group = 'main';
 export class RedisSentinels {
   readonly master: RedisServer;
   readonly #replica: RedisServer;
-  readonly #sentinels: { port: number; process: ChildProcess; directory: string }[] = [];
+  readonly #sentinels: { port: number; process: ChildProcess; directory: string; redis: Redis }[] = [];
 
   private constructor(master: RedisServer, replica: RedisServer) {
     this.master = master;
@@ -48,7 +49,8 @@ export class RedisSentinels {
   }
 
   async stop(): Promise<void> {
-    for (const { process, directory } of this.#sentinels) {
+    for (const { process, directory, redis } of this.#sentinels) {
+      redis.disconnect();
       process.kill('SIGKILL');
       await once(process, 'exit');
       await rm(directory, { recursive: true });
@@ -70,15 +72,18 @@ export class RedisSentinels {
     ];
     await writeFile(file, `${lines.join('\n')}\n`);
     const process = spawn('redis-server', [file, '--sentinel'], { stdio: 'ignore' });
-    this.#sentinels.push({ port, process, directory });
+    // Sentinels know no QUIT, so that an inline command has no end there.
+    const redis = new Redis({ host: '127.0.0.1', port, maxRetriesPerRequest: null });
+    redis.on('error', () => undefined); // until it listens
+    this.#sentinels.push({ port, process, directory, redis });
   }
 
   async #agree(): Promise<boolean> {
-    const answers = await Promise.all(
-      this.#sentinels.flatMap(({ port }) =>
-        [`SENTINEL CKQUORUM ${group}`, `SENTINEL REPLICAS ${group}`].map((line) => ask(port, line).catch(() => '')),
-      ),
-    );
-    return answers.every((answer) => answer.startsWith('+OK 3 ') || answer.includes('slave-repl-offset'));
+    const agreed = this.#sentinels.map(async ({ redis }) => {
+      const replicas = (await redis.call('SENTINEL', 'REPLICAS', group)) as unknown[];
+      const quorum = await redis.call('SENTINEL', 'CKQUORUM', group).catch((error: unknown) => String(error));
+      return replicas.length === 1 && String(quorum).startsWith('OK 3 ');
+    });
+    return (await Promise.all(agreed)).every(Boolean);
   }
 }
