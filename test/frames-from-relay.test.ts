@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { WebRTCServerTransport } from 'mcp-rendezvous';
+import { listen, type RendezvousError, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
 import { type FrameFromRelay, subprotocol } from 'mcp-rendezvous/protocol';
 import { createRoomToken } from 'mcp-rendezvous/token';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -9,7 +10,7 @@ import { testSecret } from './support/relay.ts';
 import { eventually } from './support/wait.ts';
 
 /** A relay of another make, that does to its n-th socket what the test says as soon as that one joins. */
-async function relayOf(t: TestContext, onjoin: (socket: WebSocket, n: number) => void): Promise<string> {
+async function relayOf(t: TestContext, onjoin: (socket: WebSocket, n: number, tcp: Socket) => void): Promise<string> {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => subprotocol });
   await once(server, 'listening');
   t.after(() => {
@@ -17,7 +18,7 @@ async function relayOf(t: TestContext, onjoin: (socket: WebSocket, n: number) =>
     server.close();
   });
   let sockets = 0;
-  server.on('connection', (socket) => socket.once('message', () => onjoin(socket, ++sockets)));
+  server.on('connection', (socket, request) => socket.once('message', () => onjoin(socket, ++sockets, request.socket)));
   return `ws://127.0.0.1:${(server.address() as { port: number }).port}`;
 }
 
@@ -40,12 +41,11 @@ const token = (role: 'server' | 'client') =>
 
 test('an offer that comes in one read with `joined` is taken', async (t) => {
   const answers: string[] = [];
-  const relay = await relayOf(t, (socket) => {
+  const relay = await relayOf(t, (socket, _, tcp) => {
     socket.on('message', (frame: Buffer) => {
       const { data } = JSON.parse(frame.toString()) as { data?: { kind: string; body?: { code?: string } } };
       if (data) answers.push(data.body?.code ?? data.kind);
     });
-    const tcp = (socket as unknown as { _socket: { cork(): void; uncork(): void } })._socket; // ws keeps it private
     tcp.cork();
     send(socket, joined(['client']));
     send(socket, {
@@ -60,4 +60,65 @@ test('an offer that comes in one read with `joined` is taken', async (t) => {
   await assert.rejects(transport.start(), { code: 'bad_signal' });
   await eventually(() => answers.includes('failed'));
   assert(!answers.includes('busy'));
+});
+
+test('a close number that this version does not know has the verdict of its range', async (t) => {
+  for (const [number, retryable] of [
+    [4412, false],
+    [4440, false],
+  ] as const) {
+    const relay = await relayOf(t, (socket) => socket.close(number, 'quota_used_up'));
+    const transport = new WebRTCClientTransport({ relay, token: await token('client') });
+    t.after(() => transport.close());
+    await assert.rejects(transport.start(), {
+      code: 'signaling_failed',
+      retryable,
+      message: new RegExp(String(number)),
+    });
+  }
+});
+
+test('a listener that was in the room waits for a backend that has no token for a while', async (t) => {
+  const lost = Promise.withResolvers<void>();
+  const relay = await relayOf(t, (socket, n) => {
+    send(socket, joined());
+    if (n === 1) void lost.promise.then(() => socket.terminate());
+  });
+  let refusals = 0;
+  let outage = false;
+  const listener = await listen(
+    {
+      relay,
+      token: () => {
+        if (outage && refusals++ < 4) throw new Error('the backend is down');
+        return token('server');
+      },
+    },
+    () => {},
+  );
+  t.after(() => listener.close());
+  const errors: string[] = [];
+  listener.onerror = (error: RendezvousError) => errors.push(error.code);
+  outage = true;
+  lost.resolve();
+  await eventually(() => listener.state === 'reconnecting');
+  await eventually(() => listener.state === 'joined', 15_000);
+  assert.deepEqual(errors, ['relay_unreachable', ...Array(4).fill('token_unavailable')]);
+});
+
+test('a token function that fails after the application has given up is no unhandled rejection', async (t) => {
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown) => unhandled.push(reason);
+  process.on('unhandledRejection', note);
+  t.after(() => process.off('unhandledRejection', note));
+  const failed = Promise.withResolvers<string>();
+  const transport = new WebRTCClientTransport({
+    relay: 'ws://127.0.0.1:9',
+    token: () => failed.promise,
+    signal: AbortSignal.abort(),
+  });
+  await assert.rejects(transport.start(), { code: 'aborted' });
+  failed.reject(new Error('the backend is down'));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(unhandled, []);
 });

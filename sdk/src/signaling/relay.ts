@@ -219,8 +219,10 @@ export class RelayConnection {
         if (verdict === 'give_up') throw error;
         if (verdict === 'new_token' && (typeof this.#token === 'string' || ++refusedTokens >= tokenAttempts))
           throw error;
-        // A relay that is up and asks to come back later is waited for; an address where nobody answers is not.
-        if (error.code === 'relay_unreachable' && attempt + 1 >= attempts) throw error;
+        // A relay that is up and asks to come back later is waited for; an address where nobody answers, or a backend that
+        // has no token, only by a peer that was in the room before.
+        const nobody = error.code === 'relay_unreachable' || error.code === 'token_unavailable';
+        if (nobody && attempt + 1 >= attempts) throw error;
         this.onerror?.(error);
       }
       await wait(backoffMs(attempt), signal).catch((reason) => {
@@ -364,7 +366,7 @@ function endOf(thrown: unknown): SocketEnd {
   const error = toRendezvousError(thrown, 'relay_unreachable', 'Connecting to the relay failed.');
   return {
     error,
-    verdict: error.code === 'token_unavailable' ? 'new_token' : error.retryable ? 'come_back' : 'give_up',
+    verdict: error.retryable ? 'come_back' : 'give_up',
   };
 }
 

@@ -121,6 +121,13 @@ export class RelaySocket {
   #endOf(closeNumber: number, url: URL): SocketEnd {
     const verdict = verdictOf(closeNumber);
     const code = this.#reported?.code ?? codeOf(closeNumber);
+    if (code === undefined && closeNumber >= 4400 && closeNumber <= 4499) {
+      const message = `The relay closed the connection with a code that this version does not know (${closeNumber}).`;
+      return {
+        verdict,
+        error: new RendezvousError('signaling_failed', message, { retryable: verdict === 'come_back' }),
+      };
+    }
     if (code === undefined) {
       return {
         verdict,

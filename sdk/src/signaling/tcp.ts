@@ -95,6 +95,7 @@ export class TcpSocketSignaling implements Signaling {
       const socket = connect(this.#port, this.#host);
       const abort = () => socket.destroy(this.#closing.signal.reason);
       this.#closing.signal.addEventListener('abort', abort, { once: true });
+      socket.once('close', () => this.#closing.signal.removeEventListener('abort', abort));
       socket.once('error', reject);
       socket.once('connect', () => {
         this.#closing.signal.removeEventListener('abort', abort);
