@@ -52,7 +52,7 @@ export class RedisCluster {
   }
 
   /**
-   * Moves the slot of a key to the next node, as `redis-cli --cluster reshard` does.
+   * Moves the slot of a key to the next node, as `redis-cli --cluster reshard --cluster-replace` does.
    *
    * @param meanwhile runs when the slot is half moved: at both nodes, with its keys still at the old one
    */
@@ -67,7 +67,17 @@ export class RedisCluster {
     while (true) {
       const keys = (await source.redis.call('CLUSTER', 'GETKEYSINSLOT', slot, '100')) as string[];
       if (keys.length === 0) break;
-      await source.redis.call('MIGRATE', '127.0.0.1', String(target.server.port), '', '0', '5000', 'KEYS', ...keys);
+      await source.redis.call(
+        'MIGRATE',
+        '127.0.0.1',
+        String(target.server.port),
+        '',
+        '0',
+        '5000',
+        'REPLACE',
+        'KEYS',
+        ...keys,
+      );
     }
     for (const { redis } of [target, source, ...this.#nodes])
       await redis.call('CLUSTER', 'SETSLOT', slot, 'NODE', target.id);
