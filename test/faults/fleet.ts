@@ -47,6 +47,7 @@ export class Fleet {
   async drain(index: number): Promise<void> {
     const relay = this.instances[index];
     this.balancer.targets = this.#ports().filter((port) => port !== portOf(relay));
+    if (this.balancer.pinned === portOf(relay)) this.balancer.pinned = undefined;
     await relay?.stop('SIGTERM');
   }
 

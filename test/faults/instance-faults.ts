@@ -52,14 +52,15 @@ export const kill = (scale: Scale): Promise<Report> =>
 /** Every instance is replaced, one after the other. */
 export const rollingRestart = (scale: Scale): Promise<Report> =>
   performOnRedis('a rolling restart', scale, async ({ fleet, town, sessions, report }) => {
-    await sessions.serve(fleet, 'restarting');
+    let next = 0;
+    let draining: Promise<void> | undefined;
+    // The drain begins when an offer has come over that instance, before the answer.
+    await sessions.serve(fleet, 'restarting', () => void (draining = fleet.drain(next)));
     const begun = performance.now();
     for (const index of instances) {
-      // Somebody calls in the middle of it.
-      const calling = fleet.at(index, () => sessions.join(fleet, 'restarting', `caller-${index}`));
-      const draining = fleet.drain(index);
-      fleet.balancer.pinned = undefined;
-      await Promise.all([draining, calling]);
+      next = index;
+      await fleet.at(index, () => sessions.join(fleet, 'restarting', `caller-${index}`));
+      await draining;
       await fleet.launch(index);
       await town.whole();
     }

@@ -1,4 +1,4 @@
-import { argv, stdout } from 'node:process';
+import { argv, stderr, stdout } from 'node:process';
 import { allDropped } from './crowd.ts';
 import { kill, rollingRestart } from './instance-faults.ts';
 import { longPartition, partition, redisLost, redisStalls } from './redis-faults.ts';
@@ -9,7 +9,8 @@ import { full, type Scale, short } from './stage.ts';
 /**
  * Runs the faults and prints what was measured. Ends with 1 when a promise was not kept.
  *
- * Usage: node test/faults/main.ts [--short] [--markdown] [name…]; without names all of them, in full.
+ * Usage: node test/faults/main.ts [--short] [--markdown] [name…]; without names all of them, in full. With
+ * --markdown the standard output is one table.
  */
 const faults: Record<string, (scale: Scale) => Promise<Report>> = {
   kill,
@@ -38,7 +39,7 @@ for (const [name, fault] of Object.entries(faults)) {
   try {
     const report = await fault(flags.has('--short') ? short : full);
     reports.push(report);
-    if (!flags.has('--markdown')) stdout.write(`${report.fault}\n${report.toString()}\n\n`);
+    (flags.has('--markdown') ? stderr : stdout).write(`${report.fault}\n${report.toString()}\n\n`);
     if (report.rows.some(({ held }) => !held)) process.exitCode = 1;
   } catch (error) {
     console.error(`${name} could not be measured:`, error);
