@@ -14,6 +14,8 @@ export interface Scale {
   /** Signals per second from each peer to each of its partners. */
   perSecond: number;
   leaseMs: number;
+  /** Over which time an instance that stops sends its peers to others. */
+  drainMs: number;
   /** How long Redis is down, hangs, or cannot be reached. */
   downMs: number;
   stallMs: number;
@@ -27,18 +29,20 @@ export const short: Scale = {
   sessionRooms: 2,
   perSecond: 4,
   leaseMs: 3000,
+  drainMs: 1500,
   downMs: 4000,
   stallMs: 4000,
   cutMs: 5000,
   crowd: 300,
 };
 
-/** With the relay's own default for the lease. */
+/** With the relay's own defaults for the lease and the drain. */
 export const full: Scale = {
   rooms: 80,
   sessionRooms: 20,
   perSecond: 2,
   leaseMs: 15_000,
+  drainMs: 10_000,
   downMs: 20_000,
   stallMs: 10_000,
   cutMs: 20_000,
@@ -71,7 +75,8 @@ export async function perform(
   fault: (stage: Stage) => Promise<void>,
 ): Promise<Report> {
   const report = new Report(name);
-  const fleet = await Fleet.start(instances.length, (index) => ({ LEASE_MS: String(scale.leaseMs), ...env(index) }));
+  const times = { LEASE_MS: String(scale.leaseMs), DRAIN_WINDOW_MS: String(scale.drainMs) };
+  const fleet = await Fleet.start(instances.length, (index) => ({ ...times, ...env(index) }));
   const town = new Town(scale.perSecond);
   const sessions = new Sessions();
   try {
