@@ -103,7 +103,7 @@ test('a listener that was in the room waits for a backend that has no token for 
   lost.resolve();
   await eventually(() => listener.state === 'reconnecting');
   await eventually(() => listener.state === 'joined', 15_000);
-  assert.deepEqual(errors, ['relay_unreachable', ...Array(4).fill('token_unavailable')]);
+  assert.deepEqual(errors, ['relay_unreachable', ...Array<string>(4).fill('token_unavailable')]);
 });
 
 test('a token function that fails after the application has given up is no unhandled rejection', async (t) => {
