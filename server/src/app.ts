@@ -83,15 +83,21 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     http: { headersTimeout: requestTimeoutMs },
     routerOptions: { maxParamLength },
   });
+  let closing = false;
   app.setErrorHandler((error: Error, _request, reply) => answerError(error, reply, log));
   await app.register(websocket, {
     options: socketOptions,
     // ws has closed the socket by then, with the number that RFC 6455 §7.4.1 has for it.
     errorHandler: (error) => log.debug({ code: (error as NodeJS.ErrnoException).code }, 'socket error'),
     preClose(done) {
+      closing = true;
       sessions.end();
       this.websocketServer.close(() => done());
     },
+  });
+  // After the plugin's own listener, in which Fastify has answered with 503.
+  app.server.on('upgrade', (request) => {
+    if (closing) request.socket.destroySoon();
   });
   app.addHook('onReady', () => broker.start(rooms));
   app.addHook('onClose', () => broker.close());
@@ -122,9 +128,10 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   return Object.assign(app as FastifyInstance, { drain });
 }
 
-/** Answers a handshake that must not become a socket. */
+/** Answers a handshake that must not become a socket. Its connection would be left to the client otherwise. */
 function refusedHandshake(request: FastifyRequest, reply: FastifyReply, allowedOrigins: string[]): boolean {
   if (!request.ws) return false;
+  reply.raw.once('finish', () => request.socket.destroySoon());
   const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim());
   if (!offered?.includes(subprotocol)) {
     problem(reply, 400, 'subprotocol_required', `Ask for the subprotocol ${subprotocol} in Sec-WebSocket-Protocol.`);
