@@ -76,7 +76,9 @@ export async function perform(
 ): Promise<Report> {
   const report = new Report(name);
   const times = { LEASE_MS: String(scale.leaseMs), DRAIN_WINDOW_MS: String(scale.drainMs) };
-  const fleet = await Fleet.start(instances.length, (index) => ({ ...times, ...env(index) }));
+  // All peers come from one address.
+  const address = { MAX_CONNECTIONS_PER_ADDRESS: '1000', MAX_PENDING_JOINS_PER_ADDRESS: '1000' };
+  const fleet = await Fleet.start(instances.length, (index) => ({ ...times, ...address, ...env(index) }));
   const town = new Town(scale.perSecond);
   const sessions = new Sessions();
   try {
