@@ -1,6 +1,6 @@
 import { RendezvousError } from '../errors.ts';
 import type { Engine, RtcDataChannel } from '../peer/engine.ts';
-import type { ConnectedPeer } from '../peer/peer.ts';
+import { closeConnection, type ConnectedPeer } from '../peer/peer.ts';
 import { maxMessageSize } from '../peer/sdp.ts';
 import { isJsonRpcMessage, isResponse, type JsonRpcMessage } from './message.ts';
 
@@ -94,7 +94,8 @@ export class PlainLink {
     const deadline = Promise.withResolvers<void>();
     const timer = setTimeout(deadline.resolve, closeTimeoutMs);
     const pending = Promise.allSettled(this.#waiting.map(({ sent }) => sent.promise));
-    await Promise.race([pending.then(() => engine.flush?.(channel)), closed, deadline.promise]);
+    // A flush that fails is no reason to leave the channel open.
+    await Promise.race([pending.then(() => engine.flush?.(channel)).catch(() => {}), closed, deadline.promise]);
     if (!this.#closed) channel.close();
     await Promise.race([closed, deadline.promise]);
     clearTimeout(timer);
@@ -156,7 +157,7 @@ export class PlainLink {
     channel.onmessage = null;
     channel.onclose = null;
     connection.onconnectionstatechange = null;
-    void connection.close();
+    closeConnection(connection);
     this.#onended?.();
     this.onclose?.();
   }

@@ -8,6 +8,8 @@ import type { Engine, RtcDataChannel, RtcPeerConnection } from './engine.ts';
 const channelLabel = 'mcp';
 /** Without trickle a description waits for its candidates, but not for a STUN server that never answers. */
 const gatheringTimeoutMs = 5_000;
+/** Candidates that wait for their description at the most: far more than a peer has. */
+const mostCandidates = 256;
 /** What may arrive before the handshake is authenticated. More than that is not the beginning of an MCP session. */
 const mostEarlyBytes = 1_048_576;
 
@@ -38,6 +40,7 @@ export interface ConnectedPeer {
 export class PeerNegotiation {
   readonly #options: PeerOptions;
   readonly #tally = new CandidateTally();
+  readonly #ended = new AbortController();
   readonly #result = Promise.withResolvers<ConnectedPeer>();
   #connection: RtcPeerConnection | undefined;
   #channel: RtcDataChannel | undefined;
@@ -113,7 +116,7 @@ export class PeerNegotiation {
       case 'candidate':
         if (message.gen !== this.#gen) return;
         this.#tally.remote(message.candidate.candidate);
-        this.#remoteCandidates.push(message.candidate);
+        if (this.#remoteCandidates.length < mostCandidates) this.#remoteCandidates.push(message.candidate);
         return this.#addCandidates();
       case 'bye':
         if (message.gen < this.#gen) return;
@@ -137,9 +140,14 @@ export class PeerNegotiation {
     this.#earlyBytes = 0;
     const connection = this.#connect();
     connection.ondatachannel = ({ channel }) => this.#adopt(channel);
-    await this.#acceptRemote(connection, 'offer', sdp);
-    if (this.#connection !== connection) return;
-    await this.#describe(connection, await connection.createAnswer(), 'answer');
+    try {
+      await this.#acceptRemote(connection, 'offer', sdp);
+      if (this.#connection !== connection) return;
+      await this.#describe(connection, await connection.createAnswer(), 'answer');
+    } catch (error) {
+      // What a connection says that was given up for a newer offer does not matter any more.
+      if (this.#connection === connection) throw error;
+    }
   }
 
   #connect(): RtcPeerConnection {
@@ -169,10 +177,11 @@ export class PeerNegotiation {
     kind: 'offer' | 'answer',
   ): Promise<void> {
     await connection.setLocalDescription({ type: kind, sdp: description.sdp ?? '' });
-    if (!this.#options.trickle) await gathered(connection);
+    if (!this.#options.trickle) await gathered(connection, this.#ended.signal);
     if (this.#connection !== connection || this.#settled) return;
     const sdp = (this.#options.trickle ? description.sdp : undefined) ?? connection.localDescription?.sdp ?? '';
     await this.#options.signaling.send({ kind, gen: this.#gen, sdp }).catch(signalingFailed);
+    if (this.#connection !== connection) return;
     this.#described = true;
     for (const candidate of this.#localCandidates.splice(0)) await this.#sendCandidate(candidate);
   }
@@ -252,6 +261,7 @@ export class PeerNegotiation {
     if (this.#settled) return;
     this.#settled = true;
     const failure = asSignalingFailure(error);
+    this.#ended.abort();
     this.#sayBye(failure);
     if (this.#connection) this.#discard(this.#connection);
     this.#result.reject(failure);
@@ -269,7 +279,7 @@ export class PeerNegotiation {
   #discard(connection: RtcPeerConnection): void {
     if (this.#channel) this.#channel.onclose = null;
     this.#channel = undefined;
-    void connection.close();
+    closeConnection(connection);
   }
 
   /** A timeout says more when it says what was being waited for. */
@@ -313,15 +323,23 @@ function unfitness(channel: RtcDataChannel): string | undefined {
   return undefined;
 }
 
-function gathered(connection: RtcPeerConnection): Promise<void> {
-  if (connection.iceGatheringState === 'complete') return Promise.resolve();
+/** Ends a connection; an engine that fails to do so has nothing to say that anyone could act on. */
+export function closeConnection(connection: RtcPeerConnection): void {
+  const closing = async (): Promise<void> => connection.close();
+  closing().catch(() => {});
+}
+
+function gathered(connection: RtcPeerConnection, signal: AbortSignal): Promise<void> {
+  if (connection.iceGatheringState === 'complete' || signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
+      signal.removeEventListener('abort', done);
       connection.onicegatheringstatechange = null;
       resolve();
     };
     const timer = setTimeout(done, gatheringTimeoutMs);
+    signal.addEventListener('abort', done);
     connection.onicegatheringstatechange = () => {
       if (connection.iceGatheringState === 'complete') done();
     };

@@ -11,7 +11,7 @@ import {
   type PeerState,
   type Role,
 } from '../protocol/index.ts';
-import { abortable, backoffMs, wait } from './backoff.ts';
+import { backoffMs, wait } from './backoff.ts';
 import { RelayChannel } from './channel.ts';
 import { connectUrl, RelaySocket, type SocketEnd } from './socket.ts';
 import { fetchToken, type TokenSource } from './token.ts';
@@ -49,6 +49,8 @@ const firstAttempts = 3;
 /** Fresh tokens in a row that the relay may refuse before this gives up. */
 const tokenAttempts = 2;
 const joinTimeoutMs = 10_000;
+/** A socket that stood so long has lasted. */
+const lastingMs = 10_000;
 
 /**
  * A peer's place in a room: one identity over as many sockets as it takes, and a channel to each other peer. It comes back by
@@ -79,6 +81,9 @@ export class RelayConnection {
   #state: RelayState = 'new';
   #socket: RelaySocket | undefined;
   #joining = false;
+  #adoptedAt = 0;
+  /** Sockets in a row that did not last. */
+  #brief = 0;
   #joined: JoinedFrame | undefined;
   #signals = 0;
   readonly #signalled = new Map<string, RelayChannel>();
@@ -204,7 +209,7 @@ export class RelayConnection {
       try {
         const join: JoinFrame = {
           type: 'join',
-          token: await abortable(fetchToken(this.#token, this.#expected), signal),
+          token: await fetchToken(this.#token, this.#expected, signal),
           process: this.#process,
         };
         if (this.#joined) join.resume = this.#joined.resume;
@@ -235,6 +240,7 @@ export class RelayConnection {
     const before = this.#socket;
     const resumed = this.#joined?.peer === joined.peer;
     this.#socket = socket;
+    this.#adoptedAt = performance.now();
     this.#joined = joined;
     before?.close();
     if (this.#closing.signal.aborted) return socket.close();
@@ -312,7 +318,7 @@ export class RelayConnection {
   async #refreshToken(): Promise<void> {
     if (typeof this.#token === 'string') return; // nothing to refresh with: the relay will close with token_expired
     try {
-      this.#socket?.send({ type: 'token', token: await fetchToken(this.#token, this.#expected) });
+      this.#socket?.send({ type: 'token', token: await fetchToken(this.#token, this.#expected, this.#closing.signal) });
     } catch (thrown) {
       this.onerror?.(toRendezvousError(thrown, 'token_unavailable', 'Refreshing the token failed.'));
     }
@@ -323,9 +329,11 @@ export class RelayConnection {
     this.#socket = undefined;
     if (end.verdict === 'give_up') return this.#close(end.error);
     if (end.verdict === 'new_token' && typeof this.#token === 'string') return this.#close(end.error);
+    // A relay that takes the join and closes at once is not hammered.
+    this.#brief = performance.now() - this.#adoptedAt < lastingMs ? this.#brief + 1 : 0;
     this.onerror?.(end.error);
     this.#setState('reconnecting');
-    void this.#rejoin(backoffMs(0));
+    void this.#rejoin(backoffMs(this.#brief));
   }
 
   /** Opens another socket after a time, in place of one that was lost or is about to be; until then that one serves. */

@@ -2,7 +2,7 @@ import { RendezvousError, toRendezvousError } from '../errors.ts';
 import type { JsonRpcMessage } from '../link/message.ts';
 import { PlainLink } from '../link/plain.ts';
 import type { Engine } from '../peer/engine.ts';
-import type { ConnectedPeer } from '../peer/peer.ts';
+import { closeConnection, type ConnectedPeer } from '../peer/peer.ts';
 import type { Role } from '../protocol/index.ts';
 import { readStats, type TransportStats } from '../peer/stats.ts';
 import { type RemotePeer, relayUrl } from '../signaling/relay.ts';
@@ -108,7 +108,7 @@ export abstract class WebRTCTransport {
       // close() may have come when there was nothing left to abort, and no link yet to close.
       this.#abort.signal.throwIfAborted();
     } catch (thrown) {
-      void this.#dialled?.peer.connection.close();
+      if (this.#dialled) closeConnection(this.#dialled.peer.connection);
       const error = toRendezvousError(thrown, 'engine_failed', 'Connecting failed; see cause.');
       this.#end();
       throw error;
@@ -176,7 +176,14 @@ export abstract class WebRTCTransport {
   #flush(): void {
     while (this.#onmessage && this.#waiting.length > 0) {
       const message = this.#waiting.shift()!;
-      this.#onmessage(message, this.#authInfo ? { authInfo: this.#authInfo } : undefined);
+      try {
+        this.#onmessage(message, this.#authInfo ? { authInfo: this.#authInfo } : undefined);
+      } catch (error) {
+        // The handler's own fault, as in an event handler: the messages behind it arrive all the same.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
     }
   }
 
