@@ -241,7 +241,8 @@ export class RedisBroker implements Broker {
     await Promise.all(
       Array.from({ length: shards }, (_, shard) => this.#tend(shard, byShard.get(shard) ?? [], barred)),
     );
-    await Promise.all(Array.from(this.#unwritten, (seat) => this.#rewrite(seat)));
+    // A copy, because what cannot be written is put back.
+    await Promise.all([...this.#unwritten].map((seat) => this.#rewrite(seat)));
   }
 
   async #tend(shard: number, holdings: Holding[], barred: { name: string; ends: number }[]): Promise<void> {
