@@ -1,7 +1,7 @@
 import { argv, stderr, stdout } from 'node:process';
 import { allDropped } from './crowd.ts';
 import { kill, rollingRestart } from './instance-faults.ts';
-import { longPartition, partition, redisLost, redisStalls } from './redis-faults.ts';
+import { cableCut, longPartition, partition, redisLost, redisStalls } from './redis-faults.ts';
 import { markdown, type Report } from './report.ts';
 import { failover, failoverFromHung, slotsMove } from './topology-faults.ts';
 import { full, type Scale, short } from './stage.ts';
@@ -18,6 +18,7 @@ const faults: Record<string, (scale: Scale) => Promise<Report>> = {
   redisStalls,
   partition,
   longPartition,
+  cableCut,
   rollingRestart,
   allDropped,
   failover,

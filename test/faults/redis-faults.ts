@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { NetworkedRedis } from '../support/redis-network.ts';
 import { RedisServer } from '../support/redis.ts';
 import { eventually } from '../support/wait.ts';
 import { TcpProxy } from '../support/proxy.ts';
@@ -31,44 +32,72 @@ export const redisStalls = (scale: Scale): Promise<Report> =>
   });
 
 /** One instance cannot reach Redis, for less than a lease: packets are lost, connections stay open. */
-export const partition = (scale: Scale): Promise<Report> => cutOff(scale, 'shorter', 'silently');
+export const partition = (scale: Scale): Promise<Report> => wireCut(scale, 'shorter', 'silently');
 
 /** One instance cannot reach Redis, for longer than a lease: every connection is refused. */
-export const longPartition = (scale: Scale): Promise<Report> => cutOff(scale, 'longer', 'visibly');
+export const longPartition = (scale: Scale): Promise<Report> => wireCut(scale, 'longer', 'visibly');
 
-async function cutOff(scale: Scale, than: 'shorter' | 'longer', how: 'silently' | 'visibly'): Promise<Report> {
-  const name = `one instance is cut off from Redis for ${scale.cutMs / 1000} s, ${how}, ${than} than the lease`;
-  const lease = than === 'longer' ? Math.floor(scale.cutMs * 0.6) : scale.cutMs * 2;
+/** One instance cannot reach Redis at the relay's default lease: the cable between their two hosts is cut. */
+export async function cableCut(scale: Scale): Promise<Report> {
+  const redis = await NetworkedRedis.start();
+  try {
+    return await cutOff(scale, 'cable', {
+      lease: 15_000,
+      url: (index) => redis.url(index === 0 ? 0 : 1),
+      begin: () => redis.cut(),
+      end: () => redis.restore(),
+    });
+  } finally {
+    await redis.stop();
+  }
+}
+
+async function wireCut(scale: Scale, than: 'shorter' | 'longer', how: 'silently' | 'visibly'): Promise<Report> {
   const redis = await RedisServer.start();
   const wire = await TcpProxy.start([redis.port]);
-  const env = (index: number): Record<string, string> => ({
-    LEASE_MS: String(lease),
-    REDIS_URL: index === 0 ? `redis://127.0.0.1:${wire.port}` : redis.url,
-  });
   try {
-    return await perform(name, scale, { env, breaks: than === 'longer' }, async (stage) => {
-      const begin = (): void => {
+    return await cutOff(scale, how, {
+      lease: than === 'longer' ? Math.floor(scale.cutMs * 0.6) : scale.cutMs * 2,
+      url: (index) => (index === 0 ? `redis://127.0.0.1:${wire.port}` : redis.url),
+      begin: () => {
         if (how === 'silently') return wire.cut();
         wire.targets = [];
         wire.drop();
-      };
-      const end = (): void => {
+      },
+      end: () => {
         wire.targets = [redis.port];
         wire.restore();
-      };
-      // Those who were declared gone have to join anew.
-      const mayLose = than === 'longer' ? stage.town.settlers(0) : 0;
-      await outage(stage, [0], scale.cutMs, begin, end, mayLose);
-      stage.report.atMost(
-        'most often that a peer was told of one other that it is gone',
-        stage.town.mostGone,
-        than === 'longer' ? 1 : 0,
-      );
+      },
     });
   } finally {
     await wire.stop();
     await redis.stop();
   }
+}
+
+interface Cut {
+  lease: number;
+  /** Redis's address for an instance; the first one's is cut off. */
+  url: (index: number) => string;
+  begin: () => void;
+  end: () => void;
+}
+
+async function cutOff(scale: Scale, how: 'silently' | 'visibly' | 'cable', cut: Cut): Promise<Report> {
+  const longer = scale.cutMs > cut.lease;
+  const way = how === 'cable' ? 'by its cable' : how;
+  const name = `one instance is cut off from Redis for ${scale.cutMs / 1000} s, ${way}, ${longer ? 'longer' : 'shorter'} than the lease`;
+  const env = (index: number): Record<string, string> => ({ LEASE_MS: String(cut.lease), REDIS_URL: cut.url(index) });
+  return await perform(name, scale, { env, breaks: longer }, async (stage) => {
+    // Those who were declared gone have to join anew.
+    const mayLose = longer ? stage.town.settlers(0) : 0;
+    await outage(stage, [0], scale.cutMs, cut.begin, cut.end, mayLose);
+    stage.report.atMost(
+      'most often that a peer was told of one other that it is gone',
+      stage.town.mostGone,
+      longer ? 1 : 0,
+    );
+  });
 }
 
 /** What is promised while the bus is away from some instances, and when it is back. */
