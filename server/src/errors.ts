@@ -22,7 +22,7 @@ export const messages: Record<RelayErrorCode, string> = {
   token_revoked: 'The operator revoked this token.',
   going_away: 'This relay instance stops. Connect again.',
   unavailable: 'The relay cannot do this now because something it depends on does not answer. Try again later.',
-  rate_limited: 'Too much in too short a time. Try again later.',
+  rate_limited: 'More than this relay takes from one peer, address or issuer. Try again later.',
   slow_consumer: 'This peer does not read what it is sent.',
   ping_timeout: 'This peer did not answer pings.',
   room_full: 'The room has as many peers as it may have.',

@@ -116,7 +116,7 @@ test('rooms and their peers are shown, and a peer is kicked', async (t) => {
   assert.equal(peers.length, 2);
   const elsewhere = (await operator.ask('GET', `${path}?issuer=${encodeURIComponent(issuerA)}`)).body;
   assert.deepEqual(
-    (elsewhere as typeof body & { peers: { id: string }[] }).peers.map(({ id }) => id),
+    (elsewhere as { peers: { id: string }[] }).peers.map(({ id }) => id),
     [foreign.id],
   );
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
@@ -100,6 +101,16 @@ test('metrics count sockets, peers, signals, outcomes and errors of this app onl
     assert.ok(text.includes(line), line);
   }
   assert.ok((await metrics(other.url)).includes('rendezvous_sockets 0'));
+});
+
+test('README.md lists every metric as /metrics describes it', async (t) => {
+  const { url } = await startApp(t);
+  const { body } = await get(`${url}/metrics`);
+  const described = body.matchAll(/^# HELP (rendezvous_\w+) (.+)\n# TYPE \w+ (\w+)$/gm);
+  const expected = Array.from(described, ([, name, help, type]) => `| \`${name}\` | ${type} | ${help} |`);
+  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
+  assert.ok(expected.length > 10);
+  assert.deepEqual(readme.match(/^\| `rendezvous_.+$/gm), expected);
 });
 
 test('no token, resume secret or signal data is ever logged, not even at level trace', async (t) => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { TcpProxy } from '../../test/support/proxy.ts';
+import { parseConfig } from '../src/config.ts';
 import { startApp } from './support/app.ts';
 import { RawPeer, testToken } from './support/peer.ts';
 
@@ -18,6 +20,20 @@ test('a peer that does not answer two pings is closed and away; one that answers
   assert.equal(await c.refusal(), 'ping_timeout');
   const d = await RawPeer.join(url, client({ subject: 'next' }));
   await s.sees(d, 'online');
+});
+
+test('a connection that died without a word is noticed within three ping intervals: 30 s unless told otherwise', async (t) => {
+  const { url } = await startApp(t, { PING_INTERVAL_MS: '300' });
+  const wire = await TcpProxy.start([Number(new URL(url).port)]);
+  t.after(() => wire.stop());
+  const s = await RawPeer.join(url, server());
+  const c = await RawPeer.join(`http://127.0.0.1:${wire.port}`, client());
+  await s.sees(c, 'online');
+  const cut = performance.now();
+  wire.cut();
+  await s.sees(c, 'away');
+  assert.ok(performance.now() - cut <= 3 * 300 + 100);
+  assert.equal(parseConfig({}).limits.pingIntervalMs, 10_000);
 });
 
 test('a peer that does not read is closed, and nobody else waits for it', async (t) => {

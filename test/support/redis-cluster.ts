@@ -7,12 +7,15 @@ const slots = 16_384;
 interface Node {
   server: RedisServer;
   redis: Redis;
+  /** The port on which nodes talk to each other. */
+  bus: number;
   id: string;
 }
 
 /** A private Redis Cluster of three masters on 127.0.0.1. */
 export class RedisCluster {
   readonly #nodes: Node[];
+  #replica: Node | undefined;
 
   private constructor(nodes: Node[]) {
     this.#nodes = nodes;
@@ -23,14 +26,13 @@ export class RedisCluster {
     const cluster = new RedisCluster(nodes);
     try {
       for (let index = 0; index < 3; index++) {
-        const bus = await freePort();
-        const timing = ['--cluster-node-timeout', '2000'];
-        const server = await RedisServer.start(['--cluster-enabled', 'yes', '--cluster-port', String(bus), ...timing]);
-        const redis = new Redis(server.port, '127.0.0.1');
-        nodes.push({ server, redis, id: String(await redis.call('CLUSTER', 'MYID')) });
+        const node = await cluster.#launch();
+        nodes.push(node);
         const [first, last] = [index, index + 1].map((third) => Math.floor((slots * third) / 3));
-        await redis.call('CLUSTER', 'ADDSLOTSRANGE', String(first), String((last ?? 0) - 1));
-        await nodes[0]?.redis.call('CLUSTER', 'MEET', '127.0.0.1', String(server.port), String(bus));
+        await node.redis.call('CLUSTER', 'ADDSLOTSRANGE', String(first), String((last ?? 0) - 1));
+        // Masters of one epoch have to settle that first, and cannot agree on a failover until then.
+        await node.redis.call('CLUSTER', 'SET-CONFIG-EPOCH', String(index + 1));
+        await cluster.#meet(node);
       }
       await eventually(() => cluster.#agrees(), 20_000, 'the cluster is whole');
     } catch (error) {
@@ -83,9 +85,45 @@ export class RedisCluster {
       await redis.call('CLUSTER', 'SETSLOT', slot, 'NODE', target.id);
   }
 
+  /** Gives the first node a replica, which would take over from it. */
+  async replicate(): Promise<void> {
+    const replica = await this.#launch();
+    this.#replica = replica;
+    await this.#meet(replica);
+    const follow = () => replica.redis.call('CLUSTER', 'REPLICATE', this.#nodes[0]?.id ?? '');
+    const follows = () =>
+      follow().then(
+        () => true,
+        () => false, // it has not heard of that node yet
+      );
+    await eventually(follows);
+    await eventually(async () => (await replica.redis.info('replication')).includes('master_link_status:up'));
+  }
+
+  /** Kills the first node; resolves when its replica has taken over. */
+  async failOver(): Promise<void> {
+    await this.#nodes[0]?.server.kill();
+    this.#nodes[0]?.redis.disconnect();
+    const role = async (): Promise<string> => JSON.stringify(await this.#replica?.redis.call('ROLE'));
+    await eventually(async () => (await role()).includes('master'), 30_000, 'the replica is a master');
+  }
+
   async stop(): Promise<void> {
-    for (const { redis } of this.#nodes) redis.disconnect();
-    await Promise.all(this.#nodes.map(({ server }) => server.stop()));
+    const all = [...this.#nodes, ...(this.#replica ? [this.#replica] : [])];
+    for (const { redis } of all) redis.disconnect();
+    await Promise.all(all.map(({ server }) => server.stop()));
+  }
+
+  async #launch(): Promise<Node> {
+    const bus = await freePort();
+    const timing = ['--cluster-node-timeout', '2000'];
+    const server = await RedisServer.start(['--cluster-enabled', 'yes', '--cluster-port', String(bus), ...timing]);
+    const redis = new Redis(server.port, '127.0.0.1');
+    return { server, redis, bus, id: String(await redis.call('CLUSTER', 'MYID')) };
+  }
+
+  async #meet({ server, bus }: Node): Promise<void> {
+    await this.#nodes[0]?.redis.call('CLUSTER', 'MEET', '127.0.0.1', String(server.port), String(bus));
   }
 
   async #owner(slot: number): Promise<number> {
