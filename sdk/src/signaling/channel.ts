@@ -10,6 +10,7 @@ const longestRepeatMs = 8_000;
 const giveUpAfterMs = 30_000;
 /** Far more than a negotiation needs; a peer that acknowledges nothing must not make this one grow. */
 const mostUnacknowledged = 256;
+const mostRepeated = 64;
 
 /**
  * Reliable signaling with one other peer through the relay, which keeps no queue: what was not acknowledged is repeated, what
@@ -28,6 +29,8 @@ export class RelayChannel implements Signaling {
   #sent = 0;
   #received = 0;
   #lastProgress = 0;
+  /** The last message of a repeat that left some out; 0 when it left out none. */
+  #repeatedUpTo = 0;
   #repeatMs = firstRepeatMs;
   #repeatTimer: ReturnType<typeof setTimeout> | undefined;
   /** When the timer fires; infinite while there is none. */
@@ -85,7 +88,7 @@ export class RelayChannel implements Signaling {
   /** The other peer, or this one, is reachable again. */
   repeat(): void {
     this.#repeatMs = firstRepeatMs;
-    for (const data of this.#unacknowledged) this.#send(data);
+    this.#repeatOldest();
     this.#restartRepeat();
   }
 
@@ -125,7 +128,15 @@ export class RelayChannel implements Signaling {
     if (this.#unacknowledged.length === before) return;
     this.#lastProgress = Date.now();
     this.#repeatMs = firstRepeatMs;
+    if (this.#repeatedUpTo > 0 && ack >= this.#repeatedUpTo) this.#repeatOldest();
     this.#restartRepeat();
+  }
+
+  /** Not all at once, or the relay would take it for a flood; the rest follows when these have arrived. */
+  #repeatOldest(): void {
+    const oldest = this.#unacknowledged.slice(0, mostRepeated);
+    this.#repeatedUpTo = this.#unacknowledged.length > mostRepeated ? (oldest.at(-1)?.seq ?? 0) : 0;
+    for (const data of oldest) this.#send(data);
   }
 
   #restartRepeat(): void {
@@ -142,7 +153,7 @@ export class RelayChannel implements Signaling {
     this.#repeatAt = at;
     this.#repeatTimer = setTimeout(() => {
       if (Date.now() - this.#lastProgress > giveUpAfterMs) return this.end(silent());
-      for (const data of this.#unacknowledged) this.#send(data);
+      this.#repeatOldest();
       this.#repeatMs = Math.min(2 * this.#repeatMs, longestRepeatMs);
       this.#restartRepeat();
     }, afterMs);

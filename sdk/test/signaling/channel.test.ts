@@ -117,6 +117,27 @@ test('repeat() sends what is not acknowledged at once, and nothing that is', asy
   assert.deepEqual(seen.slice(6), [4]);
 });
 
+test('a long backlog is repeated in portions, each when the one before has arrived', async (t) => {
+  const link = wire(t);
+  let cut = true;
+  let inOneTurn = 0;
+  let most = 0;
+  link.copies = (_, from) => {
+    if (cut) return 0;
+    if (from === 'left') {
+      if (inOneTurn++ === 0) setImmediate(() => (inOneTurn = 0));
+      most = Math.max(most, inOneTurn);
+    }
+    return 1;
+  };
+  for (const n of numbers(200)) await link.left.send(candidate(n));
+  cut = false;
+  link.left.repeat();
+  await until(() => link.received.right.length === 200);
+  assert.deepEqual(link.received.right, numbers(200));
+  assert(most <= 64, `${most} at once`);
+});
+
 test('messages without seq are delivered as they come', (t) => {
   const link = wire(t);
   const raw = { kind: 'candidate', gen: 1, body: { candidate: 'candidate:9' } };
