@@ -36,14 +36,15 @@ export class Sessions {
    * Sends every peer to another instance, evenly over a time so that they do not arrive there all at once. Resolves when all
    * have gone, or a few seconds after the last one should have.
    *
-   * @param windowMs 0: does not wait for anybody
+   * @param windowMs 0: nobody is sent away or waited for
    */
   async drain(windowMs: number): Promise<void> {
     this.#movedBy = performance.now() + windowMs;
+    if (windowMs === 0) return;
     const all = shuffled(this.#sessions);
     const step = windowMs / all.length;
     for (const [place, session] of all.entries()) session.goAway(Math.round(step * (place + Math.random())));
-    if (windowMs === 0 || this.#sessions.size === 0) return;
+    if (this.#sessions.size === 0) return;
     const { promise: over, resolve } = Promise.withResolvers<void>();
     this.#emptied = resolve;
     const timer = setTimeout(resolve, windowMs + graceMs);

@@ -90,6 +90,22 @@ test('TURN servers need their secret, and one kind of keys excludes the other', 
   assert.match(problems({ RELAY_SECRET: secret, RELAY_ISSUERS_FILE: '/x' }).join(), /exclude each other/);
 });
 
+test("Redis's authority, the operator's token and the limits are checked", () => {
+  assert.match(problems({ REDIS_CA_FILE: '/x' }).join(), /^REDIS_CA_FILE is for a REDIS_URL with TLS/);
+  assert.match(problems({ REDIS_CA_FILE: '/x', REDIS_URL: 'redis://a' }).join(), /with TLS only/);
+  assert.match(problems({ REDIS_CA_FILE: '/nowhere', REDIS_URL: 'rediss://a' }).join(), /cannot be read \(ENOENT\)/);
+  assert.match(problems({ REDIS_URL: 'redis+sentinel://a' }).join(), /^REDIS_URL has to have one of the forms/);
+  assert.match(problems({ MAX_FRAME_BYTES: '65536', MAX_BYTES_BURST: '65535' }).join(), /^MAX_BYTES_BURST/);
+  const weak = problems({ ADMIN_TOKEN: 'hunter2hunter2' });
+  assert.match(weak.join(), /^ADMIN_TOKEN .*16 characters/);
+  assert.ok(!weak.join().includes('hunter2'));
+  const { adminToken, limits } = parseConfig({ ADMIN_TOKEN: 'a'.repeat(16) });
+  assert.deepEqual(
+    [adminToken, limits.messages, limits.maxClientsPerRoom],
+    ['a'.repeat(16), { perSecond: 50, burst: 200 }, 256],
+  );
+});
+
 async function issuersProblems(t: TestContext, content: string): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'config-'));
   t.after(() => rm(directory, { recursive: true }));
