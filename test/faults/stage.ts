@@ -119,8 +119,10 @@ function sum(report: Report, town: Town, sessions: Sessions, breaks: boolean): v
     total(({ sent }) => sent),
   );
   report.exactly('signals lost', town.missing, 0);
-  if (breaks) report.figure('channels that ended because a peer was gone', town.broken.length);
-  else report.exactly('channels that ended', town.broken.length, 0);
+  if (breaks) {
+    report.figure('channels that ended because a peer was gone', town.broken.length);
+    report.figure('signals in them that failed, with an error for the sender', town.failed);
+  } else report.exactly('channels that ended', town.broken.length, 0);
   report.exactly(
     'signals doubled',
     total(({ doubled }) => doubled),

@@ -88,10 +88,19 @@ export class Town {
     return this.#lanes.flatMap((lane) => lane.streams);
   }
 
-  /** Signals that have not arrived. What was in a channel that ended was reported as failed with it. */
+  /** Signals that have not arrived and whose sender was not told. */
   get missing(): number {
-    const whole = this.#lanes.filter(({ broken }) => broken === undefined);
-    return whole.flatMap(({ streams }) => streams).reduce((sum, { missing }) => sum + missing, 0);
+    return this.#missingIn((broken) => broken === undefined);
+  }
+
+  /** Signals that have not arrived because their channel ended: their sender got an error. */
+  get failed(): number {
+    return this.#missingIn((broken) => broken !== undefined);
+  }
+
+  #missingIn(which: (broken: string | undefined) => boolean): number {
+    const lanes = this.#lanes.filter(({ broken }) => which(broken));
+    return lanes.flatMap(({ streams }) => streams).reduce((sum, { missing }) => sum + missing, 0);
   }
 
   /**

@@ -94,8 +94,8 @@ export class PlainLink {
     const deadline = Promise.withResolvers<void>();
     const timer = setTimeout(deadline.resolve, closeTimeoutMs);
     const pending = Promise.allSettled(this.#waiting.map(({ sent }) => sent.promise));
-    // A flush that fails is no reason to leave the channel open.
-    await Promise.race([pending.then(() => engine.flush?.(channel)).catch(() => {}), closed, deadline.promise]);
+    const flushed = pending.then(() => engine.flush?.(channel)).catch((cause) => this.onerror?.(unflushed(cause)));
+    await Promise.race([flushed, closed, deadline.promise]);
     if (!this.#closed) channel.close();
     await Promise.race([closed, deadline.promise]);
     clearTimeout(timer);
@@ -182,6 +182,12 @@ function utf8Bytes(text: string, limit: number): number {
 
 const closedError = (cause?: unknown) =>
   new RendezvousError('closed', 'The connection to the other peer is closed.', { cause });
+
+// No reason to leave the channel open, but what was sent last may be lost with it.
+const unflushed = (cause: unknown) =>
+  new RendezvousError('engine_failed', 'The last messages before the close may not have arrived; see cause.', {
+    cause,
+  });
 
 const tooLarge = (bytes: number, limit: number) =>
   new RendezvousError(

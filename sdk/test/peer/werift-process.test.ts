@@ -44,7 +44,7 @@ suite('a process with the werift engine', () => {
         offerer.createDataChannel('mcp');
         if (point === 'offered') {
           const { sdp } = await offerer.createOffer();
-          void offerer.setLocalDescription({ type: 'offer', sdp }).catch(() => {});
+          void offerer.setLocalDescription({ type: 'offer', sdp }).catch(() => {}); // it is closed meanwhile: the point here
         }
         if (point === 'described') {
           const { sdp } = await offerer.createOffer();

@@ -243,6 +243,7 @@ suite('a connection of the werift engine', () => {
     const rude = rawPeer();
     const { near, far } = await pairUp(t, { answerer: rude.connection });
     const { transport } = rude;
+    // The raw peer is werift's own object, and its SCTP is what sends what no adapter would.
     const sctp =
       near && (rude.connection as unknown as { sctp: { sctp: { send(...args: unknown[]): Promise<void> } } }).sctp.sctp;
     for (const packet of [Buffer.alloc(0), Buffer.alloc(11), Buffer.alloc(12), Buffer.alloc(100, 255)]) {
