@@ -9,7 +9,7 @@ const sequenced = {
 };
 const sdp = z.string().check(z.minLength(1));
 
-export const byeCode = z.enum(['busy', 'refused', 'closed', 'failed']);
+export const byeCode = z.enum(['busy', 'refused', 'closed', 'failed', 'no_session']);
 export type ByeCode = z.infer<typeof byeCode>;
 
 const candidateBody = z.object({

@@ -71,7 +71,7 @@ export class RelayChannel implements Signaling {
   receive(value: unknown): void {
     if (this.#closed) return;
     const { data } = peerData.safeParse(value);
-    // A kind that this version does not know, or nonsense: ignored, like an unknown frame (PROTOCOL.md §8).
+    // A kind that this version does not know, or nonsense: ignored, like an unknown frame (PROTOCOL.md §9).
     if (!data) return;
     if (data.ack !== undefined) this.#acknowledged(data.ack);
     if (data.kind === 'ack') return;

@@ -104,7 +104,7 @@ export class RelaySocket {
     if (this.#ended) return;
     this.#heardAt = Date.now();
     const frame = parseFrame(data);
-    // A frame of a type that this version does not know is ignored: PROTOCOL.md §8.
+    // A frame of a type that this version does not know is ignored: PROTOCOL.md §9.
     if (!frame) return;
     if (frame.type === 'error') this.#reported = frame;
     else this.onframe?.(frame);
