@@ -25,8 +25,15 @@ export type ErrorCode =
   | 'ice_failed'
   /** The DTLS handshake was not signed with the key of the certificate in the SDP, or could not be checked. */
   | 'dtls_untrusted'
-  /** The data channel is not what PROTOCOL.md §7 asks for. */
+  /** The data channel, or what came over it, is not what PROTOCOL.md §7 asks for. */
   | 'bad_channel'
+  /**
+   * The other peer did not prove that it knows the `secret` and sees the same connection: the secrets differ, one side has none,
+   * or somebody in between swapped the DTLS fingerprints. No MCP message was sent.
+   */
+  | 'secret_mismatch'
+  /** The connection was lost and did not come back in time, or the other peer does not know the session any more. */
+  | 'session_lost'
   /** The time of `connectTimeoutMs` is over. */
   | 'connect_timeout'
   /** The application's AbortSignal fired. */
