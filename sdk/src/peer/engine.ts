@@ -33,11 +33,14 @@ export interface RtcPeerConnection {
   readonly remoteDescription: { type: string; sdp: string } | null;
   readonly sctp: { readonly maxMessageSize: number } | null;
   createDataChannel(label: string, options?: { ordered?: boolean; protocol?: string }): RtcDataChannel;
-  createOffer(): Promise<{ type: string; sdp?: string | undefined }>;
+  /** `iceRestart`: with a new user name and password for ICE (RFC 8445 §9), only where {@link Engine.restartsIce}. */
+  createOffer(options?: { iceRestart?: boolean }): Promise<{ type: string; sdp?: string | undefined }>;
   createAnswer(): Promise<{ type: string; sdp?: string | undefined }>;
   setLocalDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void>;
   setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void>;
   addIceCandidate(candidate: CandidateInit): Promise<void>;
+  /** Other ICE servers, or fresh credentials for the same ones, from the next gathering on: before an ICE restart. */
+  setConfiguration?(configuration: RtcConfiguration): void;
   getStats(): Promise<{ forEach(callback: (report: RtcStats) => void): void }>;
   close(): void | Promise<void>;
   onicecandidate: Handler<{ candidate: (CandidateInit & { candidate: string }) | null }>;
@@ -66,6 +69,8 @@ export interface RtcConfiguration {
  */
 export interface Engine {
   readonly name: string;
+  /** Whether a connection can find another path by an ICE restart, in both roles. Where not, recovery is a new connection. */
+  readonly restartsIce: boolean;
   /** @throws RendezvousError `bad_option` when the engine cannot honour the configuration. */
   createPeerConnection(configuration: RtcConfiguration): RtcPeerConnection;
   /**

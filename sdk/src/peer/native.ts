@@ -10,6 +10,7 @@ export type RtcPeerConnectionConstructor = new (configuration: RtcConfiguration)
  */
 export const nativeEngine = (RTCPeerConnection: RtcPeerConnectionConstructor): Engine => ({
   name: 'native',
+  restartsIce: true,
   createPeerConnection: (configuration) => {
     const connection = new RTCPeerConnection(configuration);
     // werift has the interface but does not check who it shakes hands with; only its adapter makes it safe.

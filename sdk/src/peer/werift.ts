@@ -7,6 +7,7 @@ import { flush } from './werift/sctp.ts';
 /** WebRTC for Node.js: https://github.com/shinyoshiaki/werift-webrtc, completed where it falls short of the standards. */
 export const weriftEngine: Engine = {
   name: 'werift',
+  restartsIce: true,
   createPeerConnection: (configuration) => new WeriftConnection(configuration),
   async authenticate(connection) {
     if (!(connection instanceof WeriftConnection)) {

@@ -82,8 +82,8 @@ export class WeriftConnection implements RtcPeerConnection {
     return this.#adopt(this.#peer.createDataChannel(label, options));
   }
 
-  createOffer(): Promise<{ type: string; sdp: string }> {
-    return this.#peer.createOffer();
+  createOffer(options: { iceRestart?: boolean } = {}): Promise<{ type: string; sdp: string }> {
+    return this.#peer.createOffer(options);
   }
 
   createAnswer(): Promise<{ type: string; sdp: string }> {
