@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { listen, type RendezvousError, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
+import {
+  listen,
+  RelayConnection,
+  type RendezvousError,
+  WebRTCClientTransport,
+  WebRTCServerTransport,
+} from 'mcp-rendezvous';
 import { type FrameFromRelay, subprotocol } from 'mcp-rendezvous/protocol';
 import { createRoomToken } from 'mcp-rendezvous/token';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -35,6 +41,13 @@ const joined = (peers: string[] = []): FrameFromRelay => ({
   expiresAt: 4_000_000_000,
   limits: { maxFrameBytes: 65_536 },
 });
+
+async function joinedConnection(t: TestContext, relay: string): Promise<RelayConnection> {
+  const connection = new RelayConnection({ relay, token: await token('server') });
+  t.after(() => connection.close());
+  await connection.start();
+  return connection;
+}
 
 const token = (role: 'server' | 'client') =>
   createRoomToken({ key: testSecret, room: 'frames', role, subject: role, ttl: '1h' });
@@ -76,6 +89,82 @@ test('a close number that this version does not know has the verdict of its rang
       message: new RegExp(String(number)),
     });
   }
+});
+
+test('an error code that this version does not know: what it says arrives, and the close number is the verdict', async (t) => {
+  const relay = await relayOf(t, (socket) => {
+    send(socket, { type: 'error', code: 'quota_used_up', message: 'Ask for more.' });
+    socket.close(4412, 'quota_used_up');
+  });
+  const transport = new WebRTCClientTransport({ relay, token: await token('client') });
+  t.after(() => transport.close());
+  await assert.rejects(transport.start(), {
+    code: 'signaling_failed',
+    retryable: false,
+    message: /quota_used_up.*Ask for more\./,
+  });
+});
+
+test('a connection knows who is online', async (t) => {
+  const told = Promise.withResolvers<WebSocket>();
+  const relay = await relayOf(t, (socket) => {
+    send(socket, joined(['one', 'two']));
+    told.resolve(socket);
+  });
+  const connection = await joinedConnection(t, relay);
+  const socket = await told.promise;
+  const state = () => ['one', 'two', 'nobody'].filter((id) => connection.online(id));
+  assert.deepEqual(state(), ['one', 'two']);
+  send(socket, { type: 'peer', id: 'one', state: 'away' });
+  send(socket, { type: 'peer', id: 'two', state: 'gone' });
+  await eventually(() => state().length === 0);
+  assert.deepEqual([connection.knows('one'), connection.knows('two')], [true, false]);
+});
+
+test('a connection in a hurry does not wait before it tries again', async (t) => {
+  const losses = 10;
+  const relay = await relayOf(t, (socket, n) => {
+    send(socket, joined());
+    if (n <= losses) socket.terminate();
+  });
+  // The longest waits that there are: 1 s, 2 s, 4 s, 8 s, 10 s …
+  t.mock.method(Math, 'random', () => 0.999);
+  const connection = new RelayConnection({ relay, token: await token('server') });
+  t.after(() => connection.close());
+  let lost = 0;
+  connection.onstatechange = (state) => {
+    if (state !== 'reconnecting') return;
+    lost++;
+    setImmediate(() => connection.retryNow());
+  };
+  await connection.start();
+  await eventually(() => lost === losses && connection.state === 'joined', 20_000);
+});
+
+test('a connection in a hurry asks its socket at once; one that answers is kept', async (t) => {
+  const relay = (answers: boolean) =>
+    relayOf(t, (socket) => {
+      send(socket, joined());
+      if (answers) socket.on('message', () => send(socket, { type: 'pong' }));
+    });
+  const [silent, well] = await Promise.all(
+    [relay(false), relay(true)].map(async (url) => joinedConnection(t, await url)),
+  );
+  assert(silent && well);
+  const seen: string[] = [];
+  silent.onerror = ({ code }) => seen.push(`silent ${code}`);
+  well.onerror = ({ code }) => seen.push(`well ${code}`);
+  const begun = performance.now();
+  // More than one reason to hurry does not give the socket more time.
+  const hurry = setInterval(() => {
+    silent.retryNow();
+    well.retryNow();
+  }, 500);
+  t.after(() => clearInterval(hurry));
+  await eventually(() => seen.length > 0, 30_000);
+  assert.deepEqual(seen, ['silent ping_timeout']);
+  // Left to itself it takes 20 s.
+  assert(performance.now() - begun < 12_000);
 });
 
 test('a listener that was in the room waits for a backend that has no token for a while', async (t) => {

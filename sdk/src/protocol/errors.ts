@@ -33,6 +33,9 @@ export const closeCodes = {
 /** A code of an `error` frame, and the reason of the close frame behind it. */
 export type RelayErrorCode = keyof typeof closeCodes;
 
+/** Whether this version knows the code: a later one may have more. */
+export const isRelayErrorCode = (code: string): code is RelayErrorCode => Object.hasOwn(closeCodes, code);
+
 /** What a peer does after its socket was closed. */
 export type Verdict = 'give_up' | 'new_token' | 'come_back';
 

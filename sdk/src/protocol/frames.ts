@@ -1,5 +1,4 @@
 import * as z from 'zod/mini';
-import { closeCodes, type RelayErrorCode } from './errors.ts';
 
 /** The WebSocket subprotocol of this version: PROTOCOL.md §1. */
 export const subprotocol = 'mcp-rendezvous.v1';
@@ -88,7 +87,8 @@ export const pongFrame = z.object({ type: z.literal('pong') });
 export const goawayFrame = z.object({ type: z.literal('goaway'), afterMs: z.number() });
 export const errorFrame = z.object({
   type: z.literal('error'),
-  code: z.enum(Object.keys(closeCodes) as [RelayErrorCode, ...RelayErrorCode[]]),
+  // Any: the close number behind it says what to do about one that this version does not know.
+  code: text(64),
   message: z.string(),
 });
 

@@ -1,5 +1,5 @@
 /** The wire, in one place for the relay and the SDK: PROTOCOL.md is its text, these are its schemas. */
-export { closeCodes, codeOf, type RelayErrorCode, type Verdict, verdictOf } from './errors.ts';
+export { closeCodes, codeOf, isRelayErrorCode, type RelayErrorCode, type Verdict, verdictOf } from './errors.ts';
 export {
   connectPath,
   defaultMaxFrameBytes,

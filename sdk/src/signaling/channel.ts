@@ -20,6 +20,11 @@ export class RelayChannel implements Signaling {
   onmessage?: ((message: SignalMessage) => void) | undefined;
   onclose?: ((error?: Error) => void) | undefined;
   readonly peer: string;
+  /**
+   * Silence does not end the channel: for as long as a data channel stands that may need this one again (PROTOCOL.md §8).
+   * Otherwise 30 s without an acknowledgement do.
+   */
+  patient = false;
   readonly #transmit: (data: PeerData) => void;
   readonly #release: () => void;
   readonly #unacknowledged: (Sequenced & { seq: number })[] = [];
@@ -152,7 +157,7 @@ export class RelayChannel implements Signaling {
     clearTimeout(this.#repeatTimer);
     this.#repeatAt = at;
     this.#repeatTimer = setTimeout(() => {
-      if (Date.now() - this.#lastProgress > giveUpAfterMs) return this.end(silent());
+      if (!this.patient && Date.now() - this.#lastProgress > giveUpAfterMs) return this.end(silent());
       this.#repeatOldest();
       this.#repeatMs = Math.min(2 * this.#repeatMs, longestRepeatMs);
       this.#restartRepeat();

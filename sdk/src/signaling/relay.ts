@@ -78,6 +78,8 @@ export class RelayConnection {
   readonly #done = new Set<string>();
   readonly #arrivals = new Set<(peer: RemotePeer) => void>();
   readonly #closing = new AbortController();
+  /** Ends the waits before further attempts. */
+  #hurry = new AbortController();
   #state: RelayState = 'new';
   #socket: RelaySocket | undefined;
   #joining = false;
@@ -164,6 +166,21 @@ export class RelayConnection {
     return this.#peers.has(peer);
   }
 
+  /** Whether a peer is in the room with its socket up, as far as the relay has told. */
+  online(peer: string): boolean {
+    return this.#peers.get(peer)?.online === true;
+  }
+
+  /**
+   * The network has changed, or the machine woke up: a socket that is to come is opened at once instead of after a while, and
+   * one that stands has 5 s to show that it still does.
+   */
+  retryNow(): void {
+    this.#hurry.abort();
+    this.#hurry = new AbortController();
+    this.#socket?.ask();
+  }
+
   /** A channel to a peer. One at a time for each peer: an open one is ended. */
   channel(peer: string): RelayChannel {
     this.#channels.get(peer)?.end();
@@ -230,10 +247,16 @@ export class RelayConnection {
         if (nobody && attempt + 1 >= attempts) throw error;
         this.onerror?.(error);
       }
-      await wait(backoffMs(attempt), signal).catch((reason) => {
+      await this.#pause(backoffMs(attempt), signal).catch((reason) => {
         throw isTimeout(reason) ? last : reason;
       });
     }
+  }
+
+  /** Waits before another attempt, unless there is a reason to hurry. */
+  async #pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+    const hurry = this.#hurry.signal;
+    await wait(milliseconds, AbortSignal.any([signal, hurry])).catch(() => signal.throwIfAborted());
   }
 
   #adopt(socket: RelaySocket, joined: JoinedFrame): void {
@@ -279,7 +302,7 @@ export class RelayConnection {
         void this.#refreshToken();
         return;
       case 'goaway':
-        void this.#rejoin(frame.afterMs, this.#socket);
+        void this.#rejoin(wait(frame.afterMs, this.#closing.signal), this.#socket);
         return;
       case 'joined':
       case 'error':
@@ -333,13 +356,13 @@ export class RelayConnection {
     this.#brief = performance.now() - this.#adoptedAt < lastingMs ? this.#brief + 1 : 0;
     this.onerror?.(end.error);
     this.#setState('reconnecting');
-    void this.#rejoin(backoffMs(this.#brief));
+    void this.#rejoin(this.#pause(backoffMs(this.#brief), this.#closing.signal));
   }
 
-  /** Opens another socket after a time, in place of one that was lost or is about to be; until then that one serves. */
-  async #rejoin(afterMs: number, replaced?: RelaySocket): Promise<void> {
+  /** Opens another socket after a pause, in place of one that was lost or is about to be; until then that one serves. */
+  async #rejoin(pause: Promise<void>, replaced?: RelaySocket): Promise<void> {
     try {
-      await wait(afterMs, this.#closing.signal);
+      await pause;
       if (this.#joining || this.#socket !== replaced) return;
       this.#joining = true;
       await this.#join(this.#closing.signal).finally(() => {

@@ -5,9 +5,9 @@ import {
   type FrameFromRelay,
   frameFromRelay,
   type FrameToRelay,
+  isRelayErrorCode,
   type JoinedFrame,
   type JoinFrame,
-  type RelayErrorCode,
   subprotocol,
   type Verdict,
   verdictOf,
@@ -23,6 +23,8 @@ export interface SocketEnd {
 const quietMs = 12_000;
 /** … and has so long to answer. Together: how long a connection that died without a word goes unnoticed. */
 const answerMs = 8_000;
+/** The same for one that is asked out of turn: something has happened that sockets do not survive, or hardly. */
+const answerSoonMs = 5_000;
 
 /** One WebSocket to the relay, from its join to its close. A connection that comes back uses several of them. */
 export class RelaySocket {
@@ -30,8 +32,12 @@ export class RelaySocket {
   onend?: (end: SocketEnd) => void;
   readonly #socket: WebSocket;
   #ended: SocketEnd | undefined;
-  #reported: { code: RelayErrorCode; message: string } | undefined;
+  #reported: { code: string; message: string } | undefined;
   #heardAt = Date.now();
+  /** Frames that came. */
+  #heard = 0;
+  /** When an answer has to be there; infinite while nothing is asked. */
+  #answerBy = Number.POSITIVE_INFINITY;
   #watch: ReturnType<typeof setTimeout> | undefined;
 
   private constructor(url: URL) {
@@ -58,8 +64,8 @@ export class RelaySocket {
         relay.onend = reject;
         relay.onframe = (frame) => {
           if (frame.type !== 'joined') return;
-          adopt(relay, frame);
           relay.#listen();
+          adopt(relay, frame);
           resolve();
         };
         relay.#socket.addEventListener('open', () => relay.send(join));
@@ -78,6 +84,11 @@ export class RelaySocket {
     return true;
   }
 
+  /** Asks at once whether the socket still stands, and ends it when no answer comes soon. */
+  ask(): void {
+    if (!this.#ended && this.#answerBy > Date.now() + answerSoonMs) this.#ask(answerSoonMs);
+  }
+
   /** Closes without `onend`. */
   close(): void {
     delete this.onend;
@@ -86,23 +97,28 @@ export class RelaySocket {
 
   /** The relay's own pings are invisible in a page, and do not come at all when the network is gone: so this side asks too. */
   #listen(): void {
+    this.#answerBy = Number.POSITIVE_INFINITY;
     const quiet = Date.now() - this.#heardAt;
-    if (quiet < quietMs) {
-      this.#watch = setTimeout(() => this.#listen(), quietMs - quiet);
-      return;
-    }
-    const asked = this.#heardAt;
+    if (quiet < quietMs) this.#watch = setTimeout(() => this.#listen(), quietMs - quiet);
+    else this.#ask(answerMs);
+  }
+
+  #ask(withinMs: number): void {
+    clearTimeout(this.#watch);
+    const heard = this.#heard;
+    this.#answerBy = Date.now() + withinMs;
     this.send({ type: 'ping' });
     this.#watch = setTimeout(() => {
-      if (this.#heardAt !== asked) return this.#listen();
+      if (this.#heard !== heard) return this.#listen();
       const error = new RendezvousError('ping_timeout', 'The relay does not answer any more.', { retryable: true });
       this.#end({ error, verdict: 'come_back' });
-    }, answerMs);
+    }, withinMs);
   }
 
   #receive(data: unknown): void {
     if (this.#ended) return;
     this.#heardAt = Date.now();
+    this.#heard++;
     const frame = parseFrame(data);
     // A frame of a type that this version does not know is ignored: PROTOCOL.md §9.
     if (!frame) return;
@@ -120,9 +136,12 @@ export class RelaySocket {
 
   #endOf(closeNumber: number, url: URL): SocketEnd {
     const verdict = verdictOf(closeNumber);
-    const code = this.#reported?.code ?? codeOf(closeNumber);
-    if (code === undefined && closeNumber >= 4400 && closeNumber <= 4499) {
-      const message = `The relay closed the connection with a code that this version does not know (${closeNumber}).`;
+    const reported = this.#reported;
+    const code = reported && isRelayErrorCode(reported.code) ? reported.code : codeOf(closeNumber);
+    if (code === undefined && (reported || (closeNumber >= 4400 && closeNumber <= 4499))) {
+      const message =
+        `The relay closed the connection with a code that this version does not know (${reported?.code ?? closeNumber}).` +
+        (reported ? ` It says: ${reported.message}` : '');
       return {
         verdict,
         error: new RendezvousError('signaling_failed', message, { retryable: verdict === 'come_back' }),
@@ -139,7 +158,7 @@ export class RelaySocket {
         ),
       };
     }
-    const message = this.#reported?.message ?? `The relay closed the connection: ${code}.`;
+    const message = reported?.message ?? `The relay closed the connection: ${code}.`;
     return { verdict, error: new RendezvousError(code, message, { retryable: verdict === 'come_back' }) };
   }
 }

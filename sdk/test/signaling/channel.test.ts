@@ -206,3 +206,26 @@ test('a peer that acknowledges nothing does not make the sender grow', async (t)
   assert.equal(end, 'peer_silent');
   assert(sent < 300, `${sent} messages were kept`);
 });
+
+test('silence ends a channel after 30 s, and a patient one never: it goes on repeating', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  const ends: (string | undefined)[] = [];
+  const repeats = { hasty: 0, patient: 0 };
+  const channels = (['hasty', 'patient'] as const).map((name) => {
+    const channel = new RelayChannel(
+      'peer',
+      () => repeats[name]++,
+      () => {},
+    );
+    channel.patient = name === 'patient';
+    channel.onclose = (error) => ends.push(`${name} ${(error as { code?: string } | undefined)?.code}`);
+    return channel;
+  });
+  for (const channel of channels) await channel.send(candidate(1));
+  for (let second = 0; second < 60; second++) t.mock.timers.tick(1000);
+  assert.deepEqual(ends, ['hasty peer_silent']);
+  const before = { ...repeats };
+  for (let second = 0; second < 3600; second++) t.mock.timers.tick(1000);
+  assert.deepEqual(repeats, { hasty: before.hasty, patient: before.patient + 3600 / 8 });
+  for (const channel of channels) channel.end();
+});
