@@ -1,21 +1,26 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
-import type { CandidateInit, IceServer } from '../protocol/index.ts';
+import type { ByeCode, IceServer } from '../protocol/index.ts';
 import type { Signaling, SignalMessage } from '../signaling/signaling.ts';
 import { CandidateTally } from './diagnosis.ts';
 import type { Engine, RtcDataChannel, RtcPeerConnection } from './engine.ts';
+import { asSignalingFailure, Exchange, signalingFailed } from './exchange.ts';
+import { commonVersion, type Framing, offeredVersions, readFraming } from './framing.ts';
 
 /** The label of the one data channel: PROTOCOL.md §7. */
 const channelLabel = 'mcp';
-/** Without trickle a description waits for its candidates, but not for a STUN server that never answers. */
-const gatheringTimeoutMs = 5_000;
-/** Candidates that wait for their description at the most: far more than a peer has. */
-const mostCandidates = 256;
 /** What may arrive before the handshake is authenticated. More than that is not the beginning of an MCP session. */
 const mostEarlyBytes = 1_048_576;
 
+export type Offer = Extract<SignalMessage, { kind: 'offer' | 'answer' }>;
+
 export interface PeerOptions {
-  /** Not started: what comes before its handlers are set would be lost. */
+  /** Not started, or what comes before its handlers are set would be lost; but see `started`. */
   signaling: Signaling;
+  /** The signaling has served a negotiation before. */
+  started?: {
+    /** Its number; the next one's is larger. */ gen: number;
+    /** The offer that begins the next one. */ offer?: Offer;
+  };
   /** The offerer opens the data channel. */
   offerer: boolean;
   engine: Engine;
@@ -23,14 +28,26 @@ export interface PeerOptions {
   iceTransportPolicy: 'all' | 'relay';
   /** Send candidates as they are found. Without it they are part of the description, for peers that know nothing else. */
   trickle: boolean;
+  /** The session that the connection is for: PROTOCOL.md §8. Without it a new one begins. */
+  resume?: string | undefined;
 }
 
 /** An open, authenticated data channel to the other peer. */
 export interface ConnectedPeer {
+  readonly engine: Engine;
   readonly connection: RtcPeerConnection;
   readonly channel: RtcDataChannel;
   /** What arrived before anyone listened; the next owner of the channel's handlers takes it first. */
   readonly early: unknown[];
+  /** The descriptions as they travelled. */
+  readonly localSdp: string;
+  readonly remoteSdp: string;
+  /** Both speak framed mode. */
+  readonly framed: boolean;
+  /** Both can restart ICE. */
+  readonly restartsIce: boolean;
+  /** The negotiation, which still takes candidates. */
+  readonly exchange: Exchange;
 }
 
 /**
@@ -40,28 +57,25 @@ export interface ConnectedPeer {
 export class PeerNegotiation {
   readonly #options: PeerOptions;
   readonly #tally = new CandidateTally();
-  readonly #ended = new AbortController();
   readonly #result = Promise.withResolvers<ConnectedPeer>();
-  #connection: RtcPeerConnection | undefined;
+  #exchange: Exchange | undefined;
   #channel: RtcDataChannel | undefined;
-  #gen = 0;
+  #gen: number;
   #opened = false;
-  #described = false;
   #answered = false;
   #settled = false;
   readonly #early: unknown[] = [];
   #earlyBytes = 0;
-  #localCandidates: CandidateInit[] = [];
-  #remoteCandidates: CandidateInit[] = [];
 
   constructor(options: PeerOptions) {
     this.#options = options;
+    this.#gen = options.started?.gen ?? 0;
     this.#result.promise.catch(() => {}); // run() hands it on; until then nobody may be listening
   }
 
   /**
-   * Runs the negotiation. Rejects with `peer_refused`, `peer_gone`, `peer_silent`, `bad_signal`, `bad_channel`, `ice_failed`,
-   * `dtls_untrusted` or `engine_failed`, or with the reason of `signal`; the connection is closed then.
+   * Runs the negotiation. Rejects with `peer_refused`, `peer_gone`, `peer_silent`, `session_lost`, `bad_signal`, `bad_channel`,
+   * `ice_failed`, `dtls_untrusted` or `engine_failed`, or with the reason of `signal`; the connection is closed then.
    */
   async run(signal: AbortSignal): Promise<ConnectedPeer> {
     const { signaling } = this.#options;
@@ -91,139 +105,83 @@ export class PeerNegotiation {
   }
 
   async #begin(): Promise<void> {
-    const { signaling, offerer } = this.#options;
-    await signaling.start(offerer ? 'offerer' : 'answerer').catch(signalingFailed);
+    const { signaling, offerer, started } = this.#options;
+    if (!started) await signaling.start(offerer ? 'offerer' : 'answerer').catch(signalingFailed);
     this.#opened = true;
-    if (offerer && !this.#settled) await this.#offer();
+    if (this.#settled) return;
+    if (offerer) await this.#offer();
+    else if (started?.offer) await this.#receive(started.offer);
   }
 
   async #offer(): Promise<void> {
     this.#gen++;
-    const connection = this.#connect();
-    this.#adopt(connection.createDataChannel(channelLabel, { ordered: true }));
-    await this.#describe(connection, await connection.createOffer(), 'offer');
+    const { engine, resume } = this.#options;
+    const exchange = this.#connect();
+    this.#adopt(exchange.connection.createDataChannel(channelLabel, { ordered: true }));
+    const framing: Framing = { versions: offeredVersions, restart: engine.restartsIce, ...(resume ? { resume } : {}) };
+    await exchange.describe('offer', await exchange.connection.createOffer(), framing);
   }
 
   async #receive(message: SignalMessage): Promise<void> {
     if (this.#settled) return;
     switch (message.kind) {
       case 'offer':
-        return await this.#answer(message.gen, message.sdp);
+        return await this.#answer(message);
       case 'answer':
-        if (message.gen !== this.#gen || !this.#connection || this.#answered) return;
+        if (message.gen !== this.#gen || !this.#exchange || this.#answered) return;
         this.#answered = true;
-        return await this.#acceptRemote(this.#connection, 'answer', message.sdp);
+        return await this.#exchange.accept('answer', message.sdp);
       case 'candidate':
-        if (message.gen !== this.#gen) return;
-        this.#tally.remote(message.candidate.candidate);
-        if (this.#remoteCandidates.length < mostCandidates) this.#remoteCandidates.push(message.candidate);
-        return this.#addCandidates();
+        if (message.gen === this.#gen) this.#exchange?.candidate(message.candidate);
+        return;
       case 'bye':
         if (message.gen < this.#gen) return;
-        throw message.code === 'failed' || message.code === 'closed'
-          ? new RendezvousError('peer_gone', `The other peer gave up: ${message.message}`, { retryable: true })
-          : new RendezvousError('peer_refused', `The other peer refused (${message.code}): ${message.message}`);
+        throw refusal(message.code, message.message);
     }
   }
 
   /** A newer offer before the channel is open starts over: the offerer has given up its older one. */
-  async #answer(gen: number, sdp: string): Promise<void> {
+  async #answer({ gen, sdp }: Offer): Promise<void> {
     if (this.#options.offerer) throw new RendezvousError('bad_signal', 'Both peers want to make the offer.');
     if (gen <= this.#gen) return;
-    if (this.#connection) this.#discard(this.#connection);
+    const offered = readFraming(sdp);
+    if (offered?.resume !== this.#options.resume) {
+      throw new RendezvousError('bad_signal', 'The offer is for another session than the one before.');
+    }
+    if (this.#exchange) this.#discard(this.#exchange);
     this.#gen = gen;
-    this.#described = false;
     this.#answered = true;
-    this.#localCandidates = [];
-    this.#remoteCandidates = [];
     this.#early.length = 0;
     this.#earlyBytes = 0;
-    const connection = this.#connect();
+    const exchange = this.#connect();
+    const { connection } = exchange;
     connection.ondatachannel = ({ channel }) => this.#adopt(channel);
+    const version = commonVersion(offered);
+    const framing = version ? { versions: [version], restart: this.#options.engine.restartsIce } : undefined;
     try {
-      await this.#acceptRemote(connection, 'offer', sdp);
-      if (this.#connection !== connection) return;
-      await this.#describe(connection, await connection.createAnswer(), 'answer');
+      await exchange.accept('offer', sdp);
+      if (this.#exchange !== exchange) return;
+      await exchange.describe('answer', await connection.createAnswer(), framing);
     } catch (error) {
       // What a connection says that was given up for a newer offer does not matter any more.
-      if (this.#connection === connection) throw error;
+      if (this.#exchange === exchange) throw error;
     }
   }
 
-  #connect(): RtcPeerConnection {
-    const { engine, iceServers, iceTransportPolicy } = this.#options;
+  #connect(): Exchange {
+    const { engine, iceServers, iceTransportPolicy, signaling, trickle } = this.#options;
     const connection = engine.createPeerConnection({ iceServers, iceTransportPolicy });
-    this.#connection = connection;
-    connection.onicecandidate = ({ candidate }) => {
-      if (!candidate?.candidate || this.#connection !== connection) return;
-      this.#tally.local(candidate.candidate);
-      // A candidate must not overtake its description: Firefox refuses one whose ufrag it does not know yet.
-      if (this.#described) this.#guard(this.#sendCandidate(candidate));
-      else this.#localCandidates.push(candidate);
-    };
+    const exchange = new Exchange({ connection, signaling, gen: this.#gen, trickle, tally: this.#tally });
+    this.#exchange = exchange;
+    exchange.onerror = (error) => this.#exchange === exchange && this.#fail(error);
     const failed = () => {
-      if (this.#connection !== connection) return;
+      if (this.#exchange !== exchange) return;
       if (connection.connectionState === 'failed' || connection.iceConnectionState === 'failed')
         this.#fail(this.#iceFailed());
     };
     connection.onconnectionstatechange = failed;
     connection.oniceconnectionstatechange = failed;
-    return connection;
-  }
-
-  async #describe(
-    connection: RtcPeerConnection,
-    description: { sdp?: string | undefined },
-    kind: 'offer' | 'answer',
-  ): Promise<void> {
-    await connection.setLocalDescription({ type: kind, sdp: description.sdp ?? '' });
-    if (!this.#options.trickle) await gathered(connection, this.#ended.signal);
-    if (this.#connection !== connection || this.#settled) return;
-    const sdp = (this.#options.trickle ? description.sdp : undefined) ?? connection.localDescription?.sdp ?? '';
-    await this.#options.signaling.send({ kind, gen: this.#gen, sdp }).catch(signalingFailed);
-    if (this.#connection !== connection) return;
-    this.#described = true;
-    for (const candidate of this.#localCandidates.splice(0)) await this.#sendCandidate(candidate);
-  }
-
-  async #sendCandidate(candidate: CandidateInit): Promise<void> {
-    if (!this.#options.trickle || this.#settled) return;
-    const { candidate: line, sdpMid, sdpMLineIndex, usernameFragment } = candidate;
-    const message: SignalMessage = {
-      kind: 'candidate',
-      gen: this.#gen,
-      candidate: {
-        candidate: line,
-        sdpMid: sdpMid ?? null,
-        sdpMLineIndex: sdpMLineIndex ?? null,
-        ...(usernameFragment ? { usernameFragment } : {}),
-      },
-    };
-    await this.#options.signaling.send(message).catch(signalingFailed);
-  }
-
-  async #acceptRemote(connection: RtcPeerConnection, type: 'offer' | 'answer', sdp: string): Promise<void> {
-    if (!/^m=application .*(?:DTLS\/SCTP|UDP\/DTLS)/m.test(sdp)) {
-      throw new RendezvousError('bad_signal', `The other peer's ${type} has no data channel in it.`);
-    }
-    try {
-      await connection.setRemoteDescription({ type, sdp });
-    } catch (cause) {
-      throw new RendezvousError('bad_signal', `The other peer's ${type} was not understood by the WebRTC engine.`, {
-        cause,
-      });
-    }
-    this.#addCandidates();
-  }
-
-  #addCandidates(): void {
-    const connection = this.#connection;
-    if (!connection?.remoteDescription) return;
-    for (const candidate of this.#remoteCandidates.splice(0)) {
-      // Not awaited: resolving a name may take long, and the answer must not wait for it. One candidate that the engine does
-      // not understand is no reason to give up the others; when none works, ICE fails and says so.
-      connection.addIceCandidate(candidate).catch(() => {});
-    }
+    return exchange;
   }
 
   #adopt(channel: RtcDataChannel): void {
@@ -234,7 +192,7 @@ export class PeerNegotiation {
     channel.binaryType = 'arraybuffer';
     channel.onmessage = ({ data }) => {
       this.#early.push(data);
-      this.#earlyBytes += typeof data === 'string' ? data.length : 1024;
+      this.#earlyBytes += data instanceof ArrayBuffer ? data.byteLength : String(data).length;
       if (this.#earlyBytes > mostEarlyBytes) {
         this.#fail(
           new RendezvousError('bad_channel', 'The other peer sent too much before the connection was authenticated.'),
@@ -248,22 +206,35 @@ export class PeerNegotiation {
   }
 
   async #open(channel: RtcDataChannel): Promise<void> {
-    const connection = this.#connection;
-    if (!connection || this.#channel !== channel) return;
+    const exchange = this.#exchange;
+    if (!exchange || this.#channel !== channel) return;
     channel.onopen = null;
-    await this.#options.engine.authenticate?.(connection);
+    const { engine } = this.#options;
+    const { connection, localSdp, remoteSdp } = exchange;
+    await engine.authenticate?.(connection);
     if (this.#settled) return;
     this.#settled = true;
-    this.#result.resolve({ connection, channel, early: this.#early });
+    exchange.onerror = undefined; // a late candidate that could not be sent is no loss
+    const theirs = readFraming(remoteSdp);
+    this.#result.resolve({
+      engine,
+      connection,
+      channel,
+      early: this.#early,
+      localSdp,
+      remoteSdp,
+      framed: commonVersion(theirs) !== undefined,
+      restartsIce: engine.restartsIce && theirs?.restart === true,
+      exchange,
+    });
   }
 
   #fail(error: Error): void {
     if (this.#settled) return;
     this.#settled = true;
     const failure = asSignalingFailure(error);
-    this.#ended.abort();
     this.#sayBye(failure);
-    if (this.#connection) this.#discard(this.#connection);
+    if (this.#exchange) this.#discard(this.#exchange);
     this.#result.reject(failure);
   }
 
@@ -276,10 +247,11 @@ export class PeerNegotiation {
     this.#options.signaling.send(bye).catch(() => {});
   }
 
-  #discard(connection: RtcPeerConnection): void {
+  #discard(exchange: Exchange): void {
+    exchange.stop();
     if (this.#channel) this.#channel.onclose = null;
     this.#channel = undefined;
-    closeConnection(connection);
+    closeConnection(exchange.connection);
   }
 
   /** A timeout says more when it says what was being waited for. */
@@ -296,7 +268,7 @@ export class PeerNegotiation {
   }
 
   #iceFailed(): RendezvousError {
-    if (this.#connection) this.#tally.descriptions(this.#connection);
+    if (this.#exchange) this.#tally.descriptions(this.#exchange.connection);
     return new RendezvousError(
       'ice_failed',
       `No network path between the two peers works (${this.#tally.summary()}). ` +
@@ -306,12 +278,18 @@ export class PeerNegotiation {
   }
 }
 
-const asSignalingFailure = (thrown: unknown): RendezvousError =>
-  toRendezvousError(thrown, 'signaling_failed', 'The signaling channel failed; see cause.');
-
-const signalingFailed = (thrown: unknown): never => {
-  throw asSignalingFailure(thrown);
-};
+function refusal(code: ByeCode, message: string): RendezvousError {
+  switch (code) {
+    case 'failed':
+    case 'closed':
+      return new RendezvousError('peer_gone', `The other peer gave up: ${message}`, { retryable: true });
+    case 'no_session':
+      return new RendezvousError('session_lost', `The other peer cannot go on with the session: ${message}`);
+    case 'busy':
+    case 'refused':
+      return new RendezvousError('peer_refused', `The other peer refused (${code}): ${message}`);
+  }
+}
 
 function unfitness(channel: RtcDataChannel): string | undefined {
   if (channel.label !== channelLabel) {
@@ -327,21 +305,4 @@ function unfitness(channel: RtcDataChannel): string | undefined {
 export function closeConnection(connection: RtcPeerConnection): void {
   const closing = async (): Promise<void> => connection.close();
   closing().catch(() => {});
-}
-
-function gathered(connection: RtcPeerConnection, signal: AbortSignal): Promise<void> {
-  if (connection.iceGatheringState === 'complete' || signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      connection.onicegatheringstatechange = null;
-      resolve();
-    };
-    const timer = setTimeout(done, gatheringTimeoutMs);
-    signal.addEventListener('abort', done);
-    connection.onicegatheringstatechange = () => {
-      if (connection.iceGatheringState === 'complete') done();
-    };
-  });
 }
