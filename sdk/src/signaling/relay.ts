@@ -59,8 +59,8 @@ const lastingMs = 10_000;
 export class RelayConnection {
   /** A peer came (back), was lost or went. */
   onpeer?: ((peer: RemotePeer, state: PeerState) => void) | undefined;
-  /** A peer that has had no channel yet makes an offer; the handler sets the channel's handlers at once. */
-  onchannel?: ((channel: RelayChannel, peer: RemotePeer) => void) | undefined;
+  /** A peer that has had no channel yet makes an offer, with this SDP; the handler sets the channel's handlers at once. */
+  onchannel?: ((channel: RelayChannel, peer: RemotePeer, sdp: string) => void) | undefined;
   onstatechange?: ((state: RelayState) => void) | undefined;
   /** Something failed and is being tried again. */
   onerror?: ((error: RendezvousError) => void) | undefined;
@@ -332,9 +332,10 @@ export class RelayConnection {
     const channel = this.#channels.get(from);
     if (channel) return channel.receive(data);
     const known = this.#peers.get(from);
-    if (!known || this.#done.has(from) || peerData.safeParse(data).data?.kind !== 'offer') return;
+    const first = peerData.safeParse(data).data;
+    if (!known || this.#done.has(from) || first?.kind !== 'offer') return;
     const opened = this.channel(from);
-    this.onchannel?.(opened, known.peer);
+    this.onchannel?.(opened, known.peer, first.body.sdp);
     opened.receive(data);
   }
 
