@@ -7,8 +7,9 @@ import { dispatch } from './dispatch.ts';
 import { verifyHandshake } from './dtls.ts';
 import { Gate } from './gate.ts';
 import { iceInternals, peerInternals } from './internals.ts';
-import { hostAddresses, prepareIce, silentServers } from './ice.ts';
+import { prepareCandidates, prepareGathering, silentServers } from './ice.ts';
 import { MdnsResolver } from './mdns.ts';
+import { NetworkPath } from './path.ts';
 import { prepareSctp } from './sctp.ts';
 import { chooseServers, type ChosenServers } from './servers.ts';
 
@@ -23,24 +24,23 @@ export class WeriftConnection implements RtcPeerConnection {
   oniceconnectionstatechange: RtcPeerConnection['oniceconnectionstatechange'] = null;
   onicegatheringstatechange: RtcPeerConnection['onicegatheringstatechange'] = null;
   ondatachannel: RtcPeerConnection['ondatachannel'] = null;
-  readonly #servers: ChosenServers;
+  #servers: ChosenServers;
   readonly #peer: RTCPeerConnection;
-  readonly #transports = new Map<RTCDtlsTransport, Gate>();
+  readonly #transports = new Map<RTCDtlsTransport, { gate: Gate; path: NetworkPath }>();
   readonly #channels = new Set<WeriftChannel>();
   readonly #mdns = new MdnsResolver();
   #gathering: Promise<unknown> = Promise.resolve();
   /** As it was given: werift's own copy has only what werift understood. */
   #remoteSdp: string | undefined;
+  #told = { connectionState: 'new', iceConnectionState: 'new' };
   #closed = false;
 
   /** @throws RendezvousError `bad_option`; see {@link chooseServers}. */
   constructor(configuration: RtcConfiguration) {
     this.#servers = chooseServers(configuration);
-    const { stun, turn } = this.#servers;
     this.#peer = new RTCPeerConnection({
-      iceServers: [stun, turn].filter((server) => server !== undefined),
+      iceServers: listed(this.#servers),
       iceTransportPolicy: configuration.iceTransportPolicy,
-      iceAdditionalHostAddresses: hostAddresses(),
       bundlePolicy: 'max-bundle', // one transport, and no other one later, which nobody would have authenticated
       maxMessageSize, // werift's own default, 65,536, is below the browsers'
     });
@@ -48,13 +48,16 @@ export class WeriftConnection implements RtcPeerConnection {
     this.#listen();
   }
 
+  /** werift says `connected` as soon as the descriptions of an ICE restart are exchanged. */
   get connectionState(): RtcPeerConnection['connectionState'] {
-    return this.#closed ? 'closed' : this.#peer.connectionState;
+    if (this.#closed) return 'closed';
+    return this.#restarting ? 'connecting' : this.#peer.connectionState;
   }
 
   /** werift says `completed` as soon as its candidates are gathered, connected or not. */
   get iceConnectionState(): string {
     if (this.#closed) return 'closed';
+    if (this.#restarting) return 'checking';
     const state = this.#peer.iceConnectionState;
     const nominated = [...this.#transports.keys()].some((transport) => iceInternals(transport).nominated);
     return state === 'completed' && !nominated ? 'checking' : state;
@@ -90,13 +93,22 @@ export class WeriftConnection implements RtcPeerConnection {
     return this.#peer.createAnswer();
   }
 
+  /** From the next ICE restart on. @throws RendezvousError `bad_option`; see {@link chooseServers}. */
+  setConfiguration(configuration: RtcConfiguration): void {
+    this.#servers = chooseServers(configuration);
+    // Not by werift's method, which mixes the old list into the new one.
+    peerInternals(this.#peer).config.iceServers = listed(this.#servers);
+  }
+
   async setLocalDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
     await this.#peer.setLocalDescription(description);
+    if (description.type === 'answer') this.#search();
   }
 
   async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
     await this.#peer.setRemoteDescription(description);
     this.#remoteSdp = description.sdp;
+    if (description.type === 'answer') this.#search();
   }
 
   async addIceCandidate(candidate: CandidateInit): Promise<void> {
@@ -118,7 +130,7 @@ export class WeriftConnection implements RtcPeerConnection {
 
   /** @throws RendezvousError `dtls_untrusted`; see {@link verifyHandshake}. */
   authenticate(): void {
-    const handshakes = [...this.#transports.values()].map((gate) => gate.handshake);
+    const handshakes = [...this.#transports.values()].map(({ gate }) => gate.handshake);
     if (handshakes.length === 0 || !this.#remoteSdp) throw notYet();
     for (const begun of handshakes) {
       if (!begun?.socket.connected) throw notYet();
@@ -130,7 +142,8 @@ export class WeriftConnection implements RtcPeerConnection {
     if (this.#closed) return;
     this.#closed = true;
     this.#mdns.close();
-    for (const gate of this.#transports.values()) gate.close();
+    for (const { gate } of this.#transports.values()) gate.close();
+    await Promise.all([...this.#transports.values()].map(({ path }) => path.close()));
     await this.#peer.close();
     for (const channel of this.#channels) channel.closed();
     void this.#closeLateSockets();
@@ -149,8 +162,15 @@ export class WeriftConnection implements RtcPeerConnection {
     const createDtlsTransport = peer.createDtlsTransport.bind(this.#peer);
     peer.createDtlsTransport = (options) => {
       const transport = createDtlsTransport(options);
-      this.#transports.set(transport, new Gate(transport));
-      prepareIce(transport, this.#servers, this.#mdns);
+      const gate = new Gate(transport);
+      const prepare = () => {
+        peer.secureManager.updateIceServers();
+        prepareGathering(transport, this.#servers);
+      };
+      const path = new NetworkPath(transport, prepare, () => this.#tell());
+      this.#transports.set(transport, { gate, path });
+      prepareGathering(transport, this.#servers);
+      prepareCandidates(transport, this.#mdns);
       return transport;
     };
     const createSctpTransport = peer.createSctpTransport.bind(this.#peer);
@@ -181,13 +201,8 @@ export class WeriftConnection implements RtcPeerConnection {
           : null,
       });
     });
-    // After close() there are no events: https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-close
-    peer.connectionStateChange.subscribe(() => {
-      if (!this.#closed) dispatch(this.onconnectionstatechange, undefined);
-    });
-    peer.iceConnectionStateChange.subscribe(() => {
-      if (!this.#closed) dispatch(this.oniceconnectionstatechange, undefined);
-    });
+    peer.connectionStateChange.subscribe(() => this.#tell());
+    peer.iceConnectionStateChange.subscribe(() => this.#tell());
     peer.iceGatheringStateChange.subscribe((state) => {
       if (this.#closed) return;
       if (state === 'complete') this.#reportServers();
@@ -205,6 +220,24 @@ export class WeriftConnection implements RtcPeerConnection {
     });
   }
 
+  /** Tells the states that have changed; after close() none (https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-close). */
+  #tell(): void {
+    if (this.#closed) return;
+    const { connectionState, iceConnectionState } = this;
+    const told = this.#told;
+    this.#told = { connectionState, iceConnectionState };
+    if (iceConnectionState !== told.iceConnectionState) dispatch(this.oniceconnectionstatechange, undefined);
+    if (connectionState !== told.connectionState) dispatch(this.onconnectionstatechange, undefined);
+  }
+
+  get #restarting(): boolean {
+    return [...this.#transports.values()].some(({ path }) => path.restarting);
+  }
+
+  #search(): void {
+    for (const { path } of this.#transports.values()) path.search();
+  }
+
   #reportServers(): void {
     const silent = [...this.#transports.keys()].flatMap((transport) => silentServers(transport, this.#servers));
     for (const { urls } of silent) {
@@ -220,5 +253,7 @@ export class WeriftConnection implements RtcPeerConnection {
     return channel;
   }
 }
+
+const listed = ({ stun, turn }: ChosenServers) => [stun, turn].filter((server) => server !== undefined);
 
 const notYet = () => new RendezvousError('dtls_untrusted', 'There is no DTLS handshake yet that could be checked.');

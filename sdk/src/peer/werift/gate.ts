@@ -50,6 +50,9 @@ export class Gate {
       }
       ensureProtocol(protocol);
     };
+    transport.iceTransport.onStateChange.subscribe((state) => {
+      if (state === 'connected') enlargeBuffers(transport);
+    });
     transport.onStateChange.subscribe((state) => {
       // The association is made right behind this event, before any other packet can come in.
       if (state === 'connecting') queueMicrotask(() => this.#start());
@@ -75,11 +78,6 @@ export class Gate {
     if (!socket) return;
     this.#handshake = new Handshake(socket);
     countUpwards(socket);
-    // werift repeats the end of a lost burst after a second at the earliest, and the usual 208 KiB overflow while this process is
-    // busy for a moment: 20 calls of 10 KB at once took more than a second in every other session.
-    for (const { transport } of iceInternals(this.#transport).protocols) {
-      transport?.socket?.setRecvBufferSize?.(receiveBufferBytes);
-    }
     connectAtOnce(socket);
     socket.onConnect.subscribe(() => this.#letIn());
     this.#letIn();
@@ -142,6 +140,16 @@ export class Gate {
     const answered = checkList.some((pair) => pair.state === pairSucceeded && key(pair.remoteAddr) === name);
     if (answered) this.#known.add(name);
     return answered;
+  }
+}
+
+/**
+ * werift repeats the end of a lost burst after a second at the earliest, and the usual 208 KiB overflow while this process is
+ * busy for a moment: 20 calls of 10 KB at once took more than a second in every other session.
+ */
+function enlargeBuffers(transport: RTCDtlsTransport): void {
+  for (const protocol of iceInternals(transport).protocols) {
+    protocol.transport?.socket?.setRecvBufferSize?.(receiveBufferBytes);
   }
 }
 

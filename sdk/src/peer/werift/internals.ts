@@ -8,6 +8,8 @@ export interface PeerInternals {
   createDtlsTransport(options?: object): RTCDtlsTransport;
   createSctpTransport(): RTCSctpTransport;
   gatherCandidates(): Promise<void>;
+  readonly config: { iceServers: object[] };
+  readonly secureManager: { updateIceServers(): void };
 }
 
 export type Address = readonly [host: string, port: number];
@@ -16,9 +18,17 @@ export type Address = readonly [host: string, port: number];
 export interface IceProtocol {
   datagramReceived?: Receive;
   handleStunMessage?: Receive;
+  readonly localCandidate?: object;
   /** A UDP socket, but for TURN over TCP or TLS. */
   readonly transport?: { readonly socket?: { setRecvBufferSize?(bytes: number): void } };
+  sendData(data: Buffer, address: Address): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface CandidatePair {
+  readonly state: number;
+  readonly remoteAddr: Address;
+  readonly protocol: IceProtocol;
 }
 
 export type Receive = (data: Buffer, address: Address) => void;
@@ -31,19 +41,23 @@ export interface WeriftEvent<Args extends unknown[]> {
 
 export interface IceInternals {
   readonly state: string;
-  readonly checkList: readonly {
-    readonly state: number;
-    readonly remoteAddr: Address;
-  }[];
+  readonly checkList: readonly CandidatePair[];
   readonly localUsername: string;
   readonly localPassword: string;
   readonly userHistory: Readonly<Record<string, string>>;
   readonly localCandidates: readonly { readonly type: string }[];
-  readonly protocols: readonly IceProtocol[];
-  readonly nominated?: object;
+  readonly protocols: IceProtocol[];
+  readonly nominated?: CandidatePair;
+  readonly options: { additionalHostAddresses?: string[] };
   stunServer?: Address | undefined;
   addRemoteCandidate(candidate: RemoteCandidate | undefined): Promise<void>;
+  appendLocalCandidate(candidate: object): void;
+  pairLocalProtocol(protocol: IceProtocol): void;
   ensureProtocol(protocol: IceProtocol): void;
+  send: (data: Buffer) => Promise<void>;
+  setState(state: string): void;
+  checkComplete(pair: CandidatePair): void;
+  checkIncoming(message: { getAttributeValue(name: string): unknown }, address: Address, protocol: IceProtocol): void;
 }
 
 /** `CandidatePairState.SUCCEEDED` of werift: our check was answered by someone who knows the ICE password. */
@@ -51,6 +65,7 @@ export const pairSucceeded = 3;
 
 export interface RemoteCandidate {
   host: string;
+  generation?: number | undefined;
 }
 
 /** A DTLS 1.2 association, client or server (RFC 6347). */
