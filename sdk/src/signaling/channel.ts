@@ -8,6 +8,8 @@ const acknowledgeWithinMs = 50;
 const firstRepeatMs = 1_000;
 const longestRepeatMs = 8_000;
 const giveUpAfterMs = 30_000;
+/** How long a peer that is taken for dead is waited for. */
+const giveUpLostAfterMs = 30_000;
 /** Far more than a negotiation needs; a peer that acknowledges nothing must not make this one grow. */
 const mostUnacknowledged = 256;
 const mostRepeated = 64;
@@ -21,8 +23,8 @@ export class RelayChannel implements Signaling {
   onclose?: ((error?: Error) => void) | undefined;
   readonly peer: string;
   /**
-   * Silence does not end the channel: for as long as a data channel stands that may need this one again (PROTOCOL.md §8).
-   * Otherwise 30 s without an acknowledgement do.
+   * Time does not end the channel: for as long as a data channel stands that may need this one again (PROTOCOL.md §8).
+   * Otherwise 30 s without an acknowledgement do, or without a peer that is taken for dead.
    */
   patient = false;
   readonly #transmit: (data: PeerData) => void;
@@ -31,6 +33,8 @@ export class RelayChannel implements Signaling {
   readonly #waiting: SignalMessage[] = [];
   #started = false;
   #closed = false;
+  /** The peer is taken for dead. */
+  #suspended = false;
   #sent = 0;
   #received = 0;
   #lastProgress = 0;
@@ -50,6 +54,11 @@ export class RelayChannel implements Signaling {
     this.peer = peer;
     this.#transmit = transmit;
     this.#release = release;
+  }
+
+  /** It has ended: nothing is sent or received any more. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   async start(): Promise<void> {
@@ -90,15 +99,40 @@ export class RelayChannel implements Signaling {
     else if (this.#waiting.length < mostUnacknowledged) this.#waiting.push(message);
   }
 
-  /** The other peer, or this one, is reachable again. */
+  /** This peer is reachable again. */
   repeat(): void {
+    if (this.#suspended) return;
     this.#repeatMs = firstRepeatMs;
     this.#repeatOldest();
     this.#restartRepeat();
   }
 
+  /** The other peer is taken for dead, and may come back: nothing is sent until then. */
+  suspend(): void {
+    if (this.#closed || this.#suspended) return;
+    this.#suspended = true;
+    clearTimeout(this.#repeatTimer);
+    const giveUp = () => {
+      if (!this.patient) return this.end(gone());
+      this.#repeatTimer = setTimeout(giveUp, giveUpLostAfterMs);
+    };
+    this.#repeatTimer = setTimeout(giveUp, giveUpLostAfterMs);
+  }
+
+  get suspended(): boolean {
+    return this.#suspended;
+  }
+
+  /** The other peer is online (again). */
+  resume(): void {
+    if (this.#suspended) this.#lastProgress = Date.now();
+    this.#suspended = false;
+    this.repeat();
+  }
+
   /** The relay could not hand a signal over. */
   outcome(code: OutcomeCode, retryAfterMs = firstRepeatMs): void {
+    if (this.#suspended) return; // what is said about the peer is old
     if (code === 'gone' || code === 'forbidden') this.end(gone());
     else if (code === 'unavailable') this.#repeatWithin(retryAfterMs);
     // `absent`: the connection calls repeat() when the peer is online again.
@@ -117,13 +151,13 @@ export class RelayChannel implements Signaling {
   #send(data: Sequenced): void {
     clearTimeout(this.#acknowledgeTimer);
     this.#acknowledgeTimer = undefined;
-    this.#transmit({ ...data, ack: this.#received });
+    if (!this.#suspended) this.#transmit({ ...data, ack: this.#received });
   }
 
   #acknowledgeSoon(): void {
     this.#acknowledgeTimer ??= setTimeout(() => {
       this.#acknowledgeTimer = undefined;
-      this.#transmit({ kind: 'ack', ack: this.#received });
+      if (!this.#suspended) this.#transmit({ kind: 'ack', ack: this.#received });
     }, acknowledgeWithinMs);
   }
 
@@ -133,6 +167,7 @@ export class RelayChannel implements Signaling {
     if (this.#unacknowledged.length === before) return;
     this.#lastProgress = Date.now();
     this.#repeatMs = firstRepeatMs;
+    if (this.#suspended) return;
     if (this.#repeatedUpTo > 0 && ack >= this.#repeatedUpTo) this.#repeatOldest();
     this.#restartRepeat();
   }
@@ -153,7 +188,7 @@ export class RelayChannel implements Signaling {
   /** A repeat that is planned for earlier stays: new messages must not put off the repeat of those before them for ever. */
   #repeatWithin(afterMs: number): void {
     const at = Date.now() + afterMs;
-    if (this.#closed || this.#unacknowledged.length === 0 || this.#repeatAt <= at) return;
+    if (this.#closed || this.#suspended || this.#unacknowledged.length === 0 || this.#repeatAt <= at) return;
     clearTimeout(this.#repeatTimer);
     this.#repeatAt = at;
     this.#repeatTimer = setTimeout(() => {
