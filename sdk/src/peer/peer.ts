@@ -98,6 +98,11 @@ export class PeerNegotiation {
     }
   }
 
+  /** The number of the last offer. */
+  get gen(): number {
+    return this.#gen;
+  }
+
   #guard(work: Promise<void>): void {
     work.catch((thrown) =>
       this.#fail(toRendezvousError(thrown, 'engine_failed', 'The WebRTC engine failed while connecting; see cause.')),

@@ -10,8 +10,4 @@ export class WebRTCClientTransport extends WebRTCTransport {
   constructor(options: TransportOptions) {
     super('client', options);
   }
-
-  protected override opened(): Record<string, never> {
-    return {};
-  }
 }

@@ -2,8 +2,12 @@ import { RendezvousError } from '../errors.ts';
 import type { Engine } from '../peer/engine.ts';
 import { type ConnectedPeer, PeerNegotiation } from '../peer/peer.ts';
 import type { Role } from '../protocol/index.ts';
+import type { RelayChannel } from '../signaling/channel.ts';
 import { RelayConnection, type RelayOptions, type RemotePeer } from '../signaling/relay.ts';
 import type { Signaling } from '../signaling/signaling.ts';
+import { refuse } from './refuse.ts';
+import { Resumable } from './resumable.ts';
+import type { Route, Session } from './session.ts';
 import type { Dialled } from './transport.ts';
 import type { ConnectOptions } from './types.ts';
 
@@ -16,17 +20,16 @@ export async function dialSignaling(
 ): Promise<Dialled> {
   const { signaling } = options;
   const close = () => void signaling.close();
+  const route: Route = {
+    engine,
+    iceServers: () => options.iceServers ?? [],
+    iceTransportPolicy: options.iceTransportPolicy ?? 'all',
+    trickle: false,
+    ...(role === 'server' ? { redial: async () => signaling } : {}),
+  };
   try {
-    const negotiation = new PeerNegotiation({
-      signaling,
-      offerer: role === 'server',
-      engine,
-      iceServers: options.iceServers ?? [],
-      iceTransportPolicy: options.iceTransportPolicy ?? 'all',
-      trickle: false,
-    });
-    const peer = await negotiation.run(signal);
-    return { peer, engine, sessionId: crypto.randomUUID(), release: close };
+    const peer = await negotiate(signaling, route, signal);
+    return { peer, signaling, route, sessionId: crypto.randomUUID(), release: close };
   } catch (error) {
     close();
     throw absent(error, 'The other peer did not come to the signaling channel.');
@@ -43,30 +46,36 @@ export async function dialRelay(
 ): Promise<Dialled> {
   const relay = new RelayConnection(options, role);
   try {
-    const clients = role === 'server' ? new FirstClient(relay) : undefined;
+    const way = role === 'client' ? new ToServer(relay) : new FromClient(relay);
+    const route: Route = relayRoute(engine, options, relay);
+    if (way instanceof ToServer) route.redial = (within) => way.next(within);
     await relay.start(signal);
     while (true) {
-      const [channel, remote] = clients ? await clients.next(signal) : await server(relay, signal);
-      const self = relay.id ?? remote.id;
+      const channel = await way.next(signal);
+      const remote = way.remote!;
+      const self = relay.id;
       try {
-        const peer = await negotiate(channel, role === 'client', engine, options, relay, signal);
+        const peer = await negotiate(channel, route, signal);
+        channel.patient = true;
         relay.onclose = (error) => error && onerror(error);
         relay.onerror = onerror;
         return {
           peer,
-          engine,
-          remote,
+          signaling: channel,
+          route,
+          remote: () => way.remote ?? remote,
           room: relay.room,
-          sessionId: role === 'client' ? self : remote.id,
+          sessionId: (role === 'client' ? self : undefined) ?? remote.id,
+          keep: (session) => way instanceof FromClient && way.keep(session, remote),
           release: () => void relay.close(),
         };
       } catch (error) {
         // A client's goodbye comes before the relay's word that it has gone.
-        const left = clients !== undefined && error instanceof RendezvousError && error.code === 'peer_gone';
+        const left = role === 'server' && error instanceof RendezvousError && error.code === 'peer_gone';
         const replaced = left || !relay.knows(remote.id) || relay.id !== self;
         if (signal.aborted || relay.state === 'closed' || !replaced) throw silent(error, relay);
         // That peer went; another one, or the same under a new id, is as good.
-        clients?.release();
+        if (way instanceof FromClient) way.release();
       }
     }
   } catch (error) {
@@ -75,54 +84,74 @@ export async function dialRelay(
   }
 }
 
-/** One client's negotiation on its channel. */
-export async function negotiate(
-  signaling: Signaling,
-  offerer: boolean,
-  engine: Engine,
-  options: ConnectOptions,
-  relay: RelayConnection,
-  signal: AbortSignal,
-): Promise<ConnectedPeer> {
+/** What all of a relay connection's sessions have in common. */
+export const relayRoute = (engine: Engine, options: ConnectOptions, relay: RelayConnection): Route => ({
+  engine,
+  iceServers: () => options.iceServers ?? relay.iceServers,
+  iceTransportPolicy: options.iceTransportPolicy ?? 'all',
+  trickle: true,
+  hurry: () => relay.retryNow(),
+});
+
+/** A session's first negotiation. */
+export async function negotiate(signaling: Signaling, route: Route, signal: AbortSignal): Promise<ConnectedPeer> {
+  const { redial, iceServers, ...rest } = route;
   const negotiation = new PeerNegotiation({
+    ...rest,
     signaling,
-    offerer,
-    engine,
-    iceServers: options.iceServers ?? relay.iceServers,
-    iceTransportPolicy: options.iceTransportPolicy ?? 'all',
-    trickle: true,
+    offerer: redial !== undefined,
+    iceServers: iceServers(),
   });
   return await negotiation.run(signal);
 }
 
-async function server(relay: RelayConnection, signal: AbortSignal): Promise<[Signaling, RemotePeer]> {
-  const remote = await relay.anyPeer(signal).catch((reason) => {
-    throw absent(
-      reason,
-      'No MCP server joined the room. Is it running, with a token for the same room and issuer?',
-      relay,
-    );
-  });
-  return [relay.channel(remote.id), remote];
+/** A client's way to the room's server, whichever peer that is now. */
+class ToServer {
+  remote: RemotePeer | undefined;
+  #channel: RelayChannel | undefined;
+  readonly #relay: RelayConnection;
+
+  constructor(relay: RelayConnection) {
+    this.#relay = relay;
+  }
+
+  /** The channel of before, unless the server has another id or the channel has ended. */
+  async next(signal: AbortSignal): Promise<RelayChannel> {
+    const remote = await this.#relay.anyPeer(signal).catch((reason) => {
+      throw absent(
+        reason,
+        'No MCP server joined the room. Is it running, with a token for the same room and issuer?',
+        this.#relay,
+      );
+    });
+    this.remote = remote;
+    if (!this.#channel || this.#channel.closed || this.#channel.peer !== remote.id) {
+      this.#channel = this.#relay.channel(remote.id);
+    }
+    return this.#channel;
+  }
 }
 
-/** The first client that offers; while it is there the others are told that this server is busy. */
-class FirstClient {
-  #next = Promise.withResolvers<[Signaling, RemotePeer]>();
+/** A server's way to the first client that offers; while it is there the others are told that this server is busy. */
+class FromClient {
+  remote: RemotePeer | undefined;
+  #next = Promise.withResolvers<[RelayChannel, RemotePeer]>();
   #taken = false;
+  readonly #sessions = new Resumable();
   readonly #relay: RelayConnection;
 
   constructor(relay: RelayConnection) {
     this.#relay = relay;
     // Also before anyone waits: an offer may come in one read with `joined`.
-    relay.onchannel = (channel, remote) => {
+    relay.onchannel = (channel, remote, sdp) => {
+      if (this.#sessions.take(channel, remote, sdp)) return;
       if (this.#taken) return refuse(channel, 'busy', 'This server takes one client at a time and has one.');
       this.#taken = true;
       this.#next.resolve([channel, remote]);
     };
   }
 
-  async next(signal: AbortSignal): Promise<[Signaling, RemotePeer]> {
+  async next(signal: AbortSignal): Promise<RelayChannel> {
     const { promise, reject } = this.#next;
     const stop = () =>
       reject(
@@ -132,26 +161,27 @@ class FirstClient {
     this.#relay.onclose = (error) => reject(error ?? signal.reason);
     if (signal.aborted) stop();
     try {
-      return await promise;
+      const [channel, remote] = await promise;
+      this.remote = remote;
+      return channel;
     } finally {
       signal.removeEventListener('abort', stop);
       this.#next = Promise.withResolvers();
     }
   }
 
+  keep(session: Session, first: RemotePeer): void {
+    const moved = (remote: RemotePeer, channel: RelayChannel) => {
+      this.remote = remote;
+      channel.patient = true;
+    };
+    this.#sessions.keep({ session, remote: () => this.remote ?? first, moved });
+  }
+
   /** The client went before it was connected: the next one is welcome. */
   release(): void {
     this.#taken = false;
   }
-}
-
-/** Tells a client, in answer to its first signal, that it is not taken, so that it need not wait. */
-export function refuse(channel: Signaling, code: 'busy' | 'refused', message: string): void {
-  channel.onmessage = ({ gen }) => {
-    channel.onmessage = undefined;
-    channel.send({ kind: 'bye', gen, code, message }).catch(() => {}); // the client has gone: nobody is left to be told
-  };
-  void channel.start('answerer');
 }
 
 /** What a timeout means while this peer waits for the other: that nobody came, unless the relay could not have said so. */

@@ -3,14 +3,23 @@ import type { Engine } from '../peer/engine.ts';
 import type { RelayChannel } from '../signaling/channel.ts';
 import { RelayConnection, type RelayOptions, type RelayState, type RemotePeer } from '../signaling/relay.ts';
 import { inTime } from './deadline.ts';
-import { negotiate, refuse } from './dial.ts';
+import { negotiate, relayRoute } from './dial.ts';
+import { refuse } from './refuse.ts';
+import { Resumable } from './resumable.ts';
 import { engineFor } from './rtc.ts';
 import { WebRTCServerTransport } from './server.ts';
+import type { Session } from './session.ts';
 import { checkOptions, type Dialled } from './transport.ts';
 import type { ConnectOptions } from './types.ts';
 
 /** `connectTimeoutMs` is for joining the room, and for each client; `signal` aborts joining. */
-export type ListenOptions = ConnectOptions & RelayOptions;
+export interface ListenOptions extends ConnectOptions, RelayOptions {
+  /**
+   * Whether a client may connect, asked before anything is negotiated with it. `false`, or an error, refuses it; the error goes to
+   * `onerror`. Default: every client that the relay lets into the room.
+   */
+  authorize?: (peer: RemotePeer) => boolean | Promise<boolean>;
+}
 
 /** Connects an MCP server of its own to each client's transport: `createServer(peer).connect(transport)`. */
 export type ConnectionHandler = (transport: WebRTCServerTransport, peer: RemotePeer) => unknown;
@@ -47,7 +56,8 @@ class RoomListener implements Listener {
   readonly #engine: Engine;
   readonly #onconnection: ConnectionHandler;
   readonly #relay: RelayConnection;
-  readonly #sessions = new Set<WebRTCServerTransport>();
+  readonly #transports = new Set<AcceptedTransport>();
+  readonly #sessions = new Resumable();
 
   constructor(options: ListenOptions, onconnection: ConnectionHandler) {
     checkOptions(options);
@@ -55,7 +65,9 @@ class RoomListener implements Listener {
     this.#onconnection = onconnection;
     this.#engine = engineFor(options.rtc);
     this.#relay = new RelayConnection(options, 'server');
-    this.#relay.onchannel = (channel, peer) => void this.#accept(channel, peer);
+    this.#relay.onchannel = (channel, peer, sdp) => {
+      if (!this.#sessions.take(channel, peer, sdp)) void this.#accept(channel, peer);
+    };
     this.#relay.onstatechange = (state) => this.onstatechange?.(state);
     this.#relay.onerror = (error) => this.onerror?.(error);
     this.#relay.onclose = (error) => this.onclose?.(error);
@@ -71,17 +83,16 @@ class RoomListener implements Listener {
 
   async close(): Promise<void> {
     this.#relay.onchannel = undefined; // a client that comes meanwhile would outlive this
-    await Promise.all([...this.#sessions].map((transport) => transport.close()));
+    await Promise.all([...this.#transports].map((transport) => transport.close()));
     await this.#relay.close();
   }
 
   async #accept(channel: RelayChannel, peer: RemotePeer): Promise<void> {
-    const { signal: _, ...options } = this.#options;
-    const transport = new AcceptedTransport({ ...options, rtc: this.#engine }, channel, peer, this.#relay, (ended) =>
-      this.#sessions.delete(ended),
-    );
-    this.#sessions.add(transport);
+    let transport: AcceptedTransport | undefined;
     try {
+      const { authorize } = this.#options;
+      if (authorize && !(await authorize(peer))) return refuseClient(channel);
+      transport = this.#transportFor(channel, peer);
       await this.#onconnection(transport, peer);
       if (transport.state === 'new') {
         throw new RendezvousError(
@@ -93,52 +104,81 @@ class RoomListener implements Listener {
       this.onerror?.(
         toRendezvousError(thrown, 'peer_refused', 'The connection handler failed; the client was refused.'),
       );
-      if (transport.state === 'new') transport.refuse();
-      await transport.close();
-      this.#sessions.delete(transport); // one that was never started does not tell that it ended
+      if (!transport || transport.state === 'new') refuseClient(channel);
+      await transport?.close();
+      if (transport) this.#transports.delete(transport); // one that was never started does not tell that it ended
     }
   }
+
+  #transportFor(channel: RelayChannel, peer: RemotePeer): AcceptedTransport {
+    const { signal: _, ...options } = this.#options;
+    const transport: AcceptedTransport = new AcceptedTransport(options, {
+      channel,
+      remote: peer,
+      relay: this.#relay,
+      engine: this.#engine,
+      sessions: this.#sessions,
+      ended: () => this.#transports.delete(transport),
+    });
+    this.#transports.add(transport);
+    return transport;
+  }
+}
+
+const refuseClient = (channel: RelayChannel): void =>
+  refuse(channel, 'refused', 'The server does not take this client.');
+
+interface Arrival {
+  channel: RelayChannel;
+  remote: RemotePeer;
+  relay: RelayConnection;
+  engine: Engine;
+  sessions: Resumable;
+  ended: () => void;
 }
 
 /** A server transport for a client whose first signal has arrived. */
 class AcceptedTransport extends WebRTCServerTransport {
   readonly #options: ListenOptions;
-  readonly #channel: RelayChannel;
-  readonly #remote: RemotePeer;
-  readonly #relay: RelayConnection;
-  readonly #ended: (transport: WebRTCServerTransport) => void;
+  readonly #arrival: Arrival;
 
-  constructor(
-    options: ListenOptions,
-    channel: RelayChannel,
-    remote: RemotePeer,
-    relay: RelayConnection,
-    ended: (transport: WebRTCServerTransport) => void,
-  ) {
-    super(options);
+  constructor(options: ListenOptions, arrival: Arrival) {
+    super({ ...options, rtc: arrival.engine });
     this.#options = options;
-    this.#channel = channel;
-    this.#remote = remote;
-    this.#relay = relay;
-    this.#ended = ended;
-  }
-
-  /** Before start(): the client is told, and need not wait. */
-  refuse(): void {
-    refuse(this.#channel, 'refused', 'The server does not take this client.');
+    this.#arrival = arrival;
   }
 
   protected override async dial(signal: AbortSignal): Promise<Dialled> {
-    const engine = engineFor(this.#options.rtc);
+    const { channel, relay, engine, sessions, ended } = this.#arrival;
+    let { remote } = this.#arrival;
+    let kept: Session | undefined;
     try {
-      const peer = await negotiate(this.#channel, false, engine, this.#options, this.#relay, signal);
-      const release = () => {
-        this.#ended(this);
-        this.#channel.end();
+      const route = relayRoute(engine, this.#options, relay);
+      const peer = await negotiate(channel, route, signal);
+      channel.patient = true;
+      return {
+        peer,
+        signaling: channel,
+        route,
+        remote: () => remote,
+        room: relay.room,
+        sessionId: remote.id,
+        keep: (session) => {
+          kept = session;
+          const moved = (now: RemotePeer, later: RelayChannel) => {
+            remote = now;
+            later.patient = true;
+          };
+          sessions.keep({ session, remote: () => remote, moved });
+        },
+        release: () => {
+          ended();
+          if (kept) sessions.forget(kept);
+          channel.end();
+        },
       };
-      return { peer, engine, remote: this.#remote, room: this.#relay.room, sessionId: this.#remote.id, release };
     } catch (error) {
-      this.#ended(this);
+      ended();
       throw error;
     }
   }

@@ -1,4 +1,6 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
+import { FramedLink } from '../link/framed.ts';
+import type { Link, MessageMeta } from '../link/link.ts';
 import type { JsonRpcMessage } from '../link/message.ts';
 import { PlainLink } from '../link/plain.ts';
 import type { Engine } from '../peer/engine.ts';
@@ -6,11 +8,13 @@ import { closeConnection, type ConnectedPeer } from '../peer/peer.ts';
 import type { Role } from '../protocol/index.ts';
 import { readStats, type TransportStats } from '../peer/stats.ts';
 import { type RemotePeer, relayUrl } from '../signaling/relay.ts';
+import type { Signaling } from '../signaling/signaling.ts';
+import { authInfoOf } from './auth.ts';
 import { inTime } from './deadline.ts';
 import { dialRelay, dialSignaling } from './dial.ts';
 import { engineFor } from './rtc.ts';
+import { type Route, Session } from './session.ts';
 import {
-  type AuthInfo,
   type ConnectOptions,
   defaultMaxMessageBytes,
   type MessageExtra,
@@ -19,16 +23,19 @@ import {
   type TransportState,
 } from './types.ts';
 
-/** What dialling brings: an open data channel, who is at its other end, and how to let go of the signaling. */
+/** What dialling brings: an open data channel, who is at its other end, and the signaling that led there. */
 export interface Dialled {
   peer: ConnectedPeer;
-  engine: Engine;
-  /** Who the relay says it is; undefined without a relay. */
-  remote?: RemotePeer;
+  signaling: Signaling;
+  route: Route;
+  /** Who the relay says it is, as far as is known now; undefined without a relay. */
+  remote?: () => RemotePeer;
   room?: string | undefined;
-  /** The MCP session's name, the same at both ends where there is a relay. */
+  /** The MCP session's name in plain mode. */
   sessionId: string;
-  release(): void;
+  /** A session that may need other connections: later offers for it are given to it. */
+  keep?: (session: Session) => void;
+  release: () => void;
 }
 
 /**
@@ -49,11 +56,12 @@ export abstract class WebRTCTransport {
   readonly #engine: Engine;
   readonly #abort = new AbortController();
   #onmessage: ((message: JsonRpcMessage, extra?: MessageExtra) => void) | undefined;
-  #waiting: JsonRpcMessage[] = [];
+  #waiting: { message: JsonRpcMessage; meta: MessageMeta | undefined }[] = [];
   #state: TransportState = 'new';
   #dialled: Dialled | undefined;
-  #link: PlainLink | undefined;
-  #authInfo: AuthInfo | undefined;
+  #link: Link | undefined;
+  #session: Session | undefined;
+  #sessionName: string | undefined;
   readonly #pagehide = () => void this.close();
 
   protected constructor(role: Role, options: TransportOptions) {
@@ -72,16 +80,13 @@ export abstract class WebRTCTransport {
       : await dialRelay(this.#role, this.#engine, options, signal, (error) => this.onerror?.(error));
   }
 
-  /** Called as soon as the other side is known, for what an end of a session shows of it. */
-  protected abstract opened(dialled: Dialled): { sessionId?: string; authInfo?: AuthInfo };
-
   get state(): TransportState {
     return this.#state;
   }
 
   /** Who is at the other end, as the relay vouches for it. Undefined before the connection stands, and without a relay. */
   get peer(): RemotePeer | undefined {
-    return this.#dialled?.remote;
+    return this.#dialled?.remote?.();
   }
 
   /** Messages that come before a handler is set wait for it: an MCP SDK may set it late, or set another one. */
@@ -104,44 +109,52 @@ export abstract class WebRTCTransport {
     }
     this.#setState('connecting');
     try {
-      this.#dialled = await inTime(this.#options, (signal) => this.dial(AbortSignal.any([this.#abort.signal, signal])));
-      // close() may have come when there was nothing left to abort, and no link yet to close.
-      this.#abort.signal.throwIfAborted();
+      await inTime(this.#options, async (limit) => {
+        const signal = AbortSignal.any([this.#abort.signal, limit]);
+        this.#dialled = await this.dial(signal);
+        await this.#open(this.#dialled, signal);
+        // close() may have come when there was nothing left to abort.
+        this.#abort.signal.throwIfAborted();
+      });
     } catch (thrown) {
-      if (this.#dialled) closeConnection(this.#dialled.peer.connection);
       const error = toRendezvousError(thrown, 'engine_failed', 'Connecting failed; see cause.');
       this.#end();
       throw error;
     }
-    this.#open(this.#dialled);
+    // Connected and over in one turn.
+    if (this.state === 'closed')
+      throw new RendezvousError('peer_gone', 'The other peer closed the connection at once.');
+    this.#setState('connected');
+    page.addEventListener?.('pagehide', this.#pagehide);
+    this.#flush();
   }
 
   /**
    * Sends a JSON-RPC message. Resolves when the data channel has taken it, which slows a sender down to what the other side
-   * reads. Rejects with RendezvousError `closed`, or `message_too_large` (a response that is too large is replaced by a
-   * JSON-RPC error instead).
+   * reads; while the state is `recovering` it may wait. Rejects with RendezvousError `closed`, or `message_too_large` (a response
+   * that is too large is replaced by a JSON-RPC error instead).
    */
-  async send(message: JsonRpcMessage, _options?: SendOptions): Promise<void> {
+  async send(message: JsonRpcMessage, options?: SendOptions): Promise<void> {
     if (!this.#link) {
       throw new RendezvousError(
         'closed',
         this.#state === 'closed' ? 'The transport is closed.' : 'The transport is not started.',
       );
     }
-    await this.#link.send(message);
+    await this.#link.send(message, options);
   }
 
   /** Ends the session; what was sent before arrives. Idempotent, and allowed at any time. */
   async close(): Promise<void> {
     this.#abort.abort(new RendezvousError('closed', 'The transport was closed while it was connecting.'));
-    if (this.#link) await this.#link.close();
-    else if (this.#state === 'new') this.#end();
+    if (this.#state === 'new') this.#end();
+    else if (this.#state !== 'connecting') await this.#link?.close();
     // Otherwise start() is under way, and ends with the abort.
   }
 
   /** Called by the MCP SDK after the handshake. */
   setProtocolVersion(_version: string): void {
-    if (this.#dialled) this.sessionId ??= this.#dialled.sessionId;
+    if (this.#sessionName) this.sessionId ??= this.#sessionName;
   }
 
   /** The network path in use and what went over it. Rejects with `closed` when there is no connection. */
@@ -149,35 +162,60 @@ export abstract class WebRTCTransport {
     if (!this.#dialled || this.#state === 'closed') {
       throw new RendezvousError('closed', 'There is no connection to tell about.');
     }
-    return await readStats(this.#dialled.peer.connection);
+    const stats = await readStats((this.#session ?? this.#dialled.peer).connection);
+    const roundTripMs = stats.roundTripMs ?? this.#session?.link.roundTripMs;
+    return { ...stats, ...(roundTripMs === undefined ? {} : { roundTripMs }) };
   }
 
-  #open(dialled: Dialled): void {
-    const { sessionId, authInfo } = this.opened(dialled);
-    if (sessionId !== undefined) this.sessionId = sessionId;
-    this.#authInfo = authInfo;
-    const link = new PlainLink({
-      ...dialled.peer,
-      engine: dialled.engine,
-      maxMessageBytes: this.#options.maxMessageBytes ?? defaultMaxMessageBytes,
-    });
+  async #open(dialled: Dialled, signal: AbortSignal): Promise<void> {
+    const { peer } = dialled;
+    const { secret, maxMessageBytes = defaultMaxMessageBytes } = this.#options;
+    if (!peer.framed || !framedReady) {
+      if (secret !== undefined) throw cannotProve();
+      const link = new PlainLink({ ...peer, maxMessageBytes });
+      this.#adopt(link);
+      this.#named(dialled.sessionId);
+      return link.start();
+    }
+    const link = new FramedLink({ offerer: dialled.route.redial !== undefined, maxMessageBytes, secret });
+    this.#adopt(link);
+    link.onlost = (reason) => link.end(reason); // until there is a session that can do better
+    await link.attach(peer, signal);
+    this.#named(link.session ?? dialled.sessionId);
+    if (!link.resumable) return;
+    const session = new Session(link, dialled.route, peer, dialled.signaling);
+    session.onstate = (state) => this.#setState(state);
+    session.onerror = (error) => this.onerror?.(error);
+    this.#session = session;
+    dialled.keep?.(session);
+  }
+
+  #named(session: string): void {
+    this.#sessionName = session;
+    if (this.#role === 'server') this.sessionId = session;
+  }
+
+  #adopt(link: Link): void {
     this.#link = link;
-    link.onmessage = (message) => {
-      this.#waiting.push(message);
+    link.onmessage = (message, meta) => {
+      this.#waiting.push({ message, meta });
       this.#flush();
     };
     link.onerror = (error) => this.onerror?.(error);
-    link.onclose = () => this.#end();
-    this.#setState('connected');
-    page.addEventListener?.('pagehide', this.#pagehide);
-    link.start();
+    link.onclose = (error) => {
+      if (error) this.onerror?.(error);
+      this.#end();
+    };
   }
 
   #flush(): void {
-    while (this.#onmessage && this.#waiting.length > 0) {
-      const message = this.#waiting.shift()!;
+    const { remote, room } = this.#dialled ?? {};
+    while (this.#onmessage && this.#state !== 'connecting' && this.#waiting.length > 0) {
+      const { message, meta } = this.#waiting.shift()!;
+      // Each time anew: the other side may have a fresh token.
+      const authInfo = this.#role === 'server' && remote ? authInfoOf(remote(), room) : undefined;
       try {
-        this.#onmessage(message, this.#authInfo ? { authInfo: this.#authInfo } : undefined);
+        this.#onmessage(message, authInfo ? { ...meta, authInfo } : meta);
       } catch (error) {
         // The handler's own fault, as in an event handler: the messages behind it arrive all the same.
         queueMicrotask(() => {
@@ -190,6 +228,8 @@ export abstract class WebRTCTransport {
   #end(): void {
     if (this.#state === 'closed') return;
     page.removeEventListener?.('pagehide', this.#pagehide);
+    this.#session?.end();
+    if (this.#dialled && this.#state === 'connecting') closeConnection(this.#dialled.peer.connection);
     this.#dialled?.release();
     try {
       this.#setState('closed');
@@ -204,14 +244,29 @@ export abstract class WebRTCTransport {
   }
 }
 
+const framedReady = false as boolean;
+const leastSecretBytes = 16;
+
+const cannotProve = () =>
+  new RendezvousError(
+    'secret_mismatch',
+    'The other peer speaks plain mode, in which it cannot prove that it knows the secret. No MCP message was sent.',
+  );
+
 // A browser ends a closed tab's process without a word to the other side, which then notices when ICE fails: after 30 s.
 const page = globalThis as Partial<Record<'addEventListener' | 'removeEventListener', PageListening>>;
 type PageListening = (type: 'pagehide', listener: () => void) => void;
 
 /** @throws RendezvousError `bad_option` */
-export function checkOptions({ connectTimeoutMs, maxMessageBytes }: ConnectOptions): void {
+export function checkOptions({ connectTimeoutMs, maxMessageBytes, secret }: ConnectOptions): void {
   positive('connectTimeoutMs', connectTimeoutMs);
   positive('maxMessageBytes', maxMessageBytes);
+  if (secret !== undefined && new TextEncoder().encode(secret).byteLength < leastSecretBytes) {
+    throw new RendezvousError(
+      'bad_option',
+      `secret must have at least ${leastSecretBytes} random bytes, such as the output of: openssl rand -base64 32`,
+    );
+  }
 }
 
 function positive(name: string, value: number | undefined): void {

@@ -1,4 +1,4 @@
-import type { JsonRpcId } from '../link/message.ts';
+import type { MessageMeta } from '../link/link.ts';
 import type { Engine } from '../peer/engine.ts';
 import type { RtcPeerConnectionConstructor } from '../peer/native.ts';
 import type { IceServer } from '../protocol/index.ts';
@@ -21,11 +21,17 @@ export interface ConnectOptions {
    * milliseconds, `Infinity` for no limit. Default 30,000.
    */
   connectTimeoutMs?: number;
+  /**
+   * Known to both peers and to nobody else, at least 128 random bits (16 bytes) that never pass the relay: both prove over the data channel
+   * that they know it and see the same connection, before any MCP message. Without it the relay is trusted to introduce the
+   * right peer. The other side needs the same, and framed mode. In a page: secure contexts only.
+   */
+  secret?: string;
   /** Aborts connecting. It has no effect on a transport that is connected. */
   signal?: AbortSignal;
   /**
-   * The largest message in bytes of UTF-8, either way. Default 10,485,760. In plain mode the other side's limit counts too: at most
-   * 262,144.
+   * The largest message in bytes of UTF-8, either way. Default 10,485,760. The other side's limit counts too; in plain mode that is at
+   * most 262,144.
    */
   maxMessageBytes?: number;
 }
@@ -48,15 +54,14 @@ export interface AuthInfo {
   extra?: Record<string, unknown>;
 }
 
-/** What an MCP server's handlers get beside a message. */
-export interface MessageExtra {
+/** What comes beside a message. */
+export interface MessageExtra extends MessageMeta {
+  /** A server's: who it is from. */
   authInfo?: AuthInfo;
 }
 
-/** The members of the MCP SDKs' TransportSendOptions that a transport of this kind may meet. */
-export interface SendOptions {
-  relatedRequestId?: JsonRpcId | undefined;
-}
+/** The members of the MCP SDKs' TransportSendOptions that a transport of this kind carries, in framed mode, to the other side. */
+export type SendOptions = MessageMeta;
 
 export const defaultConnectTimeoutMs = 30_000;
 export const defaultMaxMessageBytes = 10_485_760;

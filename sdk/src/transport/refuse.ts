@@ -1,0 +1,11 @@
+import type { ByeCode } from '../protocol/index.ts';
+import type { Signaling } from '../signaling/signaling.ts';
+
+/** Tells a client, in answer to its first signal, that it is not taken, so that it need not wait. */
+export function refuse(channel: Signaling, code: ByeCode, message: string): void {
+  channel.onmessage = ({ gen }) => {
+    channel.onmessage = undefined;
+    channel.send({ kind: 'bye', gen, code, message }).catch(() => {}); // the client has gone: nobody is left to be told
+  };
+  void channel.start('answerer');
+}

@@ -1,0 +1,43 @@
+import { readFraming } from '../peer/framing.ts';
+import type { RelayChannel } from '../signaling/channel.ts';
+import type { RemotePeer } from '../signaling/relay.ts';
+import { refuse } from './refuse.ts';
+import type { Session } from './session.ts';
+
+interface Kept {
+  session: Session;
+  remote: () => RemotePeer;
+  /** The other side has another id now. */
+  moved: (remote: RemotePeer, channel: RelayChannel) => void;
+}
+
+/** The sessions of a room's server whose clients may come back on another channel. */
+export class Resumable {
+  readonly #kept = new Map<string, Kept>();
+
+  keep(kept: Kept): void {
+    if (kept.session.link.session) this.#kept.set(kept.session.link.session, kept);
+  }
+
+  forget(session: Session): void {
+    if (session.link.session) this.#kept.delete(session.link.session);
+  }
+
+  /** Takes a channel whose offer is for a session of before. False: the offer is for a new one. */
+  take(channel: RelayChannel, remote: RemotePeer, sdp: string): boolean {
+    const name = readFraming(sdp)?.resume;
+    if (name === undefined) return false;
+    const kept = this.#kept.get(name);
+    if (kept && isSame(kept.remote(), remote)) void this.#adopt(kept, channel, remote);
+    else refuse(channel, 'no_session', 'This server does not have that session (any more).');
+    return true;
+  }
+
+  /** The other side is who it was when it has proven that, and not before. */
+  async #adopt({ session, moved }: Kept, channel: RelayChannel, remote: RemotePeer): Promise<void> {
+    if (await session.adopt(channel)) moved(remote, channel);
+  }
+}
+
+const isSame = (before: RemotePeer, now: RemotePeer): boolean =>
+  before.subject === now.subject && before.claims.iss === now.claims.iss;

@@ -1,0 +1,323 @@
+import { RendezvousError, toRendezvousError } from '../errors.ts';
+
+import type { FramedLink } from '../link/framed.ts';
+import { fingerprints } from '../link/proof.ts';
+import { CandidateTally } from '../peer/diagnosis.ts';
+import { Exchange } from '../peer/exchange.ts';
+import { offeredVersions, readFraming } from '../peer/framing.ts';
+import { type ConnectedPeer, type Offer, PeerNegotiation, type PeerOptions } from '../peer/peer.ts';
+import { backoffMs, wait } from '../signaling/backoff.ts';
+import type { Signaling, SignalMessage } from '../signaling/signaling.ts';
+import { inTime } from './deadline.ts';
+import { onNetworkChange } from './network.ts';
+
+/**
+ * How long a lost session is kept: below the 60 s after which an MCP SDK gives up a request. The answerer only waits, and may have
+ * noticed the loss before the offerer did.
+ */
+const windowMs = { offerer: 30_000, answerer: 40_000 };
+/** An ICE restart that brought nothing within this time is followed by a new connection. */
+const restartMs = 5_000;
+/** One new connection may take this long. */
+const attemptMs = 12_000;
+/** An answer to the question whether the connection stands, after the network changed. */
+const probeMs = 2_000;
+/** How often that is asked while an ICE restart is under way. */
+const askEveryMs = 500;
+
+/** How a session gets to another connection. */
+export interface Route extends Pick<PeerOptions, 'engine' | 'iceTransportPolicy' | 'trickle'> {
+  iceServers: () => PeerOptions['iceServers'];
+  /**
+   * Of the offerer: the signaling for the next offer, that of before or another one when the other side has another identity. Waits
+   * for it; rejects when there will not be one any more.
+   */
+  redial?: (signal: AbortSignal) => Promise<Signaling>;
+  /** The network has changed: what is being waited for is tried at once. */
+  hurry?: () => void;
+}
+
+/**
+ * Keeps a framed session alive over the connections under it: PROTOCOL.md §8. The offerer restarts ICE, and then makes new
+ * connections; the answerer answers. Its end is the link's.
+ */
+export class Session {
+  /** The session is being restored, or has been. */
+  onstate: ((state: 'recovering' | 'connected') => void) | undefined;
+  /** Something failed and is being tried again. */
+  onerror: ((error: RendezvousError) => void) | undefined;
+  readonly link: FramedLink;
+  readonly #route: Route;
+  readonly #ended = new AbortController();
+  readonly #unwatch: () => void;
+  #peer: ConnectedPeer;
+  #exchange: Exchange;
+  #signaling: Signaling | undefined;
+  #gen: number;
+  /** While the session is lost: ends its recovery. */
+  #recovery: AbortController | undefined;
+  /** A new connection that the other side asked for. */
+  #answering: AbortController | undefined;
+  #attaching = false;
+  #hurry = new AbortController();
+  #restartFailed: ((error: RendezvousError) => void) | undefined;
+
+  /** @param link attached to the peer's connection */
+  constructor(link: FramedLink, route: Route, peer: ConnectedPeer, signaling: Signaling) {
+    this.link = link;
+    this.#route = route;
+    this.#peer = peer;
+    this.#exchange = peer.exchange;
+    this.#gen = peer.exchange.gen;
+    this.#listen(signaling);
+    link.onlost = (reason) => this.#lost(reason);
+    link.onfound = () => this.#found();
+    this.#unwatch = onNetworkChange(() => this.#networkChanged());
+  }
+
+  /** The connection under the session. */
+  get connection(): ConnectedPeer['connection'] {
+    return this.#peer.connection;
+  }
+
+  /** Takes over a signaling channel on which an offer for this session is about to come. False: that led to nothing. */
+  async adopt(signaling: Signaling): Promise<boolean> {
+    return await this.#answer(signaling);
+  }
+
+  /** Nothing is restored any more. Idempotent. */
+  end(): void {
+    this.#ended.abort(new RendezvousError('closed', 'The session has ended.'));
+    this.#unwatch();
+    this.#exchange.stop();
+    void this.#signaling?.close();
+  }
+
+  #listen(signaling: Signaling): void {
+    if (this.#signaling !== signaling) void this.#signaling?.close();
+    this.#signaling = signaling;
+    signaling.onmessage = (message) => this.#receive(signaling, message);
+    signaling.onclose = () => {
+      if (this.#signaling === signaling) this.#signaling = undefined;
+    };
+  }
+
+  #receive(signaling: Signaling, message: SignalMessage): void {
+    if (this.#ended.signal.aborted || message.gen < this.#gen) return;
+    switch (message.kind) {
+      case 'offer':
+        if (this.#route.redial || message.gen === this.#gen) return;
+        if (readFraming(message.sdp)?.resume === undefined) void this.#answerRestart(message);
+        else void this.#answer(signaling, message);
+        return;
+      case 'answer':
+        if (message.gen === this.#exchange.gen && this.#restartFailed) void this.#acceptRestart(message);
+        return;
+      case 'candidate':
+        if (message.gen === this.#exchange.gen) this.#exchange.candidate(message.candidate);
+        return;
+      case 'bye':
+        // A hint: while the channel stands it is the channel that says when it is over.
+        this.#restartFailed?.(new RendezvousError('peer_gone', `The other peer gave up: ${message.message}`));
+        return;
+    }
+  }
+
+  #lost(reason: RendezvousError): void {
+    if (this.#recovery || this.#ended.signal.aborted) return;
+    const recovery = new AbortController();
+    this.#recovery = recovery;
+    this.onstate?.('recovering');
+    this.#route.hurry?.();
+    void this.#recover(recovery, reason);
+  }
+
+  #found(): void {
+    if (!this.#recovery || this.#ended.signal.aborted) return;
+    // A connection that is being made goes on: the other side may have given up the older one for it.
+    if (!this.#attaching) this.#recovery.abort(new RendezvousError('closed', 'The connection is back.'));
+    this.#recovery = undefined;
+    this.onstate?.('connected');
+  }
+
+  async #recover(recovery: AbortController, reason: RendezvousError): Promise<void> {
+    const signal = AbortSignal.any([recovery.signal, this.#ended.signal]);
+    const { redial } = this.#route;
+    const limits = { connectTimeoutMs: redial ? windowMs.offerer : windowMs.answerer, signal };
+    let last = reason;
+    try {
+      await inTime(limits, async (within) => {
+        if (redial && this.#canRestart()) await this.#restart(within).catch((error) => (last = asFailure(error)));
+        for (let attempt = 0; redial; attempt++) {
+          within.throwIfAborted();
+          try {
+            return await this.#reconnect(redial, within);
+          } catch (error) {
+            if (this.#recovery !== recovery) return; // found by another way
+            last = asFailure(error);
+            if (isFinal(last)) throw last;
+            if (!within.aborted) this.onerror?.(last);
+          }
+          const pause = AbortSignal.any([within, this.#hurry.signal]);
+          await wait(backoffMs(Math.min(attempt, 3)), pause).catch(() => within.throwIfAborted());
+        }
+        // Nothing more to try from here: the other side's turn, or the connection's own.
+        await wait(windowMs.answerer, within);
+      });
+    } catch (error) {
+      if (signal.aborted) return; // found, or ended
+      this.link.end(isFinal(error) ? asFailure(error) : windowOver(last));
+    }
+  }
+
+  #canRestart(): boolean {
+    const { restartsIce, channel } = this.#peer;
+    return restartsIce && channel.readyState === 'open' && this.#signaling !== undefined;
+  }
+
+  /** Restarts ICE on the connection that there is. Rejects unless it helps. */
+  async #restart(signal: AbortSignal): Promise<void> {
+    const { connection } = this.#peer;
+    const { iceTransportPolicy } = this.#route;
+    const failed = Promise.withResolvers<never>();
+    failed.promise.catch(() => {});
+    this.#restartFailed = failed.reject;
+    connection.setConfiguration?.({ iceServers: this.#route.iceServers(), iceTransportPolicy });
+    // Whichever way frames come again, `onfound` ends the recovery and with it this signal.
+    const asking = setInterval(() => this.link.probe(restartMs), askEveryMs);
+    try {
+      const work = async () => {
+        const exchange = this.#nextExchange();
+        const description = await connection.createOffer({ iceRestart: true });
+        await exchange.describe('offer', description, { versions: offeredVersions, restart: true });
+        await wait(restartMs, signal);
+        throw new RendezvousError('ice_failed', 'Restarting ICE did not bring the connection back.', {
+          retryable: true,
+        });
+      };
+      await Promise.race([work(), failed.promise]);
+    } finally {
+      clearInterval(asking);
+      this.#restartFailed = undefined;
+    }
+  }
+
+  async #acceptRestart({ sdp }: Offer): Promise<void> {
+    try {
+      this.#samePeer(sdp);
+      await this.#exchange.accept('answer', sdp);
+    } catch (error) {
+      this.#restartFailed?.(asFailure(error));
+    }
+  }
+
+  async #answerRestart({ gen, sdp }: Offer): Promise<void> {
+    const { connection } = this.#peer;
+    try {
+      this.#samePeer(sdp);
+      const exchange = this.#nextExchange(gen);
+      connection.setConfiguration?.({
+        iceServers: this.#route.iceServers(),
+        iceTransportPolicy: this.#route.iceTransportPolicy,
+      });
+      await exchange.accept('offer', sdp);
+      await exchange.describe('answer', await connection.createAnswer(), { versions: offeredVersions, restart: true });
+    } catch (error) {
+      const { message } = asFailure(error);
+      // Nobody to tell: then the offerer goes on without an answer.
+      await this.#signaling?.send({ kind: 'bye', gen, code: 'failed', message }).catch(() => {});
+    }
+  }
+
+  /** ICE may be restarted by whoever made the connection, and by nobody else (RFC 8842 §5.4). */
+  #samePeer(sdp: string): void {
+    if (fingerprints(sdp) === fingerprints(this.#peer.remoteSdp)) return;
+    throw new RendezvousError('bad_signal', 'An ICE restart must not change the DTLS fingerprints.');
+  }
+
+  #nextExchange(gen = this.#gen + 1): Exchange {
+    const signaling = this.#signaling;
+    if (!signaling) throw new RendezvousError('signaling_failed', 'There is no signaling to the other peer.');
+    this.#exchange.stop();
+    this.#gen = gen;
+    const { connection } = this.#peer;
+    const { trickle } = this.#route;
+    this.#exchange = new Exchange({ connection, signaling, gen, trickle, tally: new CandidateTally() });
+    return this.#exchange;
+  }
+
+  /** Makes a new connection for the session. */
+  async #reconnect(redial: NonNullable<Route['redial']>, signal: AbortSignal): Promise<void> {
+    const signaling = await redial(signal);
+    // After a change of identity everything begins anew there.
+    const started = signaling === this.#signaling ? { gen: this.#gen } : undefined;
+    await inTime({ connectTimeoutMs: attemptMs, signal }, (within) => this.#connect(signaling, started, within));
+  }
+
+  /** A new connection that the other side asks for, whether or not this one has noticed that it is needed. */
+  async #answer(signaling: Signaling, offer?: Offer): Promise<boolean> {
+    this.#answering?.abort(new RendezvousError('aborted', 'The other peer makes yet another connection.'));
+    const answering = new AbortController();
+    this.#answering = answering;
+    const signal = AbortSignal.any([answering.signal, this.#ended.signal]);
+    const started = offer && { gen: offer.gen - 1, offer };
+    try {
+      await inTime({ connectTimeoutMs: attemptMs, signal }, (within) => this.#connect(signaling, started, within));
+      return true;
+    } catch (error) {
+      if (!signal.aborted) this.onerror?.(asFailure(error));
+      return false;
+    }
+  }
+
+  async #connect(signaling: Signaling, started: PeerOptions['started'], signal: AbortSignal): Promise<void> {
+    const { engine, redial, iceTransportPolicy, trickle, iceServers } = this.#route;
+    this.#exchange.stop();
+    const negotiation = new PeerNegotiation({
+      signaling,
+      ...(started ? { started } : {}),
+      engine,
+      offerer: redial !== undefined,
+      iceServers: iceServers(),
+      iceTransportPolicy,
+      trickle,
+      resume: this.link.session,
+    });
+    let peer;
+    try {
+      peer = await negotiation.run(signal);
+    } finally {
+      this.#gen = negotiation.gen;
+      if (!this.#ended.signal.aborted) this.#listen(signaling);
+    }
+    this.#exchange = peer.exchange;
+    this.#attaching = true;
+    try {
+      await this.link.attach(peer, signal);
+    } finally {
+      this.#attaching = false;
+    }
+    this.#peer = peer;
+  }
+
+  #networkChanged(): void {
+    this.#hurry.abort();
+    this.#hurry = new AbortController();
+    this.#route.hurry?.();
+    if (!this.#recovery) this.link.probe(probeMs);
+  }
+}
+
+/** Trying again would bring the same, or worse. */
+const isFinal = (error: unknown): boolean =>
+  error instanceof RendezvousError && ['session_lost', 'peer_refused', 'secret_mismatch'].includes(error.code);
+
+const asFailure = (thrown: unknown): RendezvousError =>
+  toRendezvousError(thrown, 'engine_failed', 'Restoring the connection failed; see cause.');
+
+const windowOver = (cause: RendezvousError) =>
+  new RendezvousError(
+    'session_lost',
+    `The connection was lost and could not be restored. Requests without an answer may or may not have been carried out. (${cause.message})`,
+    { cause },
+  );
