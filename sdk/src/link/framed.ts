@@ -1,6 +1,24 @@
-import type { RendezvousError } from '../errors.ts';
-import type { Carrier, Link, MessageMeta } from './link.ts';
+import { RendezvousError, toRendezvousError } from '../errors.ts';
+import { closeConnection } from '../peer/peer.ts';
+import { encodeAck, encodeData, encodeMeta, encodePing, encodePong, type Frame, violation } from './frame.ts';
+import { closeCode, closeCodeOf, closeError, type Session, shakeHands } from './handshake.ts';
+import { Inbox, type Received } from './inbox.ts';
+import { Keepalive, silentMs } from './keepalive.ts';
+import { Lane } from './lane.ts';
+import { type Carrier, closedError, type Link, type MessageMeta } from './link.ts';
 import type { JsonRpcMessage } from './message.ts';
+import { Outbox } from './outbox.ts';
+import { hasWebCrypto } from './proof.ts';
+import { badMessage, oversized, parse, toJson } from './text.ts';
+
+/** With so much in the channel's buffer no more DATA goes there, so that what cannot wait is not behind a large message. */
+const highWater = 262_144;
+const lowWater = 131_072;
+/** DATA is acknowledged after so many bytes, and after so long. PROTOCOL.md §7 allows twice as much. */
+const ackBytes = 131_072;
+const ackMs = 100;
+/** What `close()` waits for at the most, from one acknowledgement to the next. */
+const closeTimeoutMs = 3_000;
 
 export interface FramedLinkOptions {
   /** Made the offer of the session's first connection. */
@@ -20,39 +38,306 @@ export class FramedLink implements Link {
   /** After `onlost`: the same connection is alive again, or a new one was attached. */
   onfound?: () => void;
   onclose?: (error?: RendezvousError) => void;
+  readonly #options: FramedLinkOptions;
+  readonly #inbox: Inbox;
+  readonly #outbox = new Outbox();
+  readonly #keepalive: Keepalive;
+  readonly #ended = Promise.withResolvers<void>();
+  #session: Session | undefined;
+  /** The channel in use, and the one whose handshake is under way. */
+  #lane: Lane | undefined;
+  #attaching: Lane | undefined;
+  #lost = false;
+  #pumping = false;
+  #closing = false;
+  #closed = false;
+  #ackTimer: ReturnType<typeof setTimeout> | undefined;
+  #closeTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** @throws RendezvousError `bad_option`: a secret needs Web Crypto, which a page has in a secure context only. */
-  constructor(_options: FramedLinkOptions) {}
+  constructor(options: FramedLinkOptions) {
+    if (options.secret !== undefined && !hasWebCrypto()) {
+      throw new RendezvousError(
+        'bad_option',
+        'A secret needs Web Crypto, which a page has over https and on localhost.',
+      );
+    }
+    this.#options = options;
+    this.#inbox = new Inbox(options.maxMessageBytes);
+    this.#keepalive = new Keepalive({
+      ping: (id) => this.#lane?.send(encodePing(id)),
+      silent: (afterMs) => this.#lose(silence(afterMs)),
+    });
+  }
 
   /** The session's name; known after the first `attach()`. */
   get session(): string | undefined {
-    return undefined;
+    return this.#session?.name;
   }
 
   /** A new connection can take over: both sides can prove that they were there before. */
   get resumable(): boolean {
-    return false;
+    return this.#session?.key !== undefined;
   }
 
   /** Milliseconds that the last PING took. */
   get roundTripMs(): number | undefined {
-    return undefined;
+    return this.#keepalive.roundTripMs;
   }
 
   /**
    * Takes a connected channel: HELLO, AUTH, and what the other side has not received. Set the handlers before: they may be called
-   * before this resolves. Rejects and closes the new connection when the handshake fails (`secret_mismatch`, `bad_channel`, …, the
-   * signal's reason); an older one is left as it was. If there is none, the link is closed then, without `onclose`.
+   * before this resolves. Rejects and closes the new connection when the handshake fails (`secret_mismatch`, `bad_channel`,
+   * `session_lost`, `peer_gone`, `peer_silent`, the signal's reason); an older one is left as it was. If there is none, the link
+   * is closed then, without `onclose`. A newer attach() ends one that is under way.
    */
-  async attach(_carrier: Carrier, _signal?: AbortSignal): Promise<void> {}
+  async attach(carrier: Carrier, signal?: AbortSignal): Promise<void> {
+    if (this.#closed) {
+      closeConnection(carrier.connection);
+      throw closedError();
+    }
+    this.#attaching?.fail(new RendezvousError('aborted', 'A newer connection took the place of this one.'));
+    const lane = new Lane(carrier, lowWater);
+    this.#attaching = lane;
+    const abort = () => lane.fail(toRendezvousError(signal?.reason, 'aborted', 'Connecting was aborted.'));
+    const timer = setTimeout(() => lane.fail(silence(silentMs)), silentMs);
+    signal?.addEventListener('abort', abort, { once: true });
+    if (signal?.aborted) abort();
+    try {
+      const { received } = this.#inbox;
+      const agreed = await shakeHands(lane, {
+        ...this.#options,
+        secret: this.#options.secret,
+        session: this.#session,
+        received,
+      });
+      lane.throwIfFailed();
+      if (this.#session) this.#outbox.resume(agreed.received, lane.maxFrameBytes);
+      this.#adopt(lane, agreed.session, received);
+    } catch (thrown) {
+      const error = toRendezvousError(thrown, 'bad_channel', 'The handshake over the data channel failed; see cause.');
+      const leaving = lane.leave(closeCodeOf(error), error.message);
+      if (this.#attaching === lane && !this.#session) {
+        this.#closed = true;
+        void leaving.then(this.#ended.resolve);
+      }
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+      if (this.#attaching === lane) this.#attaching = undefined;
+    }
+  }
 
-  async send(_message: JsonRpcMessage, _meta?: MessageMeta): Promise<void> {}
+  /**
+   * Sends a message, after those before it. Resolves when it is in frames, which are kept until the other side has them: it waits
+   * while the window is full, and while the connection is lost. Rejects with `closed`, `bad_message` (what JSON cannot say, or
+   * metadata of more than 16,384 bytes), or `message_too_large`; a response that is too large is replaced by a JSON-RPC error,
+   * or the other side would wait for it in vain.
+   */
+  async send(message: JsonRpcMessage, meta?: MessageMeta): Promise<void> {
+    if (!this.#session || !this.#lane || this.#closing || this.#closed) throw closedError();
+    const metaBytes = encodeMeta(meta, this.#lane.maxFrameBytes);
+    const limit = this.#session.maxMessageBytes;
+    const json = toJson(message);
+    // A UTF-16 unit is one byte at least.
+    let text = json.length > limit ? undefined : encoder.encode(json);
+    if (!text || text.length > limit) {
+      const { error, instead } = oversized(message, text?.length ?? json.length, limit);
+      this.onerror?.(error);
+      text = encoder.encode(instead);
+    }
+    const taken = this.#outbox.add(text, metaBytes);
+    this.#pump();
+    await taken;
+  }
 
   /** Asks now whether the connection stands: something must come within `withinMs`, or `onlost` is called. */
-  probe(_withinMs: number): void {}
+  probe(withinMs: number): void {
+    if (this.#lane && !this.#closed) this.#keepalive.probe(withinMs);
+  }
 
-  async close(): Promise<void> {}
+  /**
+   * Ends the session in order: everything sent before arrives, then both say CLOSE. Waits as long as acknowledgements come, for a
+   * new connection if there is none, and gives up 3 s after the last progress. Idempotent.
+   */
+  async close(): Promise<void> {
+    if (!this.#closing && !this.#closed) {
+      this.#closing = true;
+      if (this.#session) {
+        this.#progress();
+        this.#pump();
+      } else this.end();
+    }
+    await this.#ended.promise;
+  }
 
-  /** @param _code told to the other side, if that is possible: PROTOCOL.md §7, CLOSE. */
-  end(_error?: RendezvousError, _code?: number): void {}
+  /**
+   * Ends the session at once, with this as `onclose`'s error.
+   *
+   * @param code told to the other side, if that is possible: PROTOCOL.md §7, CLOSE
+   */
+  end(error?: RendezvousError, code: number = closeCodeOf(error)): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#ackTimer);
+    clearTimeout(this.#closeTimer);
+    this.#keepalive.stop();
+    this.#outbox.fail(closedError(error));
+    // The first attach() tells of its end itself.
+    this.#attaching?.fail(error ?? closedError());
+    if (!this.#session) {
+      if (!this.#attaching) this.#ended.resolve();
+      return;
+    }
+    void this.#lane?.leave(code, error?.message).then(this.#ended.resolve);
+    this.onclose?.(error);
+  }
+
+  #adopt(lane: Lane, session: Session, helloReceived: number): void {
+    const resumed = this.#session !== undefined;
+    this.#lane?.shut();
+    this.#lane = lane;
+    this.#attaching = undefined;
+    this.#session = session;
+    this.#lost = false;
+    this.#inbox.resume(helloReceived);
+    this.#keepalive.start();
+    if (this.#closing) this.#progress();
+    if (resumed) this.onfound?.();
+    if (this.#closed) return;
+    lane.handTo({
+      frame: (frame) => this.#receive(frame),
+      fault: (error) => this.end(error),
+      broken: (reason) => this.#broken(lane, reason),
+      writable: () => this.#pump(),
+    });
+    this.#pump();
+  }
+
+  #receive(frame: Frame): void {
+    this.#keepalive.heard();
+    this.#find();
+    let message: Received | undefined;
+    try {
+      message = this.#take(frame);
+    } catch (thrown) {
+      return this.end(toRendezvousError(thrown, 'bad_channel', 'A frame could not be handled; see cause.'));
+    }
+    if (message) this.#deliver(message);
+    if (frame.type === 'data') this.#acknowledgeSoon();
+  }
+
+  /** @throws RendezvousError that ends the session */
+  #take(frame: Frame): Received | undefined {
+    switch (frame.type) {
+      case 'data':
+        this.#acknowledged(frame.ack);
+        return this.#inbox.take(frame);
+      case 'ack':
+        this.#acknowledged(frame.ack);
+        return undefined;
+      case 'ping':
+        if (!this.#lane?.stuffed) this.#lane?.send(encodePong(frame.id));
+        return undefined;
+      case 'pong':
+        this.#keepalive.pong(frame.id);
+        return undefined;
+      case 'close':
+        this.end(closeError(frame.code, frame.reason), closeCode.done);
+        return undefined;
+      case 'hello':
+      case 'auth':
+        throw violation(`${frame.type.toUpperCase()} after the handshake`);
+      case 'unknown':
+        return undefined;
+    }
+  }
+
+  #deliver({ text, meta }: Received): void {
+    let json: string;
+    try {
+      json = decoder.decode(text);
+    } catch {
+      return this.onerror?.(badMessage('something that is not UTF-8'));
+    }
+    const parsed = parse(json);
+    if ('message' in parsed) return this.onmessage?.(parsed.message, meta);
+    this.onerror?.(parsed.refused);
+    // Not to one who does not read: answers would pile up. A link that is closing has nothing to say any more.
+    if (parsed.reply && this.#outbox.drained) this.send(parsed.reply).catch(() => {});
+  }
+
+  #acknowledged(ack: number): void {
+    if (!this.#outbox.acknowledge(ack)) return;
+    if (this.#closing) this.#progress();
+    this.#pump();
+  }
+
+  #acknowledgeSoon(): void {
+    if (this.#closed) return;
+    if (this.#inbox.unacknowledged >= ackBytes) this.#acknowledge();
+    else this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ackMs);
+  }
+
+  #acknowledge(): void {
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
+    if (this.#closed || this.#lost || this.#inbox.unacknowledged === 0) return;
+    this.#lane?.send(encodeAck(this.#inbox.acknowledge()));
+  }
+
+  /** Gives the channel what it has room for. */
+  #pump(): void {
+    const lane = this.#lane;
+    // The engine may call back while it takes a frame.
+    if (!lane || this.#pumping || this.#lost || this.#closed) return;
+    this.#pumping = true;
+    while (lane.open && lane.buffered < highWater) {
+      const part = this.#outbox.next(lane.maxFrameBytes);
+      if (!part) break;
+      lane.send(encodeData({ ...part, ack: this.#inbox.acknowledge() }));
+    }
+    this.#pumping = false;
+    if (this.#closing && !this.#lost && this.#outbox.drained) lane.sayClose(closeCode.done);
+  }
+
+  /** While closing: something has moved, so there is more time. */
+  #progress(): void {
+    clearTimeout(this.#closeTimer);
+    this.#closeTimer = setTimeout(() => this.end(this.#outbox.empty ? undefined : unconfirmed()), closeTimeoutMs);
+  }
+
+  #broken(lane: Lane, reason: RendezvousError): void {
+    // Whoever has heard our CLOSE, and had everything, may leave without waiting for us.
+    if (!lane.open && lane.saidClose && this.#outbox.empty) return this.end();
+    this.#lose(reason);
+    if (!lane.open) this.#keepalive.stop();
+  }
+
+  #lose(reason: RendezvousError): void {
+    if (this.#lost || this.#closed) return;
+    this.#lost = true;
+    this.#keepalive.lost();
+    this.onlost?.(reason);
+  }
+
+  #find(): void {
+    if (!this.#lost) return;
+    this.#lost = false;
+    this.onfound?.();
+    this.#acknowledge();
+    this.#pump();
+  }
 }
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+const silence = (afterMs: number): RendezvousError =>
+  new RendezvousError('peer_silent', `Nothing has come from the other peer for ${Math.round(afterMs / 1_000)} s.`, {
+    retryable: true,
+  });
+
+const unconfirmed = (): RendezvousError =>
+  new RendezvousError('session_lost', 'The session was closed before the other peer had confirmed the last messages.');

@@ -56,5 +56,9 @@ export function isJsonRpcMessage(value: unknown): value is JsonRpcMessage {
   return isId(id) && isObject(result);
 }
 
+/** Asks for an answer, but under an id that nobody could answer to. */
+export const isInvalidRequest = (value: unknown): boolean =>
+  isObject(value) && typeof value['method'] === 'string' && 'id' in value && !isId(value['id']);
+
 /** The answer to a request, as against a request or a notification. */
 export const isResponse = (message: JsonRpcMessage): message is JsonRpcResult | JsonRpcError => !('method' in message);

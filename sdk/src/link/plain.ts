@@ -2,7 +2,9 @@ import { RendezvousError } from '../errors.ts';
 import type { Engine, RtcDataChannel } from '../peer/engine.ts';
 import { closeConnection, type ConnectedPeer } from '../peer/peer.ts';
 import { maxMessageSize } from '../peer/sdp.ts';
-import { isJsonRpcMessage, isResponse, type JsonRpcMessage } from './message.ts';
+import { closedError, type Link } from './link.ts';
+import type { JsonRpcMessage } from './message.ts';
+import { badMessage, oversized, parse, toJson } from './text.ts';
 
 /** Above this many bytes in the channel's buffer `send()` waits; below the other it goes on. */
 const highWater = 1_048_576;
@@ -19,11 +21,10 @@ export interface LinkOptions extends ConnectedPeer {
 /**
  * Plain mode: one JSON-RPC message a text message (PROTOCOL.md §7). What mcp-webrtc and mcp-rtc speak.
  */
-export class PlainLink {
+export class PlainLink implements Link {
   onmessage?: (message: JsonRpcMessage) => void;
   onerror?: (error: RendezvousError) => void;
-  /** Called once, also after `close()`. */
-  onclose?: () => void;
+  onclose?: (error?: RendezvousError) => void;
   readonly #peer: LinkOptions;
   readonly #channel: RtcDataChannel;
   readonly #maxBytes: number;
@@ -67,10 +68,9 @@ export class PlainLink {
     let text = toJson(message);
     const bytes = utf8Bytes(text, this.#maxBytes);
     if (bytes > this.#maxBytes) {
-      const error = tooLarge(bytes, this.#maxBytes);
-      if (!isResponse(message) || message.id === undefined) throw error;
+      const { error, instead } = oversized(message, bytes, this.#maxBytes);
       this.onerror?.(error);
-      text = JSON.stringify({ jsonrpc: '2.0', id: message.id, error: { code: -32_603, message: error.message } });
+      text = instead;
     }
     if (this.#waiting.length === 0 && this.#channel.bufferedAmount < highWater) return this.#hand(text);
     const sent = Promise.withResolvers<void>();
@@ -83,6 +83,11 @@ export class PlainLink {
   async close(): Promise<void> {
     this.#closing ??= this.#close();
     await this.#closing;
+  }
+
+  /** Ends the channel and the connection at once, with this as `onclose`'s error. */
+  end(error?: RendezvousError): void {
+    this.#end(error);
   }
 
   async #close(): Promise<void> {
@@ -127,29 +132,21 @@ export class PlainLink {
 
   #receive(data: unknown): void {
     if (this.#closed) return;
-    const message = this.#parse(data);
-    if (message) this.onmessage?.(message);
+    if (typeof data !== 'string') {
+      return this.onerror?.(badMessage('a binary message, where plain mode has text only'));
+    }
+    const { maxMessageBytes } = this.#peer;
+    if (utf8Bytes(data, maxMessageBytes) > maxMessageBytes) {
+      return this.onerror?.(badMessage(`a message of more than ${maxMessageBytes} bytes`));
+    }
+    const parsed = parse(data);
+    if ('message' in parsed) return this.onmessage?.(parsed.message);
+    this.onerror?.(parsed.refused);
+    // Not to one who does not read: answers would pile up. A link that is closing has nothing to say any more.
+    if (parsed.reply && this.#waiting.length === 0) this.send(parsed.reply).catch(() => {});
   }
 
-  #parse(data: unknown): JsonRpcMessage | undefined {
-    const refuse = (what: string) => {
-      this.onerror?.(new RendezvousError('bad_message', `The other peer sent ${what}. It was dropped.`));
-      return undefined;
-    };
-    if (typeof data !== 'string') return refuse('a binary message, where plain mode has text only');
-    if (utf8Bytes(data, this.#peer.maxMessageBytes) > this.#peer.maxMessageBytes) {
-      return refuse(`a message of more than ${this.#peer.maxMessageBytes} bytes`);
-    }
-    let value: unknown;
-    try {
-      value = JSON.parse(data);
-    } catch {
-      return refuse('something that is not JSON');
-    }
-    return isJsonRpcMessage(value) ? value : refuse('JSON that is not a JSON-RPC message');
-  }
-
-  #end(): void {
+  #end(error?: RendezvousError): void {
     if (this.#closed) return;
     this.#closed = true;
     for (const { sent } of this.#waiting.splice(0)) sent.reject(closedError());
@@ -159,16 +156,7 @@ export class PlainLink {
     connection.onconnectionstatechange = null;
     closeConnection(connection);
     this.#onended?.();
-    this.onclose?.();
-  }
-}
-
-function toJson(message: JsonRpcMessage): string {
-  try {
-    return JSON.stringify(message);
-  } catch (cause) {
-    // A TypeError: of a circular structure, or a BigInt.
-    throw new RendezvousError('bad_message', 'The message cannot be written as JSON; see cause.', { cause });
+    this.onclose?.(error);
   }
 }
 
@@ -180,17 +168,8 @@ function utf8Bytes(text: string, limit: number): number {
   return text.length * 3 <= limit ? text.length : encoder.encode(text).byteLength;
 }
 
-const closedError = (cause?: unknown) =>
-  new RendezvousError('closed', 'The connection to the other peer is closed.', { cause });
-
 // No reason to leave the channel open, but what was sent last may be lost with it.
 const unflushed = (cause: unknown) =>
   new RendezvousError('engine_failed', 'The last messages before the close may not have arrived; see cause.', {
     cause,
   });
-
-const tooLarge = (bytes: number, limit: number) =>
-  new RendezvousError(
-    'message_too_large',
-    `A message of ${bytes} bytes or more does not fit: this connection carries up to ${limit} bytes a message.`,
-  );

@@ -1,0 +1,109 @@
+import { dataHeaderBytes, metaHeaderBytes, violation } from './frame.ts';
+
+/** DATA without an acknowledgement at the most, in bytes: PROTOCOL.md §7. */
+export const windowBytes = 4_194_304;
+
+/** A DATA frame but for its `ack`, which is that of the moment when it is sent, and sent again. */
+export interface Part {
+  seq: number;
+  end: boolean;
+  meta: Uint8Array | undefined;
+  /** A view of the message. */
+  part: Uint8Array;
+}
+
+interface Waiting {
+  text: Uint8Array;
+  meta: Uint8Array | undefined;
+  /** How much of the text is in frames. */
+  cut: number;
+  begun: boolean;
+  taken: PromiseWithResolvers<void>;
+}
+
+/** What a session has to send: messages that wait, and frames that were not acknowledged. */
+export class Outbox {
+  readonly #waiting: Waiting[] = [];
+  /** In the order of `seq`, from the one behind `#acked` to `#made`. */
+  #unacknowledged: Part[] = [];
+  #unacknowledgedBytes = 0;
+  #acked = 0;
+  /** The highest `seq` of all frames. */
+  #made = 0;
+  /** The highest `seq` that went over this channel. */
+  #sent = 0;
+
+  /** Nothing waits, and the other side has had everything. */
+  get empty(): boolean {
+    return this.#waiting.length === 0 && this.#unacknowledged.length === 0;
+  }
+
+  /** Nothing is left to be sent on this channel. */
+  get drained(): boolean {
+    return this.#waiting.length === 0 && this.#sent === this.#made;
+  }
+
+  /** Resolves when the message is in frames; rejects with what `fail()` is called with. */
+  add(text: Uint8Array, meta: Uint8Array | undefined): Promise<void> {
+    const taken = Promise.withResolvers<void>();
+    this.#waiting.push({ text, meta, cut: 0, begun: false, taken });
+    return taken.promise;
+  }
+
+  /** What goes over the channel next; undefined when there is nothing, or the window is full. */
+  next(maxFrameBytes: number): Part | undefined {
+    if (this.#sent === this.#made && !this.#cut(maxFrameBytes)) return undefined;
+    this.#sent += 1;
+    return this.#unacknowledged[this.#sent - this.#acked - 1];
+  }
+
+  /** @throws RendezvousError `bad_channel` for what was never sent */
+  acknowledge(ack: number): boolean {
+    if (ack > this.#made) throw violation(`an acknowledgement of ${ack}, where ${this.#made} was the last frame`);
+    if (ack <= this.#acked) return false;
+    const had = this.#unacknowledged.splice(0, ack - this.#acked);
+    for (const part of had) this.#unacknowledgedBytes -= size(part);
+    this.#acked = ack;
+    this.#sent = Math.max(this.#sent, ack);
+    return true;
+  }
+
+  /**
+   * On a new channel everything goes again that the other side has not had.
+   *
+   * @throws RendezvousError `bad_channel` for what was never sent, or a channel that does not take frames as large as the old one
+   */
+  resume(received: number, maxFrameBytes: number): void {
+    this.acknowledge(received);
+    if (this.#unacknowledged.some((part) => size(part) > maxFrameBytes)) {
+      throw violation(`a max-message-size of ${maxFrameBytes}, where it was larger before`);
+    }
+    this.#sent = this.#acked;
+  }
+
+  fail(error: Error): void {
+    for (const { taken } of this.#waiting.splice(0)) taken.reject(error);
+  }
+
+  /** Makes a frame of the message that waits longest, if the window has room for it. */
+  #cut(maxFrameBytes: number): boolean {
+    const message = this.#waiting[0];
+    if (!message) return false;
+    const meta = message.begun ? undefined : message.meta;
+    const room = maxFrameBytes - dataHeaderBytes - (meta ? metaHeaderBytes + meta.length : 0);
+    const rest = message.text.subarray(message.cut, message.cut + room);
+    const end = message.cut + rest.length === message.text.length;
+    const part: Part = { seq: this.#made + 1, end, meta, part: rest };
+    if (this.#unacknowledgedBytes + size(part) > windowBytes) return false;
+    this.#made += 1;
+    this.#unacknowledged.push(part);
+    this.#unacknowledgedBytes += size(part);
+    message.cut += rest.length;
+    message.begun = true;
+    if (end) this.#waiting.shift()!.taken.resolve();
+    return true;
+  }
+}
+
+const size = ({ meta, part }: Part): number =>
+  dataHeaderBytes + (meta ? metaHeaderBytes + meta.length : 0) + part.length;

@@ -1,0 +1,93 @@
+import { violation } from './frame.ts';
+
+/** The cryptography of AUTH: PROTOCOL.md §7. */
+const hmac = { name: 'HMAC', hash: 'SHA-256' } as const;
+const encoder = new TextEncoder();
+
+/** A page has no Web Crypto unless it is a secure context: https://www.w3.org/TR/secure-contexts/ */
+export const hasWebCrypto = (): boolean => (crypto.subtle as SubtleCrypto | undefined) !== undefined;
+
+/** What both sides of a channel see of it. `offerer` and `answerer` are those of this channel. */
+export interface Witness {
+  offererNonce: string;
+  answererNonce: string;
+  offererSdp: string;
+  answererSdp: string;
+  session: string;
+}
+
+export async function importKey(bytes: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
+  return await crypto.subtle.importKey('raw', bytes, hmac, false, ['sign', 'verify']);
+}
+
+export const secretKey = (secret: string): Promise<CryptoKey> => importKey(encoder.encode(secret));
+
+/** By which a later channel shows that it belongs to the session that begins on this one. */
+export async function sessionKey(witness: Witness, secret: string | undefined): Promise<CryptoKey> {
+  const nonces = await importKey(join(fromBase64Url(witness.offererNonce), fromBase64Url(witness.answererNonce)));
+  const label = encoder.encode(`mcp-rendezvous session 1${secret ?? ''}`);
+  return await importKey(new Uint8Array(await crypto.subtle.sign(hmac, nonces, label)));
+}
+
+export async function prove(key: CryptoKey, sender: 'offerer' | 'answerer', witness: Witness): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.sign(hmac, key, await statement(sender, witness)));
+}
+
+/** Compares without telling by its time how much of the proof is right. */
+export async function verify(
+  key: CryptoKey,
+  sender: 'offerer' | 'answerer',
+  witness: Witness,
+  proof: Uint8Array<ArrayBuffer>,
+): Promise<boolean> {
+  return await crypto.subtle.verify(hmac, key, proof, await statement(sender, witness));
+}
+
+async function statement(sender: 'offerer' | 'answerer', witness: Witness): Promise<Uint8Array<ArrayBuffer>> {
+  return join(
+    encoder.encode('mcp-rendezvous auth 1'),
+    Uint8Array.of(sender === 'offerer' ? 1 : 2),
+    fromBase64Url(witness.offererNonce),
+    fromBase64Url(witness.answererNonce),
+    await digest(fingerprints(witness.offererSdp)),
+    await digest(fingerprints(witness.answererSdp)),
+    encoder.encode(witness.session),
+  );
+}
+
+/** What an SDP says of its DTLS certificates (RFC 8122 §5), in one form whoever wrote it. @throws RendezvousError `bad_channel` */
+export function fingerprints(sdp: string): string {
+  const lines = Array.from(
+    sdp.matchAll(/^a=fingerprint:(\S+) +(\S+)/gm),
+    ([, algorithm = '', value = '']) => `${algorithm.toLowerCase()} ${value.toUpperCase()}`,
+  );
+  if (lines.length === 0) throw violation('a description without a DTLS fingerprint');
+  return [...new Set(lines)].toSorted().join('\n');
+}
+
+async function digest(text: string): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await crypto.subtle.digest('SHA-256', encoder.encode(text)));
+}
+
+function join(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+export function randomBase64Url(bytes: number): string {
+  const random = crypto.getRandomValues(new Uint8Array(bytes));
+  return btoa(String.fromCharCode(...random))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '');
+}
+
+function fromBase64Url(text: string): Uint8Array<ArrayBuffer> {
+  const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
+  return Uint8Array.from(binary, (character) => character.charCodeAt(0));
+}

@@ -1,0 +1,62 @@
+import { RendezvousError } from '../errors.ts';
+import { isInvalidRequest, isJsonRpcMessage, isResponse, type JsonRpcError, type JsonRpcMessage } from './message.ts';
+
+/** @throws RendezvousError `bad_message` for what JSON cannot say. */
+export function toJson(message: JsonRpcMessage): string {
+  try {
+    return JSON.stringify(message);
+  } catch (cause) {
+    // A TypeError: of a circular structure, or a BigInt.
+    throw new RendezvousError('bad_message', 'The message cannot be written as JSON; see cause.', { cause });
+  }
+}
+
+/**
+ * What becomes of a message over the limit. The caller of a request or a notification learns it here; who waits for a response
+ * would do so in vain, and gets a JSON-RPC error in its place.
+ *
+ * @throws RendezvousError `message_too_large`
+ */
+export function oversized(
+  message: JsonRpcMessage,
+  bytes: number,
+  limit: number,
+): { error: RendezvousError; instead: string } {
+  const error = new RendezvousError(
+    'message_too_large',
+    `A message of ${bytes} bytes or more does not fit: this connection carries up to ${limit} bytes a message.`,
+  );
+  if (!isResponse(message) || message.id === undefined) throw error;
+  const instead: JsonRpcError = {
+    jsonrpc: '2.0',
+    id: message.id,
+    error: { code: -32_603, message: error.message },
+  };
+  return { error, instead: JSON.stringify(instead) };
+}
+
+/** A message, or why it is none, and what its sender is told if it waits for an answer. */
+export type Parsed = { message: JsonRpcMessage } | { refused: RendezvousError; reply?: JsonRpcError };
+
+export function parse(json: string): Parsed {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    return { refused: badMessage('something that is not JSON') };
+  }
+  if (isJsonRpcMessage(value)) return { message: value };
+  if (isInvalidRequest(value)) {
+    return { refused: badMessage('a request whose id is neither a string nor an integer'), reply: invalidRequest };
+  }
+  return { refused: badMessage('JSON that is not a JSON-RPC message') };
+}
+
+/** JSON-RPC 2.0 §5.1. MCP's errors about an id that could not be read have none, where JSON-RPC has null. */
+const invalidRequest: JsonRpcError = {
+  jsonrpc: '2.0',
+  error: { code: -32_600, message: 'Invalid Request: the id must be a string or an integer.' },
+};
+
+export const badMessage = (what: string): RendezvousError =>
+  new RendezvousError('bad_message', `The other peer sent ${what}. It was dropped.`);
