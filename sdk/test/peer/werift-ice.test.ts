@@ -7,7 +7,7 @@ import { suite, test, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import type { RtcConfiguration, RtcPeerConnection } from '../../src/peer/engine.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';
-import { chooseServers } from '../../src/peer/werift/servers.ts';
+import { chooseServers } from '../../src/peer/servers.ts';
 import { closePair, connectPair, direct, gathered, negotiate, receiving, within } from './pair.ts';
 
 const credentials = { username: '1790000000:agent-7', credential: 'bWFj' };

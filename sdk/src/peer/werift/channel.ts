@@ -1,8 +1,7 @@
 import type { RTCDataChannel } from 'werift';
 import type { RtcDataChannel } from '../engine.ts';
-import { dispatch } from './dispatch.ts';
-
-type Message = { data: unknown };
+import { Inbox } from '../inbox.ts';
+import { dispatch } from '../dispatch.ts';
 
 /** A data channel of werift that behaves as https://www.w3.org/TR/webrtc/#rtcdatachannel says. */
 export class WeriftChannel implements RtcDataChannel {
@@ -12,13 +11,12 @@ export class WeriftChannel implements RtcDataChannel {
   onerror: RtcDataChannel['onerror'] = null;
   onbufferedamountlow: RtcDataChannel['onbufferedamountlow'] = null;
   readonly #channel: RTCDataChannel;
-  readonly #early: Message[] = [];
-  #onmessage: RtcDataChannel['onmessage'] = null;
+  readonly #inbox = new Inbox();
   #closed = false;
 
   constructor(channel: RTCDataChannel) {
     this.#channel = channel;
-    channel.onMessage.subscribe((data) => this.#receive(data));
+    channel.onMessage.subscribe((data) => this.#inbox.receive(data));
     channel.bufferedAmountLow.subscribe(() => dispatch(this.onbufferedamountlow, undefined));
     channel.stateChanged.subscribe((state) => {
       // Right after `ondatachannel`, whose handler may attach this one: https://www.w3.org/TR/webrtc/#announce-datachannel-open
@@ -65,13 +63,12 @@ export class WeriftChannel implements RtcDataChannel {
   }
 
   get onmessage(): RtcDataChannel['onmessage'] {
-    return this.#onmessage;
+    return this.#inbox.handler;
   }
 
-  /** werift drops what arrives before there is a handler; this keeps it, as a browser does until its next task. */
+  /** werift drops what arrives before there is a handler, and binary is a Buffer to it whatever `binaryType` says. */
   set onmessage(handler: RtcDataChannel['onmessage']) {
-    this.#onmessage = handler;
-    if (this.#early.length > 0) queueMicrotask(() => this.#drain());
+    this.#inbox.handler = handler;
   }
 
   /**
@@ -105,25 +102,4 @@ export class WeriftChannel implements RtcDataChannel {
     this.#closed = true;
     dispatch(this.onclose, undefined);
   }
-
-  #receive(data: string | Buffer): void {
-    const event = { data: typeof data === 'string' ? data : arrayBuffer(data) };
-    if (this.#onmessage && this.#early.length === 0) dispatch(this.#onmessage, event);
-    else this.#early.push(event);
-  }
-
-  #drain(): void {
-    while (this.#onmessage) {
-      const event = this.#early.shift();
-      if (!event) return;
-      dispatch(this.#onmessage, event);
-    }
-  }
-}
-
-/** werift's binary messages are Buffers whatever `binaryType` says, and may share their memory with other packets. */
-function arrayBuffer(data: Buffer): ArrayBuffer {
-  const copy = new ArrayBuffer(data.byteLength);
-  new Uint8Array(copy).set(data);
-  return copy;
 }

@@ -3,15 +3,15 @@ import type { CandidateInit } from '../../protocol/index.ts';
 import { RendezvousError } from '../../errors.ts';
 import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { WeriftChannel } from './channel.ts';
-import { dispatch } from './dispatch.ts';
+import { dispatch } from '../dispatch.ts';
 import { verifyHandshake } from './dtls.ts';
 import { Gate } from './gate.ts';
 import { iceInternals, peerInternals } from './internals.ts';
 import { prepareCandidates, prepareGathering, silentServers } from './ice.ts';
-import { MdnsResolver } from './mdns.ts';
+import { MdnsResolver } from '../mdns.ts';
 import { NetworkPath } from './path.ts';
 import { prepareSctp } from './sctp.ts';
-import { chooseServers, type ChosenServers } from './servers.ts';
+import { chooseServers, type ChosenServers } from '../servers.ts';
 
 /** What we tell the other side to send at most in one message: PROTOCOL.md §7. */
 const maxMessageSize = 262_144;

@@ -2,8 +2,8 @@ import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { RTCDtlsTransport } from 'werift';
 import { iceInternals } from './internals.ts';
-import { isMdnsName, type MdnsResolver } from './mdns.ts';
-import type { ChosenServer, ChosenServers } from './servers.ts';
+import { isMdnsName, type MdnsResolver } from '../mdns.ts';
+import type { ChosenServer, ChosenServers } from '../servers.ts';
 
 /**
  * The addresses to gather host candidates for. werift leaves out VPNs and containers (`tun`, `utun`, `tap`, `ipsec`, `veth`),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSocket, type Socket } from 'node:dgram';
 import { suite, test, type TestContext } from 'node:test';
-import { MdnsResolver } from '../../src/peer/werift/mdns.ts';
+import { MdnsResolver } from '../../src/peer/mdns.ts';
 import { closePair, connectPair, direct, receiving, within } from './pair.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';
 

@@ -1,0 +1,40 @@
+import { dispatch } from './dispatch.ts';
+import type { RtcDataChannel } from './engine.ts';
+
+type Handler = RtcDataChannel['onmessage'];
+
+/** What arrives on a channel, and who takes it. Before there is a handler it is kept for it, as a browser does until its next task. */
+export class Inbox {
+  readonly #early: { data: unknown }[] = [];
+  #handler: Handler = null;
+
+  get handler(): Handler {
+    return this.#handler;
+  }
+
+  set handler(handler: Handler) {
+    this.#handler = handler;
+    if (this.#early.length > 0) queueMicrotask(() => this.#drain());
+  }
+
+  /** Binary becomes an ArrayBuffer of its own: what comes in a Buffer may share its memory with other packets. */
+  receive(data: string | Buffer): void {
+    const event = { data: typeof data === 'string' ? data : arrayBuffer(data) };
+    if (this.#handler && this.#early.length === 0) dispatch(this.#handler, event);
+    else this.#early.push(event);
+  }
+
+  #drain(): void {
+    while (this.#handler) {
+      const event = this.#early.shift();
+      if (!event) return;
+      dispatch(this.#handler, event);
+    }
+  }
+}
+
+function arrayBuffer(data: Buffer): ArrayBuffer {
+  const copy = new ArrayBuffer(data.byteLength);
+  new Uint8Array(copy).set(data);
+  return copy;
+}

@@ -1,0 +1,91 @@
+import { createRequire } from 'node:module';
+
+/**
+ * What this adapter uses of node-datachannel, a binding of libdatachannel. Its `polyfill` export, which has the interface of
+ * WebRTC, is left aside: it adds more mistakes than it takes away (candidates begin with `a=`, a DataView is sent as nothing,
+ * TURN credentials end at their first colon, what arrives before a handler is lost).
+ */
+export interface Binding {
+  PeerConnection: new (name: string, configuration: NativeConfiguration) => NativeConnection;
+}
+
+export interface NativeConfiguration {
+  iceServers: {
+    hostname: string;
+    port: number;
+    username?: string;
+    password?: string;
+    relayType?: 'TurnUdp';
+  }[];
+  /** Descriptions are made when they are asked for, and not as soon as there is a channel. */
+  disableAutoNegotiation: boolean;
+  maxMessageSize: number;
+  /** PEM, in spite of the names; without them there is a new certificate for each connection. */
+  certificatePemFile?: string;
+  keyPemFile?: string;
+}
+
+export interface NativeConnection {
+  close(): void;
+  /** Whatever is wrong with it ends the process. */
+  setLocalDescription(type: 'offer' | 'answer'): void;
+  setRemoteDescription(sdp: string, type: 'offer' | 'answer'): void;
+  localDescription(): { type: string; sdp: string } | null;
+  addRemoteCandidate(candidate: string, mid: string): void;
+  createDataChannel(label: string, options?: { protocol?: string; unordered?: boolean }): NativeChannel;
+  state(): string;
+  iceState(): string;
+  signalingState(): string;
+  gatheringState(): string;
+  onLocalCandidate(callback: (candidate: string, mid: string) => void): void;
+  onStateChange(callback: (state: string) => void): void;
+  onIceStateChange(callback: (state: string) => void): void;
+  onGatheringStateChange(callback: (state: string) => void): void;
+  onDataChannel(callback: (channel: NativeChannel) => void): void;
+  bytesSent(): number;
+  bytesReceived(): number;
+  /** Milliseconds; below 0 when not known. */
+  rtt(): number;
+  getSelectedCandidatePair(): { local: NativeCandidate; remote: NativeCandidate } | null;
+  maxMessageSize(): number;
+}
+
+export interface NativeCandidate {
+  address: string;
+  port: number;
+  type: string;
+  transportType: string;
+}
+
+export interface NativeChannel {
+  close(): void;
+  getLabel(): string;
+  sendMessage(text: string): boolean;
+  sendMessageBinary(bytes: Buffer): boolean;
+  isOpen(): boolean;
+  bufferedAmount(): number;
+  setBufferedAmountLowThreshold(bytes: number): void;
+  onOpen(callback: () => void): void;
+  onClosed(callback: () => void): void;
+  onBufferedAmountLow(callback: () => void): void;
+  onMessage(callback: (message: string | Buffer) => void): void;
+}
+
+const require = createRequire(import.meta.url);
+let loaded: { binding?: Binding; error?: unknown } | undefined;
+
+/** The binding, if the package is installed and its binary can be loaded; or else why not. */
+export function loadBinding(): { binding?: Binding; error?: unknown } {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): { binding?: Binding; error?: unknown } {
+  try {
+    const binding = require('node-datachannel') as Partial<Binding>;
+    if (typeof binding.PeerConnection !== 'function') throw new TypeError('The package has no PeerConnection.');
+    return { binding: binding as Binding };
+  } catch (error) {
+    return { error };
+  }
+}

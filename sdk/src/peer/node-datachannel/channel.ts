@@ -1,0 +1,150 @@
+import { dispatch } from '../dispatch.ts';
+import type { RtcDataChannel } from '../engine.ts';
+import { Inbox } from '../inbox.ts';
+import type { NativeChannel } from './binding.ts';
+
+/**
+ * The binding forgets a channel that is garbage, but not what its threads still want to tell of it: each one is kept here until
+ * it has said that it is closed.
+ */
+const kept = new Set<NativeChannel>();
+
+/** A data channel of libdatachannel that behaves as https://www.w3.org/TR/webrtc/#rtcdatachannel says. */
+export class NodeDataChannel implements RtcDataChannel {
+  readonly label: string;
+  /** The binding does not tell whether the other side opened a channel that is not: framed mode numbers its frames. */
+  readonly ordered = true;
+  readonly maxRetransmits = null;
+  readonly maxPacketLifeTime = null;
+  binaryType = 'arraybuffer';
+  onopen: RtcDataChannel['onopen'] = null;
+  onclose: RtcDataChannel['onclose'] = null;
+  onerror: RtcDataChannel['onerror'] = null;
+  onbufferedamountlow: RtcDataChannel['onbufferedamountlow'] = null;
+  readonly #channel: NativeChannel;
+  readonly #most: () => number;
+  readonly #inbox = new Inbox();
+  #state: RtcDataChannel['readyState'] = 'connecting';
+  #lowThreshold = 0;
+  readonly #drained = new Set<() => void>();
+  #lastSent = Number.NEGATIVE_INFINITY;
+
+  /** @param most the largest message in bytes that the other side takes. */
+  constructor(channel: NativeChannel, most: () => number) {
+    this.#channel = channel;
+    this.#most = most;
+    this.label = channel.getLabel();
+    kept.add(channel);
+    channel.setBufferedAmountLowThreshold(0);
+    channel.onOpen(() => this.#opened());
+    channel.onBufferedAmountLow(() => this.#low());
+    channel.onMessage((data) => this.#inbox.receive(data));
+    // After `onMessage`, and right after it: of two callbacks that are due, the one that was set first is called first, and a
+    // channel that has told its end tells no message any more.
+    channel.onClosed(() => this.#ended());
+    // A channel of the other side is open before it is seen here.
+    if (channel.isOpen()) this.#state = 'open';
+  }
+
+  get readyState(): RtcDataChannel['readyState'] {
+    return this.#state;
+  }
+
+  /** When `send()` was called last, in the time of performance.now(). */
+  get lastSent(): number {
+    return this.#lastSent;
+  }
+
+  get bufferedAmount(): number {
+    return this.#channel.bufferedAmount();
+  }
+
+  get bufferedAmountLowThreshold(): number {
+    return this.#lowThreshold;
+  }
+
+  set bufferedAmountLowThreshold(bytes: number) {
+    this.#lowThreshold = bytes;
+    if (this.#state !== 'closed' && this.#drained.size === 0) this.#channel.setBufferedAmountLowThreshold(bytes);
+  }
+
+  get onmessage(): RtcDataChannel['onmessage'] {
+    return this.#inbox.handler;
+  }
+
+  set onmessage(handler: RtcDataChannel['onmessage']) {
+    this.#inbox.handler = handler;
+  }
+
+  /**
+   * @throws DOMException `InvalidStateError` unless the channel is open; TypeError for a message that is empty or larger than
+   * the other side takes.
+   */
+  send(data: string | ArrayBufferView<ArrayBuffer>): void {
+    if (this.#state !== 'open' || !this.#channel.isOpen()) {
+      const state = this.#state === 'open' ? 'closing' : this.#state;
+      throw new DOMException(`The data channel is ${state}, not open.`, 'InvalidStateError');
+    }
+    const bytes = typeof data === 'string' ? undefined : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    const size = bytes ? bytes.length : Buffer.byteLength(data as string);
+    if (size === 0) throw new TypeError('An empty message cannot be sent.');
+    const most = this.#most();
+    if (size > most) {
+      throw new TypeError(`A message of ${size} bytes is larger than the ${most} that the other side takes.`);
+    }
+    this.#lastSent = performance.now();
+    // What it returns says whether there is room for more: `bufferedAmount` says it better.
+    if (bytes) this.#channel.sendMessageBinary(bytes);
+    else this.#channel.sendMessage(data as string);
+  }
+
+  /** What was sent before is delivered before the other side hears of it. */
+  close(): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return;
+    this.#state = 'closing';
+    this.#channel.close();
+    this.#release();
+  }
+
+  /** Resolves when libdatachannel has given everything to its SCTP, or the channel is closed. */
+  async drained(): Promise<void> {
+    if (this.#state !== 'open' || this.#channel.bufferedAmount() === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#drained.add(resolve);
+      this.#channel.setBufferedAmountLowThreshold(0);
+      if (this.#channel.bufferedAmount() === 0) this.#low();
+    });
+  }
+
+  /** The end, told once. */
+  closed(): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#release();
+    dispatch(this.onclose, undefined);
+  }
+
+  #opened(): void {
+    if (this.#state !== 'connecting') return;
+    this.#state = 'open';
+    dispatch(this.onopen, undefined);
+  }
+
+  #ended(): void {
+    kept.delete(this.#channel);
+    this.closed();
+  }
+
+  #low(): void {
+    if (this.#drained.size > 0 && this.#channel.bufferedAmount() === 0) {
+      this.#release();
+      if (this.#state === 'open') this.#channel.setBufferedAmountLowThreshold(this.#lowThreshold);
+    }
+    if (this.#state === 'open') dispatch(this.onbufferedamountlow, undefined);
+  }
+
+  #release(): void {
+    for (const resolve of this.#drained) resolve();
+    this.#drained.clear();
+  }
+}

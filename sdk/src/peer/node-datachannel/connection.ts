@@ -1,0 +1,296 @@
+import type { CandidateInit } from '../../protocol/index.ts';
+import { RendezvousError } from '../../errors.ts';
+import { resolveCandidate, takeCandidates } from '../candidates.ts';
+import { dispatch } from '../dispatch.ts';
+import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
+import { MdnsResolver } from '../mdns.ts';
+import { type ChosenServers, chooseServers, parseServer } from '../servers.ts';
+import type { Binding, NativeChannel, NativeConfiguration, NativeConnection } from './binding.ts';
+import { NodeDataChannel } from './channel.ts';
+
+/** What we tell the other side to send at most in one message: PROTOCOL.md §7. */
+const maxMessageSize = 262_144;
+/** libdatachannel ends a connection without waiting for the acknowledgement of what was sent last: so long it is given. */
+const lingerMs = 2_000;
+
+/** See `kept` of the channels. */
+const kept = new Set<NativeConnection>();
+
+/** A peer connection of libdatachannel that behaves as https://www.w3.org/TR/webrtc/ says. */
+export class NodeDataChannelConnection implements RtcPeerConnection {
+  onicecandidate: RtcPeerConnection['onicecandidate'] = null;
+  onicecandidateerror: NonNullable<RtcPeerConnection['onicecandidateerror']> | null = null;
+  onconnectionstatechange: RtcPeerConnection['onconnectionstatechange'] = null;
+  oniceconnectionstatechange: RtcPeerConnection['oniceconnectionstatechange'] = null;
+  onicegatheringstatechange: RtcPeerConnection['onicegatheringstatechange'] = null;
+  ondatachannel: RtcPeerConnection['ondatachannel'] = null;
+  readonly #servers: ChosenServers;
+  readonly #peer: NativeConnection;
+  readonly #channels = new Set<NodeDataChannel>();
+  readonly #mdns = new MdnsResolver();
+  /** What libdatachannel told before setLocalDescription() was called. */
+  #held: (() => void)[] | undefined = [];
+  #localType: 'offer' | 'answer' | undefined;
+  #remote: { type: 'offer' | 'answer'; sdp: string } | undefined;
+  #connectionState: RtcPeerConnection['connectionState'] = 'new';
+  #iceConnectionState = 'new';
+  #iceGatheringState = 'new';
+  readonly #localTypes = new Set<string>();
+  readonly #ended = Promise.withResolvers<void>();
+  #closing: Promise<void> | undefined;
+
+  /** @throws RendezvousError `bad_option`; see {@link chooseServers}. */
+  constructor(binding: Binding, configuration: RtcConfiguration, options: Partial<NativeConfiguration> = {}) {
+    if (configuration.iceTransportPolicy === 'relay') {
+      // It only keeps quiet about its own addresses, and still shows them to the other side by trying to reach it directly.
+      throw new RendezvousError(
+        'bad_option',
+        'node-datachannel cannot keep to the policy "relay": pass rtc: weriftEngine.',
+      );
+    }
+    this.#servers = chooseServers(configuration, ['turn:udp']);
+    const iceServers = [this.#servers.stun, this.#servers.turn].filter((server) => server !== undefined).map(native);
+    const settings: NativeConfiguration = { iceServers, disableAutoNegotiation: true, maxMessageSize, ...options };
+    this.#peer = new binding.PeerConnection('', settings);
+    kept.add(this.#peer);
+    this.#listen();
+  }
+
+  get connectionState(): RtcPeerConnection['connectionState'] {
+    return this.#closing ? 'closed' : this.#connectionState;
+  }
+
+  get iceConnectionState(): string {
+    return this.#closing ? 'closed' : this.#iceConnectionState;
+  }
+
+  get iceGatheringState(): string {
+    return this.#iceGatheringState;
+  }
+
+  get localDescription(): { type: string; sdp: string } | null {
+    return this.#held ? null : this.#peer.localDescription();
+  }
+
+  get remoteDescription(): { type: string; sdp: string } | null {
+    return this.#remote ?? null;
+  }
+
+  get sctp(): { readonly maxMessageSize: number } | null {
+    return this.#remote ? { maxMessageSize: this.#peer.maxMessageSize() } : null;
+  }
+
+  createDataChannel(label: string, { ordered = true, protocol }: { ordered?: boolean; protocol?: string } = {}) {
+    this.#assertOpen();
+    return this.#adopt(
+      this.#peer.createDataChannel(label, { unordered: !ordered, ...(protocol === undefined ? {} : { protocol }) }),
+    );
+  }
+
+  async createOffer({ iceRestart = false } = {}): Promise<{ type: 'offer'; sdp: string }> {
+    if (iceRestart) throw new DOMException('node-datachannel cannot restart ICE.', 'NotSupportedError');
+    return { type: 'offer', sdp: this.#describe('offer', 'stable') };
+  }
+
+  async createAnswer(): Promise<{ type: 'answer'; sdp: string }> {
+    return { type: 'answer', sdp: this.#describe('answer', 'have-remote-offer') };
+  }
+
+  /** The description that was created last; libdatachannel takes no other one. */
+  async setLocalDescription({ type }: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
+    this.#assertOpen();
+    if (type !== this.#localType) throw invalidState(`There is no ${type} to set.`);
+    const held = this.#held;
+    this.#held = undefined;
+    queueMicrotask(() => held?.forEach((tell) => tell()));
+  }
+
+  async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
+    this.#assertOpen();
+    const { sdp, candidates } = takeCandidates(description.sdp);
+    this.#peer.setRemoteDescription(sdp, description.type);
+    this.#remote = { ...description };
+    for (const candidate of candidates) this.#addCandidate(candidate).catch(() => {}); // one of several: the others count
+  }
+
+  async addIceCandidate(candidate: CandidateInit): Promise<void> {
+    this.#assertOpen();
+    if (!this.#remote) throw invalidState('There is no remote description yet.');
+    if (candidate.candidate === '') return; // the end of candidates means nothing to libdatachannel
+    const adding = this.#addCandidate(candidate);
+    // A name is not waited for: an answer would have to, too.
+    if (!/\.local /i.test(candidate.candidate)) return adding;
+    adding.catch(() => {}); // nobody is left who could be told
+  }
+
+  async getStats(): Promise<{ forEach(callback: (report: RtcStats) => void): void }> {
+    const reports: RtcStats[] = this.#closing ? [] : this.#reports();
+    return { forEach: (callback) => reports.forEach((report) => callback(report)) };
+  }
+
+  /** Resolves when everything is over, sockets included. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#mdns.close();
+    const open = [...this.#channels].filter((channel) => channel.readyState === 'open');
+    const lastSent = Math.max(...open.map((channel) => channel.lastSent));
+    // A channel ends behind its last message, a connection at once.
+    for (const channel of open) channel.close();
+    for (const channel of this.#channels) queueMicrotask(() => channel.closed());
+    const wait = lastSent + lingerMs - performance.now();
+    if (wait > 0) await this.#endedWithin(wait);
+    this.#peer.close();
+    await this.#ended.promise;
+  }
+
+  /** The other side closes its connection when it sees that the channel is closed: then it has had everything. */
+  async #endedWithin(ms: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    });
+    await Promise.race([this.#ended.promise, late]);
+    clearTimeout(timer);
+  }
+
+  #describe(type: 'offer' | 'answer', state: string): string {
+    this.#assertOpen();
+    // What libdatachannel does not expect here is an exception in C++ that nobody catches: the end of the process.
+    if (this.#localType === type) return takeCandidates(this.#peer.localDescription()?.sdp ?? '').sdp;
+    if (this.#peer.signalingState() !== state) throw invalidState(`An ${type} is not due.`);
+    if (type === 'offer' && this.#channels.size === 0) throw invalidState('There is nothing to offer yet.');
+    this.#peer.setLocalDescription(type);
+    this.#localType = type;
+    return takeCandidates(this.#peer.localDescription()?.sdp ?? '').sdp;
+  }
+
+  async #addCandidate(candidate: CandidateInit): Promise<void> {
+    const resolved = await resolveCandidate(candidate, this.#mdns);
+    if (!resolved || this.#closing) return;
+    this.#peer.addRemoteCandidate(resolved.candidate, resolved.sdpMid ?? '0');
+  }
+
+  #listen(): void {
+    const peer = this.#peer;
+    peer.onLocalCandidate((line, sdpMid) => {
+      // The prefix is that of a line of SDP, not of a candidate (RFC 8839 §5.1).
+      const candidate = line.replace(/^a=/, '');
+      const type = / typ (\w+)/.exec(candidate)?.[1];
+      if (type) this.#localTypes.add(type);
+      this.#tell(() => dispatch(this.onicecandidate, { candidate: { candidate, sdpMid, sdpMLineIndex: 0 } }));
+    });
+    peer.onGatheringStateChange((state) => {
+      this.#tell(() => {
+        this.#iceGatheringState = state === 'complete' ? 'complete' : state === 'new' ? 'new' : 'gathering'; // it says in-progress
+        if (state === 'complete') {
+          dispatch(this.onicecandidate, { candidate: null });
+          this.#reportServers();
+        }
+        dispatch(this.onicegatheringstatechange, undefined);
+      });
+    });
+    peer.onIceStateChange((state) => {
+      if (this.#closing) return;
+      this.#iceConnectionState = state;
+      dispatch(this.oniceconnectionstatechange, undefined);
+    });
+    peer.onStateChange((state) => this.#changed(state as RtcPeerConnection['connectionState']));
+    peer.onDataChannel((native) => {
+      const channel = this.#adopt(native);
+      if (this.#closing) return channel.close();
+      dispatch(this.ondatachannel, { channel });
+      queueMicrotask(() => {
+        if (channel.readyState === 'open') dispatch(channel.onopen, undefined);
+      });
+    });
+  }
+
+  #changed(state: RtcPeerConnection['connectionState']): void {
+    if (state === 'closed') {
+      kept.delete(this.#peer);
+      this.#ended.resolve();
+    }
+    if (this.#closing) return;
+    // The other side has ended it: in WebRTC only the channel says so, and this state is for our own close().
+    this.#connectionState = state === 'closed' ? 'disconnected' : state;
+    dispatch(this.onconnectionstatechange, undefined);
+    if (state === 'closed') for (const channel of this.#channels) channel.closed();
+  }
+
+  /** Not before setLocalDescription(): a candidate must not overtake its description. */
+  #tell(event: () => void): void {
+    if (this.#closing) return;
+    if (this.#held) this.#held.push(event);
+    else event();
+  }
+
+  /** libdatachannel says nothing of a server that gave no candidate. */
+  #reportServers(): void {
+    const { stun, turn } = this.#servers;
+    const missing = (server: typeof stun, type: string) => (server && !this.#localTypes.has(type) ? [server] : []);
+    for (const { urls } of [...missing(stun, 'srflx'), ...missing(turn, 'relay')]) {
+      // https://www.w3.org/TR/webrtc/#dom-rtcpeerconnectioniceerrorevent-errorcode: no answer. It may be a refusal as well.
+      const errorText = 'The server gave no address: it does not answer, or it refused the credentials.';
+      dispatch(this.onicecandidateerror, { errorCode: 701, errorText, url: urls });
+    }
+  }
+
+  #reports(): RtcStats[] {
+    const peer = this.#peer;
+    const pair = peer.getSelectedCandidatePair();
+    const transport = {
+      id: 'transport',
+      type: 'transport',
+      bytesSent: peer.bytesSent(),
+      bytesReceived: peer.bytesReceived(),
+      ...(pair ? { selectedCandidatePairId: 'pair' } : {}),
+    };
+    if (!pair) return [transport];
+    const rtt = peer.rtt();
+    const candidate = (id: 'local' | 'remote') => ({
+      id,
+      type: `${id}-candidate`,
+      candidateType: pair[id].type,
+      protocol: pair[id].transportType.toLowerCase().includes('tcp') ? 'tcp' : 'udp',
+      address: pair[id].address,
+      port: pair[id].port,
+    });
+    return [
+      transport,
+      {
+        id: 'pair',
+        type: 'candidate-pair',
+        state: 'succeeded',
+        nominated: true,
+        localCandidateId: 'local',
+        remoteCandidateId: 'remote',
+        ...(rtt < 0 ? {} : { currentRoundTripTime: rtt / 1000 }),
+      },
+      candidate('local'),
+      candidate('remote'),
+    ];
+  }
+
+  #adopt(native: NativeChannel): NodeDataChannel {
+    const channel: NodeDataChannel = new NodeDataChannel(native, () => this.#peer.maxMessageSize());
+    this.#channels.add(channel);
+    return channel;
+  }
+
+  #assertOpen(): void {
+    if (this.#closing) throw invalidState('The connection is closed.');
+  }
+}
+
+function native({ urls, username, credential }: { urls: string; username?: string; credential?: string }) {
+  const { host: hostname, port } = parseServer(urls);
+  // As members and not as an address: in that a colon of an ephemeral user name would end it.
+  if (username === undefined || credential === undefined) return { hostname, port };
+  return { hostname, port, username, password: credential, relayType: 'TurnUdp' as const };
+}
+
+const invalidState = (message: string) => new DOMException(message, 'InvalidStateError');
