@@ -225,10 +225,13 @@ export class Rooms implements Instance {
   /** Why a peer that is not in the view cannot be signaled. */
   #explain(sender: Local, id: string, to: string | undefined): void {
     if (to === undefined) return this.#outcome(sender, id, 'absent');
-    this.#broker.find(sender.seat.room, to).then(
-      // One of the other role is about to be announced.
-      (member) =>
-        this.#outcome(sender, id, !member ? 'gone' : member.role === sender.seat.role ? 'forbidden' : 'absent'),
+    const { room, role } = sender.seat;
+    this.#broker.find(room, to).then(
+      (member) => {
+        // One of the other role is about to be announced, or was while this one was looked for.
+        const comes = member ? member.role !== role : this.#rooms.get(room)?.views[other(role)].members.has(to);
+        this.#outcome(sender, id, comes ? 'absent' : member ? 'forbidden' : 'gone');
+      },
       () => this.#outcome(sender, id, 'unavailable'),
     );
   }
@@ -246,11 +249,11 @@ export class Rooms implements Instance {
     occupant.send({ type: 'outcome', id, code, ...(code === 'unavailable' ? { retryAfterMs } : {}) });
   }
 
-  #tell(room: Room, role: Role, { member, state }: Notice): void {
+  #tell(room: Room, role: Role, { member, state, lost }: Notice): void {
     const { id, claims } = member;
     for (const { seat, occupant } of room.locals.values()) {
       if (seat.role === role) continue;
-      occupant.send({ type: 'peer', id, state, ...(state === 'online' ? { claims } : {}) });
+      occupant.send({ type: 'peer', id, state, ...(state === 'online' ? { claims } : {}), ...(lost && { lost }) });
     }
   }
 

@@ -5,9 +5,11 @@ import type { Change, Group, Member } from './broker/broker.ts';
 export interface Notice {
   member: Member;
   state: PeerState;
+  /** With `gone`: it may come back under the same id. */
+  lost?: true;
 }
 
-/** How long a peer that went is remembered, so that an older listing that comes late does not bring it back. */
+/** How long a peer that went is remembered, so that an older listing that comes late does not bring it back; a newer one may. */
 const tombstoneMs = 30_000;
 
 /**
@@ -26,11 +28,11 @@ export class GroupView {
   apply(change: Change): Notice | undefined {
     this.#ahead.set(change.previous, change.version);
     this.#advance();
-    const { id, instance, role, state, claims, version, joined } = change;
+    const { id, instance, role, state, lost, claims, version, joined } = change;
     const known = this.members.get(id);
     if ((known?.version ?? this.#tombstones.get(id)?.version ?? 0) >= version) return undefined;
     this.#missing.delete(id);
-    if (state === 'gone') return this.#remove(id, version);
+    if (state === 'gone') return this.#remove(id, version, lost);
     return this.#put({ id, instance, role, state, claims, version, joined });
   }
 
@@ -55,10 +57,13 @@ export class GroupView {
     for (const member of this.members.values()) {
       if (listed.has(member.id) || member.version > group.version) continue;
       const since = this.#missing.get(member.id) ?? now;
+      // A room has one server.
+      const replaced = member.role === 'server' && group.members.length > 0;
       this.#missing.set(member.id, since);
-      if (now - since < graceMs) continue;
+      if (now - since < graceMs && !replaced) continue;
       this.#missing.delete(member.id);
-      const notice = this.#remove(member.id, group.version);
+      const lost = member.state === 'online' && !replaced ? true : undefined;
+      const notice = this.#remove(member.id, group.version, lost);
       if (notice) notices.push(notice);
     }
     // While a peer is missing the version stays behind, so that the broker sends another listing.
@@ -76,16 +81,17 @@ export class GroupView {
     return news ? { member, state: member.state } : undefined;
   }
 
-  #remove(id: string, version: number): Notice | undefined {
+  #remove(id: string, version: number, lost: true | undefined): Notice | undefined {
     const now = performance.now();
     for (const [old, { at }] of this.#tombstones) {
       if (now - at < tombstoneMs) break;
       this.#tombstones.delete(old);
     }
+    this.#tombstones.delete(id); // one that comes back and goes again is the latest
     this.#tombstones.set(id, { version, at: now });
     const member = this.members.get(id);
     this.members.delete(id);
-    return member && { member, state: 'gone' };
+    return member && { member, state: 'gone', ...(lost && { lost }) };
   }
 
   #advance(): void {

@@ -23,7 +23,8 @@ const options = { resumeWindowMs: 200, leaseMs: 600, maxClientsPerRoom: 8 };
 const log = createLogger('silent');
 const metrics = createMetrics({ ready: () => true, draining: () => false, rooms: () => 0 });
 /** A broker of an instance on this Redis. */
-const onRedis = (url: string): Broker => new RedisBroker({ url, ca: undefined }, options, log, metrics);
+const onRedis = (url: string, leaseMs = options.leaseMs): Broker =>
+  new RedisBroker({ url, ca: undefined }, { ...options, leaseMs }, log, metrics);
 
 /** An instance that writes down what its broker tells it. */
 class Recorder implements Instance {
@@ -169,6 +170,7 @@ function contract(name: string, create: () => Broker): void {
       assert.equal((await broker.find(room, client.id))?.state, 'away');
       assert.equal(local.steps.at(-1), `${client.id} away`);
       await eventually(() => local.steps.at(-1) === `${client.id} gone`, 2000);
+      assert.equal(local.changes.at(-1)?.lost, undefined, 'it had its time');
       assert.equal(await broker.find(room, client.id), undefined);
     });
 
@@ -492,6 +494,7 @@ suite('redis broker: several instances', { concurrency: false }, () => {
     const settled = performance.now() + options.leaseMs;
     await eventually(() => performance.now() > settled);
     assert.equal(a.local.steps.filter((step) => step === `${client.id} gone`).length, 1);
+    assert.equal(a.local.changes.at(-1)?.lost, true);
     assert.deepEqual(c.local.changes, []);
     assert.equal((await a.broker.find(room, server.id))?.state, 'online', 'renewed leases live on');
   });
@@ -522,26 +525,105 @@ suite('redis broker: several instances', { concurrency: false }, () => {
     assert.equal((await a.broker.find(room, client.id))?.state, 'online');
   });
 
-  test('an instance that was cut off does not bring back peers that were declared gone', async (t) => {
+  /** An instance on a wire that is cut, one that is well, and the peers that they hold: each other's in one room. */
+  async function apart(t: TestContext, how: { cutOff: Seat[]; well: Seat[] }) {
     const wire = await TcpProxy.start([redis.port]);
     t.after(() => wire.stop());
-    const cutOff = await open(t, onRedis(`redis://127.0.0.1:${wire.port}`));
+    // Long enough that something can happen between the cut and the end of the leases.
+    const cutOff = await open(t, onRedis(`redis://127.0.0.1:${wire.port}`, 5 * options.leaseMs));
     const well = await open(t, create());
+    for (const [node, seats] of [
+      [well, how.well],
+      [cutOff, how.cutOff],
+    ] as const) {
+      for (const each of seats) await node.broker.join(each);
+      const held = Map.groupBy(seats, ({ room }) => room);
+      node.local.held = Array.from(held, ([room, those]) => ({ room, seats: those, watched: [] }));
+    }
+    // An instance judges others once it has been well for a lease.
+    const judging = performance.now() + options.leaseMs;
+    await eventually(() => performance.now() > judging);
+    wire.targets = [];
+    wire.drop();
+    await eventually(() => !cutOff.broker.ready);
+    return { restore: () => (wire.targets = [redis.port]), cutOff, well };
+  }
+
+  /** What an instance was told of a peer. */
+  const toldOf = ({ local }: Node, { id }: Seat): string[] =>
+    local.changes.flatMap((change) => (change.id === id ? `${change.state}${change.lost ? ' lost' : ''}` : []));
+
+  test('an instance that was cut off for longer than a lease brings its peers back under their ids', async (t) => {
     const room = newRoom();
-    const [server, client] = [seat(room, 'server'), seat(room, 'client')];
-    await well.broker.join(server);
-    await cutOff.broker.join(client);
-    well.local.held = [{ room, seats: [server], watched: [] }];
-    cutOff.local.held = [{ room, seats: [client], watched: [] }];
-    await eventually(() => well.local.steps.includes(`${client.id} online`));
-    wire.cut();
-    await eventually(() => well.local.steps.includes(`${client.id} gone`));
-    wire.restore();
-    await eventually(() => cutOff.local.messages.length > 0);
-    const { id, connection } = client;
-    assert.deepEqual(cutOff.local.messages[0], { type: 'evict', room, id, connection, code: 'unavailable' });
-    assert.equal(await well.broker.find(room, client.id), undefined);
-    assert.equal(well.local.steps.at(-1), `${client.id} gone`);
+    const [server, client, away] = [seat(room, 'server'), seat(room, 'client'), seat(room, 'client', 'away')];
+    const { restore, cutOff, well } = await apart(t, { cutOff: [client, away], well: [server] });
+    assert.deepEqual(toldOf(well, client), ['online']);
+    await eventually(() => toldOf(well, client).includes('gone lost'));
+    await eventually(() => toldOf(well, away).includes('gone lost'));
+    cutOff.local.left.add(away);
+    restore();
+    await eventually(() => toldOf(well, client).at(-1) === 'online');
+    assert.deepEqual(toldOf(well, client), ['online', 'gone lost', 'online']);
+    const [, gone, back] = well.local.changes.filter(({ id }) => id === client.id);
+    assert(gone && back && back.version > gone.version);
+    await eventually(() => cutOff.broker.ready);
+    assert.equal((await well.broker.find(room, client.id))?.instance, cutOff.broker.instance);
+    assert.equal(await well.broker.find(room, away.id), undefined, 'one that went meanwhile stays away');
+    assert.deepEqual(cutOff.local.messages, []);
+  });
+
+  test('what happened to them meanwhile counts more: somebody has the place, or they were sent away', async (t) => {
+    const [taken, usurped, same, replaced] = [newRoom(), newRoom(), newRoom(), newRoom()];
+    const [revoked, kicked, moved] = [newRoom(), newRoom(), newRoom()];
+    const held = {
+      taken: seat(taken, 'server'),
+      usurped: seat(usurped, 'server'),
+      same: seat(same, 'client', 'same', 'one'),
+      beside: seat(same, 'client', 'same', 'two'),
+      replaced: seat(replaced, 'server'),
+      revoked: seat(revoked, 'client', `revoked in ${revoked}`),
+      kicked: seat(kicked, 'client'),
+      moved: seat(moved, 'client'),
+    };
+    const { restore, cutOff, well } = await apart(t, { cutOff: Object.values(held), well: [] });
+    const { broker } = well;
+    // Before the lease is over …
+    const newcomer = seat(replaced, 'server');
+    await broker.join(newcomer);
+    await broker.depart(newcomer, 'gone');
+    assert.equal(await broker.kick(kicked, held.kicked.id), true);
+    const resumed = { ...seat(moved, 'client'), id: held.moved.id };
+    assert.equal((await broker.join(resumed, held.moved)).id, held.moved.id);
+    await broker.depart(resumed, 'gone');
+    // … and after it.
+    await eventually(async () => (await broker.find(taken, held.taken.id)) === undefined);
+    const holders = [seat(taken, 'server'), seat(usurped, 'server', 'usurper'), seat(same, 'client', 'same', 'one')];
+    for (const each of holders) await broker.join(each);
+    well.local.held = holders.map((each) => ({ room: each.room, seats: [each], watched: [] }));
+    await broker.revoke({ by: 'sub', issuer: '', value: held.revoked.claims.sub, until: Date.now() + 60_000 });
+
+    restore();
+    await eventually(() => cutOff.broker.ready);
+    const ends = Object.fromEntries(
+      Object.entries(held).map(([name, { id, connection }]) => {
+        const [end, ...more] = cutOff.local.messages.filter((message) => 'id' in message && message.id === id);
+        assert.deepEqual(more, []);
+        if (end) assert.equal(end.type === 'evict' && end.connection, connection);
+        return [name, end?.type === 'evict' ? (end.code ?? 'moved') : 'stays'];
+      }),
+    );
+    assert.deepEqual(ends, {
+      taken: 'replaced',
+      usurped: 'room_taken',
+      same: 'replaced',
+      beside: 'stays',
+      replaced: 'replaced',
+      revoked: 'token_revoked',
+      kicked: 'kicked',
+      moved: 'moved',
+    });
+    for (const each of holders) assert.equal((await broker.find(each.room, each.id))?.state, 'online');
+    assert.equal(await broker.find(replaced, held.replaced.id), undefined);
   });
 
   test('a dead server locks nobody out once its lease is over', async (t) => {
@@ -573,7 +655,7 @@ suite('redis broker: several instances', { concurrency: false }, () => {
   });
 
   test('nothing is left in Redis when all peers have left', async (t) => {
-    await redis.command('FLUSHALL'); // those that other tests left to die are remembered
+    await redis.command('FLUSHALL'); // connections that lost their place in other tests are remembered
     const { broker } = await open(t, create());
     const seats = Array.from({ length: 40 }, (_, index) => seat(newRoom(), index % 2 ? 'server' : 'client'));
     for (const each of seats) await broker.join(each);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { TcpProxy } from '../../test/support/proxy.ts';
 import { RedisServer } from '../../test/support/redis.ts';
 import { RelayProcess } from '../../test/support/relay.ts';
 import { eventually, within } from '../../test/support/wait.ts';
@@ -78,7 +79,7 @@ test('a server on one instance and three clients on the other are paired and sig
   s.signal(third, 'x', 'later');
   assert.deepEqual(await s.next('outcome'), { type: 'outcome', id: 'later', code: 'absent' });
   second.send({ type: 'leave' });
-  await s.sees(second, 'gone');
+  assert.equal((await s.sees(second, 'gone')).lost, undefined);
   s.signal(second, 'x', 'never');
   assert.equal((await s.next('outcome')).code, 'gone');
 });
@@ -158,10 +159,47 @@ test('when an instance is killed its peers resume on the other one, or are gone 
   assert.deepEqual([outcome.id, outcome.code, (outcome.retryAfterMs ?? 0) > 0], ['1', 'unavailable', true]);
   const back = await RawPeer.join(a.url, client('quick'), { resume: quick.joined.resume });
   assert.equal(back.id, quick.id);
-  await s.sees(lost, 'gone');
+  assert.equal((await s.sees(lost, 'gone')).lost, true);
   assert.ok(performance.now() - killed < 1500 + 300, 'within the lease');
   await both(s, back);
   assert.ok(!s.frames.some((frame) => frame.type === 'peer' && frame.id === quick.id && frame.state === 'gone'));
+});
+
+test('an instance that is cut off for longer than its lease: no socket is lost, and its peers are there again', async (t) => {
+  const { redis, a } = await two(t);
+  const wire = await TcpProxy.start([redis.port]);
+  t.after(() => wire.stop());
+  const cutOff = await RelayProcess.start({ REDIS_URL: `redis://127.0.0.1:${wire.port}`, LEASE_MS: '1500' });
+  t.after(() => cutOff.stop('SIGKILL'));
+  await eventually(() => ready(cutOff));
+  const s = await RawPeer.join(a.url, server());
+  const c = await RawPeer.join(cutOff.url, client());
+  const near = await RawPeer.join(cutOff.url, testToken({ room: 'near', role: 'server' }));
+  const nearClient = await RawPeer.join(cutOff.url, client('near', 'near'));
+  await near.sees(nearClient, 'online');
+  await s.sees(c, 'online');
+  wire.targets = [];
+  wire.drop();
+  const gone = await s.sees(c, 'gone', 20_000);
+  assert.deepEqual([gone.lost, gone.claims], [true, undefined]);
+  s.signal(c, 'x', 'too early');
+  assert.equal((await s.next('outcome')).code, 'gone');
+  c.signal(s, 'x', 'as early');
+  assert.equal((await c.next('outcome')).code, 'unavailable');
+  await both(near, nearClient);
+  wire.targets = [redis.port];
+  assert.equal((await s.sees(c, 'online', 20_000)).claims?.sub, 'client-1');
+  await eventually(() => ready(cutOff), 20_000);
+  await both(s, c);
+  await both(near, nearClient);
+  for (const peer of [s, c, near, nearClient]) {
+    assert.equal(peer.socket.readyState, peer.socket.OPEN);
+    assert.deepEqual(peer.frames, []);
+  }
+  // One that resumes now has its id, too.
+  const back = await RawPeer.join(a.url, client(), { resume: c.joined.resume });
+  assert.equal(back.id, c.id);
+  await s.sees(c, 'online');
 });
 
 test('while Redis is away pairs on one instance go on; when it is back, empty, presence is whole again', async (t) => {

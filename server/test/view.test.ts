@@ -31,7 +31,7 @@ const member = (id: string, version: number, more: Partial<Member> = {}): Member
 });
 
 const told = (notices: (Notice | undefined)[]): string[] =>
-  notices.flatMap((notice) => (notice ? `${notice.member.id} ${notice.state}` : []));
+  notices.flatMap((notice) => (notice ? `${notice.member.id} ${notice.state}${notice.lost ? ' lost' : ''}` : []));
 
 test('changes in order are told one by one, and the version follows', () => {
   const view = new GroupView();
@@ -95,7 +95,37 @@ test('a peer missing from listings is given up after the grace, and the version 
   // b is written again by its instance.
   assert.deepEqual(told(view.merge({ version: 10, members: [member('b', 10, { joined: 0 })] }, 1050, grace)), []);
   assert.deepEqual(told(view.merge({ version: 10, members: [member('b', 10, { joined: 0 })] }, 1100, grace)), [
-    'a gone',
+    'a gone lost',
   ]);
   assert.deepEqual([view.version, ...view.members.keys()], [10, 'b']);
+});
+
+test('a peer that was taken for dead comes back, and may go again; what is older than that changes nothing', () => {
+  const view = new GroupView();
+  const steps = [
+    change('a', 'online', 1),
+    { ...change('a', 'gone', 2), lost: true as const },
+    change('a', 'online', 4, 3, 0),
+    change('a', 'away', 3),
+    change('a', 'gone', 5, 4),
+  ];
+  assert.deepEqual(told(steps.map((step) => view.apply(step))), ['a online', 'a gone lost', 'a online', 'a gone']);
+  assert.deepEqual(told(view.merge({ version: 4, members: [member('a', 4)] }, 0, grace)), []);
+  // By a listing, too.
+  assert.deepEqual(told(view.merge({ version: 6, members: [member('a', 6)] }, 0, grace)), ['a online']);
+});
+
+test('who is missing from listings after it was away is gone for good, and so is a server when another one is listed', () => {
+  const clients = new GroupView();
+  clients.apply(change('a', 'online', 1));
+  clients.apply(change('a', 'away', 2));
+  clients.merge({ version: 3, members: [] }, 0, grace);
+  assert.deepEqual(told(clients.merge({ version: 3, members: [] }, grace, grace)), ['a gone']);
+  const servers = new GroupView();
+  servers.apply({ ...change('s1', 'online', 1), role: 'server' });
+  assert.deepEqual(told(servers.merge({ version: 3, members: [member('s2', 3, { role: 'server' })] }, 0, grace)), [
+    's2 online',
+    's1 gone',
+  ]);
+  assert.equal(servers.version, 3);
 });

@@ -73,6 +73,8 @@ export const peerFrame = z.object({
   id: peerId,
   state: peerState,
   claims: z.optional(peerClaims),
+  // With `gone`: taken for dead, it may come back under the same id.
+  lost: z.optional(z.boolean()),
 });
 export const signalFromRelay = z.object({ type: z.literal('signal'), from: peerId, data });
 export const outcomeCode = z.enum(['absent', 'gone', 'forbidden', 'unavailable']);

@@ -276,9 +276,11 @@ export class RelayConnection {
   /** The room may have changed while this peer was away. */
   #reconcile(joined: JoinedFrame, resumed: boolean): void {
     const present = new Set(joined.peers.map((peer) => peer.id));
-    for (const id of this.#peers.keys()) {
-      if (!present.has(id)) this.#peer(id, 'gone');
+    for (const [id, { online }] of this.#peers) {
+      // One that was online may be lost: why it is not there nobody has told.
+      if (!present.has(id)) this.#gone(id, online);
     }
+    for (const id of this.#done) if (!present.has(id)) this.#done.delete(id);
     // Under a new identity every peer sees a stranger: what was under way with the old one cannot go on.
     if (!resumed) {
       for (const channel of this.#channels.values()) channel.end(identityLost());
@@ -291,6 +293,7 @@ export class RelayConnection {
   #receive(frame: FrameFromRelay): void {
     switch (frame.type) {
       case 'peer':
+        if (frame.state === 'gone') return this.#gone(frame.id, frame.lost === true);
         return this.#peer(frame.id, frame.state, frame.claims);
       case 'signal':
         return this.#signal(frame.from, frame.data);
@@ -311,21 +314,33 @@ export class RelayConnection {
     }
   }
 
-  #peer(id: string, state: PeerState, claims?: PeerClaims): void {
+  #peer(id: string, state: 'online' | 'away', claims?: PeerClaims): void {
     const peer = claims ? { id, subject: claims.sub, claims } : this.#peers.get(id)?.peer;
     if (!peer) return;
-    if (state === 'gone') {
-      this.#peers.delete(id);
-      this.#channels.get(id)?.end(peerGone());
-      this.#done.delete(id);
-    } else {
-      this.#peers.set(id, { peer, online: state === 'online' });
-    }
+    this.#peers.set(id, { peer, online: state === 'online' });
     if (state === 'online') {
       for (const arrived of this.#arrivals) arrived(peer);
-      this.#channels.get(id)?.repeat();
+      this.#channels.get(id)?.resume();
+      // A room has one server: this one has the place of one that was lost.
+      if (peer.claims.role === 'server') {
+        for (const channel of this.#channels.values()) if (channel.suspended) channel.end(peerGone());
+      }
     }
     this.onpeer?.(peer, state);
+  }
+
+  /** @param lost it is taken for dead, and may come back under its id */
+  #gone(id: string, lost: boolean): void {
+    const channel = this.#channels.get(id);
+    if (lost) {
+      channel?.suspend();
+    } else {
+      channel?.end(peerGone());
+      this.#done.delete(id);
+    }
+    const known = this.#peers.get(id);
+    this.#peers.delete(id);
+    if (known) this.onpeer?.(known.peer, 'gone');
   }
 
   #signal(from: string, data: unknown): void {

@@ -44,6 +44,8 @@ export interface Change {
   role: Role;
   id: string;
   state: PeerState;
+  /** With `gone`: its instance is dead, or cut off and may bring it back under the same id. */
+  lost?: true;
   instance: string;
   claims: PeerClaims;
   version: number;

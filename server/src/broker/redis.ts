@@ -41,8 +41,6 @@ const sweepPauseMs = 20;
 const retryMs = 250;
 /** How often an instance checks that it hears itself, in milliseconds: a bus that hangs is found out in this and a command's time. */
 const checkMs = 500;
-/** How long a peer that was declared gone is remembered, in milliseconds: an instance that was cut off may still have its socket. */
-const goneMemoryMs = 3_600_000;
 
 /** The broker of several instances: presence under leases in Redis, and an inbox per instance. */
 export class RedisBroker implements Broker {
@@ -150,8 +148,7 @@ export class RedisBroker implements Broker {
   }
 
   async kick(room: string, id: string): Promise<boolean> {
-    const ends = Date.now() + goneMemoryMs;
-    return (await this.#write('rendezvousKick', room, { peer: id, ends })).removed > 0;
+    return (await this.#write('rendezvousKick', room, { peer: id })).removed > 0;
   }
 
   async list(limit: number, after?: string): Promise<{ rooms: RoomSummary[]; after?: string }> {
@@ -254,8 +251,7 @@ export class RedisBroker implements Broker {
     }));
     const wait = Math.max(0, this.#sweepFrom - performance.now());
     const limit = wait > 0 ? 0 : sweepLimit;
-    const times = { lease: this.#options.leaseMs, memory: goneMemoryMs };
-    const reply = await this.#run('rendezvousTend', shard, { ...times, limit, rooms, barred });
+    const reply = await this.#run('rendezvousTend', shard, { lease: this.#options.leaseMs, limit, rooms, barred });
     for (const { room, role, ...group } of array(reply.groups))
       this.#local?.ongroup(room, role, readGroup(role, group));
     const next = Math.max(reply.next, wait);
@@ -263,16 +259,13 @@ export class RedisBroker implements Broker {
     await Promise.all(array(reply.missing).map((id) => this.#restore(seats.get(id))));
   }
 
-  /** Writes a seat again that Redis does not know, unless it was given to somebody else or given up meanwhile. */
+  /** Writes a seat again that Redis does not know (any more), unless somebody else has its place or it was removed meanwhile. */
   async #restore(seat: Seat | undefined): Promise<void> {
     // It may have departed since it was found missing.
     if (!seat || !this.#local?.holds(seat)) return;
-    const { refused, others } = await this.#place(seat, { restore: true });
-    if (refused === undefined) {
-      this.#local?.ongroup(seat.room, other(seat.role), readGroup(other(seat.role), others));
-      return;
-    }
-    this.#evict(seat, refused);
+    const { refused, moved, others } = await this.#place(seat, { restore: true });
+    if (refused || moved) return this.#evict(seat, refused);
+    this.#local?.ongroup(seat.room, other(seat.role), readGroup(other(seat.role), others));
   }
 
   /** Writes fresh claims that could not be written when they came. */
@@ -287,8 +280,8 @@ export class RedisBroker implements Broker {
     }
   }
 
-  #evict({ room, id, connection }: Seat, code: RelayErrorCode): void {
-    this.#local?.onmessage({ type: 'evict', room, id, connection, code });
+  #evict({ room, id, connection }: Seat, code?: RelayErrorCode): void {
+    this.#local?.onmessage({ type: 'evict', room, id, connection, ...(code && { code }) });
   }
 
   /** Sweeps a shard after this time, or earlier if that was planned. */
@@ -400,6 +393,8 @@ const isArray: <T>(list: List<T>) => list is readonly T[] = Array.isArray;
 
 interface Reply {
   refused?: RelayErrorCode;
+  /** The peer itself has another connection. */
+  moved?: true;
   changes: List<RawChange>;
   evicted: List<{ room: string; id: string; instance: string; connection: string; code?: RelayErrorCode }>;
   /** Of `rendezvousJoin`. */

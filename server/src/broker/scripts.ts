@@ -3,9 +3,8 @@
  *
  * Keys of a shard share a hash tag, so that a script stays in one slot of a Redis Cluster:
  *   rendezvous:{n}:leases       sorted set: "<peer id> <room>" scored by when the peer's lease ends, in milliseconds
- *   rendezvous:{n}:gone         sorted set: peer ids that were declared gone without a word from their instance, scored by when
  *   rendezvous:{n}:barred:<name>  string, until the bar ends: the code with which a peer of this name is refused; see barred.ts,
- *                               and connection:<connection> for a peer that was kicked
+ *                               and connection:<connection> for one that lost its place, `moved` if to the peer's next one
  *   rendezvous:{n}:rooms        sorted set of the rooms that have a hash, all with score 0, so that they can be listed by name
  *   rendezvous:{n}:room:<room>  hash:
  *     p:<peer id>                       JSON: i instance, s state, r role, u subject, o process, h connection,
@@ -20,7 +19,6 @@ const library = `
 local request = cjson.decode(ARGV[1])
 local prefix = KEYS[1] .. ':room:'
 local leases = KEYS[1] .. ':leases'
-local gone = KEYS[1] .. ':gone'
 local rooms = KEYS[1] .. ':rooms'
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
@@ -69,6 +67,8 @@ local function barred(room, peer)
   end
 end
 
+local function refusal(code) return cjson.encode(code == 'moved' and { moved = true } or { refused = code }) end
+
 local function split(lease)
   local space = string.find(lease, ' ', 1, true)
   return string.sub(lease, 1, space - 1), string.sub(lease, space + 1)
@@ -101,10 +101,10 @@ end
 local function version(room, role) return redis.call('HGET', prefix .. room, 'v:' .. role) or '0' end
 
 -- One step of the peer's group, for the instances whose peers watch it.
-local function change(room, id, peer, state, joins)
+local function change(room, id, peer, state, how)
   local previous = version(room, peer.r)
   peer.v = string.format('%.0f', math.max(tonumber(previous) + 1, micros))
-  if joins then peer.f = peer.v end
+  if how == 'joins' then peer.f = peer.v end
   redis.call('HSET', prefix .. room, 'v:' .. peer.r, peer.v)
   local to, seen = {}, {}
   for _, watcher in ipairs(members(room, other(peer.r))) do
@@ -114,7 +114,7 @@ local function change(room, id, peer, state, joins)
     end
   end
   result.changes[#result.changes + 1] = {
-    room = room, role = peer.r, id = id, state = state, instance = peer.i, claims = peer.c,
+    room = room, role = peer.r, id = id, state = state, lost = how == 'lost' or nil, instance = peer.i, claims = peer.c,
     version = peer.v, previous = previous, joined = peer.f, to = to
   }
 end
@@ -125,10 +125,8 @@ local function put(room, id, peer, ends)
   redis.call('ZADD', rooms, 0, room)
 end
 
-local function remove(room, id, peer)
-  change(room, id, peer, 'gone', false)
-  -- Its instance, if it only was cut off, must not bring it back: the others have given it up.
-  if peer.s == 'online' and id ~= request.id then redis.call('ZADD', gone, now, id) end
+local function remove(room, id, peer, how)
+  change(room, id, peer, 'gone', how)
   redis.call('HDEL', prefix .. room, 'p:' .. id)
   if redis.call('HGET', prefix .. room, place(peer)) == id then redis.call('HDEL', prefix .. room, place(peer)) end
   redis.call('ZREM', leases, id .. ' ' .. room)
@@ -139,9 +137,13 @@ local function remove(room, id, peer)
   end
 end
 
+-- For how long a connection that lost its place is remembered, in milliseconds: its instance may be cut off and still hold it.
+local memory = 3600000
+
 -- Tells the instance of a peer that its connection lost its place; without a code because the peer itself has another one.
 local function evict(room, id, peer, code)
   if peer.s == 'online' then
+    bar('connection:' .. peer.h, code or 'moved', now + memory)
     result.evicted[#result.evicted + 1] = { room = room, id = id, instance = peer.i, connection = peer.h, code = code }
   end
 end
@@ -149,8 +151,8 @@ end
 
 /**
  * A peer takes its place. Request: room, id, connection, role, process, subject, instance, claims, since (ms), lease (ms),
- * clients (as many may be in a room), and either resume {id, connection} or restore = true, which writes again what an emptied
- * Redis has lost.
+ * clients (as many may be in a room), and either resume {id, connection} or restore = true, which writes again what is missing:
+ * Redis was emptied, or the peer's instance was cut off for longer than a lease. The place must be free then.
  */
 const join = `${library}
 local room, id = request.room, request.id
@@ -159,7 +161,7 @@ local peer = {
   h = request.connection, c = request.claims, f = '0', t = request.since
 }
 local code = barred(room, peer)
-if code then return cjson.encode({ refused = code }) end
+if code then return refusal(code) end
 local old
 if request.resume then
   local named = find(room, request.resume.id)
@@ -167,17 +169,16 @@ if request.resume then
     id, old = request.resume.id, named
   end
 elseif request.restore then
-  if redis.call('ZSCORE', gone, id) then return cjson.encode({ refused = 'unavailable' }) end
   old = find(room, id)
-  if old and old.h ~= peer.h then return cjson.encode({ refused = 'replaced' }) end
+  if old and old.h ~= peer.h then return refusal('moved') end
 end
 local holder, held = occupant(room, place(peer))
 if held and holder ~= id and alive(room, holder) then
-  if held.u ~= peer.u then return cjson.encode({ refused = 'room_taken' }) end
-  if request.restore then return cjson.encode({ refused = 'replaced' }) end
+  if held.u ~= peer.u then return refusal('room_taken') end
+  if request.restore then return refusal('replaced') end
 end
 if peer.r == 'client' and not request.restore and not old and not held and clients(room) >= request.clients then
-  return cjson.encode({ refused = 'room_full' })
+  return refusal('room_full')
 end
 if old then peer.t = old.t end
 if old and old.h ~= peer.h then evict(room, id, old) end
@@ -186,7 +187,7 @@ if held and holder ~= id then
   evict(room, holder, held, 'replaced')
   remove(room, holder, held)
 end
-change(room, id, peer, 'online', not request.restore)
+change(room, id, peer, 'online', not request.restore and 'joins')
 put(room, id, peer, now + request.lease)
 local watched = other(peer.r)
 result.id = id
@@ -200,7 +201,7 @@ local peer = find(request.room, request.id)
 if not peer or peer.h ~= request.connection then return cjson.encode(result) end
 peer.c = request.claims or peer.c
 local code = not request.state and barred(request.room, peer)
-if code then return cjson.encode({ refused = code }) end
+if code then return refusal(code) end
 if request.state == 'gone' then
   remove(request.room, request.id, peer)
 else
@@ -209,7 +210,7 @@ else
     peer.s = 'away'
     ends = now + request.window
   end
-  change(request.room, request.id, peer, peer.s, false)
+  change(request.room, request.id, peer, peer.s)
   put(request.room, request.id, peer, ends or now)
 end
 return cjson.encode(result)
@@ -217,7 +218,7 @@ return cjson.encode(result)
 
 /**
  * Renews the leases of an instance's peers in a shard, lists the groups of which it missed a change, and removes every peer of the
- * shard whose lease has ended. Request: lease (ms), limit, memory (ms), rooms [{room, seats [{id, connection}], watched [{role, version}]}],
+ * shard whose lease has ended. Request: lease (ms), limit, rooms [{room, seats [{id, connection}], watched [{role, version}]}],
  * and barred [{name, ends}], revocations that an emptied Redis may have lost.
  */
 const tend = `${library}
@@ -249,9 +250,9 @@ end
 for _, lease in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, request.limit)) do
   local id, room = split(lease)
   local peer = find(room, id)
-  if peer then remove(room, id, peer) else redis.call('ZREM', leases, lease) end
+  -- One that was away had its time.
+  if peer then remove(room, id, peer, peer.s == 'online' and 'lost') else redis.call('ZREM', leases, lease) end
 end
-redis.call('ZREMRANGEBYSCORE', gone, '-inf', now - request.memory)
 local first = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
 result.next = first[2] and math.max(0, tonumber(first[2]) - now) or -1
 return cjson.encode(result)
@@ -280,12 +281,11 @@ end
 return cjson.encode(result)
 `;
 
-/** Removes a peer. Request: room, peer (its id), ends (ms since the epoch): until then its connection cannot be restored. */
+/** Removes a peer. Request: room, peer (its id). */
 const kick = `${library}
 local peer = find(request.room, request.peer)
 result.removed = peer and 1 or 0
 if peer then
-  bar('connection:' .. peer.h, 'kicked', request.ends)
   evict(request.room, request.peer, peer, 'kicked')
   remove(request.room, request.peer, peer)
 end
