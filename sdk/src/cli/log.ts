@@ -64,4 +64,4 @@ const withoutTokens = (text: string): string => text.replace(jwt, '<token>');
 
 // Names come from the other peer's token; a control character in one must not forge a line or drive the terminal.
 // oxlint-disable-next-line no-control-regex
-const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
+export const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');

@@ -4,8 +4,11 @@ import { killAll } from './child.ts';
 import { connect, refuse } from './connect.ts';
 import { CliError, usage } from './errors.ts';
 import { expose } from './expose.ts';
+import { connectHttp } from './http/connect.ts';
+import { readAddress, readShared } from './http/options.ts';
 import { boundedWriter, createLog, detail, type Log } from './log.ts';
 import { logLevel, readConnection, refuseTokens, seconds } from './options.ts';
+import { report } from './doctor/report.ts';
 import { createProgram } from './program.ts';
 import { Stdio } from './stdio.ts';
 import { token } from './token.ts';
@@ -19,6 +22,8 @@ let log: Log = createLog('normal', write);
 
 const stopping = new AbortController();
 let signalled = 0;
+/** What `doctor` found. */
+let healthy = true;
 for (const [name, number] of Object.entries(signals)) {
   process.on(name, () => {
     if (stopping.signal.aborted) process.exit(128 + number); // the second one: at once
@@ -33,21 +38,25 @@ stderr.on('error', () => {});
 stdout.on('error', () => {});
 
 const program = createProgram({
-  async expose([command, ...args], flags) {
+  async expose(command, flags) {
     log = createLog(logLevel(flags), write);
-    if (!command) throw usage('There is no command to share: mcp-rendezvous expose [options] -- <command> [args...]');
+    const server = readShared(command, flags, env);
     const connection = readConnection(flags, env, 'server');
-    await expose({ connection, command, args, discover: flags.discover ?? false, env, log, stop: stopping.signal });
+    await expose({ connection, server, env, log, stop: stopping.signal });
   },
   async connect(flags) {
     log = createLog(logLevel(flags), write);
     const connection = readConnection(flags, env, 'client');
-    const timeoutMs = seconds('--timeout', flags.timeout);
-    const client = new Stdio(stdin, stdout);
-    await connect({ connection, timeoutMs, client, log, stop: stopping.signal });
+    const options = { connection, timeoutMs: seconds('--timeout', flags.timeout), log, stop: stopping.signal };
+    const { http, allowHost = [] } = flags;
+    if (http !== undefined) await connectHttp({ ...options, ...readAddress(http, allowHost) });
+    else await connect({ ...options, client: new Stdio(stdin, stdout) });
   },
   async token(flags) {
     stdout.write(`${await token(flags, env)}\n`);
+  },
+  async doctor(flags) {
+    healthy = await report(flags, env, stdout, stopping.signal);
   },
 });
 
@@ -60,7 +69,7 @@ async function run(args: string[]): Promise<number> {
   try {
     refuseTokens(args);
     await program.parseAsync(args, { from: 'user' });
-    return signalled;
+    return signalled || (healthy ? 0 : 1);
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0; // help or version, and printed
     if (signalled) return signalled;
@@ -68,7 +77,8 @@ async function run(args: string[]): Promise<number> {
     log.error(`${(mistake as Error).message}${log.verbose ? detail(mistake) : ''}`);
     if (!(mistake instanceof CliError) || mistake.code !== 'bad_option') return 1;
     // An MCP client that started this waits for an answer; a person at a terminal does not.
-    if (commandOf(args) === 'connect' && !stdin.isTTY) await refuse(new Stdio(stdin, stdout), mistake);
+    if (commandOf(args) === 'connect' && !args.includes('--http') && !stdin.isTTY)
+      await refuse(new Stdio(stdin, stdout), mistake);
     return 2;
   }
 }
@@ -78,7 +88,7 @@ function commandOf(args: readonly string[]): string | undefined {
 }
 
 function mistakeOf({ code, message }: CommanderError, args: readonly string[]): CliError {
-  if (code === 'commander.help') return usage('No command: expose, connect or token.');
+  if (code === 'commander.help') return usage('No command: expose, connect, token or doctor.');
   const command = commandOf(args);
   const help = `mcp-rendezvous ${command && code !== 'commander.unknownCommand' ? `${command} ` : ''}--help`;
   return usage(`${message.replace(/^error: |\.$/g, '').replaceAll('\n', ' ')}. See ${help}`);

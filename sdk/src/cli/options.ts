@@ -72,7 +72,8 @@ export function seconds(name: string, text: string): number {
   return value * 1000;
 }
 
-function relayUrl(text: string | undefined): string {
+/** The address of `--relay` or MCP_RENDEZVOUS_RELAY, with ws: or wss:. */
+export function relayUrl(text: string | undefined): string {
   if (!text) throw usage('There is no relay: pass --relay wss://relay.example or set MCP_RENDEZVOUS_RELAY.');
   const url = URL.parse(text.replace(/^http(s?):/i, 'ws$1:'));
   if (!url || !['ws:', 'wss:'].includes(url.protocol) || !url.hostname) {
@@ -84,7 +85,8 @@ function relayUrl(text: string | undefined): string {
   return url.href.replace(/\/$/, '');
 }
 
-function tokenSource(file: string | undefined, value: string | undefined, role: Role): () => string {
+/** Where the token comes from, of `--token-file` or MCP_RENDEZVOUS_TOKEN. */
+export function tokenSource(file: string | undefined, value: string | undefined, role: Role): () => string {
   if (file !== undefined) return () => readSecretFile('--token-file', file);
   const token = value?.trim();
   if (token) return () => token;

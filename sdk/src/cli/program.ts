@@ -5,8 +5,17 @@ import { defaultSubject, type TokenFlags } from './token.ts';
 
 export interface ExposeFlags extends ConnectionFlags {
   discover?: boolean;
+  url?: string;
+  header?: string[];
+}
+export interface DoctorFlags extends ConnectionFlags {
+  json?: boolean;
+  join?: boolean;
+  peer?: boolean;
 }
 export interface ConnectFlags extends ConnectionFlags {
+  http?: string;
+  allowHost?: string[];
   timeout: string;
 }
 
@@ -15,6 +24,7 @@ export interface Actions {
   expose: (command: string[], flags: ExposeFlags) => Promise<void>;
   connect: (flags: ConnectFlags) => Promise<void>;
   token: (flags: TokenFlags) => Promise<void>;
+  doctor: (flags: DoctorFlags) => Promise<void>;
 }
 
 /** The command line as a user sees it: commands, options, help. It throws commander's CommanderError instead of exiting. */
@@ -29,16 +39,22 @@ export function createProgram(actions: Actions): Command {
     .addHelpText('after', overview);
 
   connecting(program.command('expose'))
-    .description('share a stdio MCP server with whoever holds a client token for the room; one process for each client')
-    .usage('[options] -- <command> [args...]')
+    .description(
+      'share an MCP server with whoever holds a client token for the room; a session of its own for each client',
+    )
+    .usage('[options] -- <command> [args...]\n       mcp-rendezvous expose [options] --url <url>')
     .argument('[command...]', 'the server as it is started here; no shell is involved')
     .option('--discover', 'the server knows server/discover (MCP 2026-07-28): pass it on instead of declining it')
+    .option('--url <url>', 'share a Streamable HTTP endpoint, such as http://localhost:3000/mcp, instead of a command')
+    .option('--header <header>', "a header for --url, 'Name: value'; ${NAME} in it stands for a variable", collect)
     .passThroughOptions()
     .addHelpText('after', exposeHelp)
     .action(actions.expose);
 
   connecting(program.command('connect'))
-    .description("the room's MCP server as a stdio server, for Claude Desktop, Cursor, the Inspector, …")
+    .description("the room's MCP server as a stdio server, for Claude Desktop, Cursor, the Inspector, …, or over HTTP")
+    .option('--http <address>', 'be a Streamable HTTP endpoint at /mcp instead, such as 127.0.0.1:3333; port 0: any')
+    .option('--allow-host <name>', 'a name other than localhost under which --http may be called', collect)
     .option('--timeout <seconds>', 'how long connecting may take, waiting for the server included', '30')
     .addHelpText('after', connectHelp)
     .action(actions.connect);
@@ -60,12 +76,25 @@ export function createProgram(actions: Actions): Command {
     .addHelpText('after', tokenHelp)
     .action(actions.token);
 
+  program
+    .command('doctor')
+    .description('why a connection fails: relay, token, STUN, TURN, the path to the other peer')
+    .option('--relay <url>', relayHelp)
+    .option('--token-file <file>', 'a file with the room token; instead of MCP_RENDEZVOUS_TOKEN')
+    .option('--join', "join the room with a server's token, too: a server that runs with it is replaced")
+    .option('--peer', 'connect to the other peer, and wait for it; by default a client connects if its server is there')
+    .option('--no-peer', 'do not connect to the other peer')
+    .option('--json', 'print one JSON object')
+    .option('--debug', 'tell IP addresses')
+    .addHelpText('after', doctorHelp)
+    .action(actions.doctor);
+
   return program;
 }
 
 function connecting(command: Command): Command {
   return command
-    .option('--relay <url>', "the relay's address, such as wss://relay.example; instead of MCP_RENDEZVOUS_RELAY")
+    .option('--relay <url>', relayHelp)
     .option(
       '--token-file <file>',
       'a file with the room token, read again for every connection; instead of MCP_RENDEZVOUS_TOKEN',
@@ -73,6 +102,8 @@ function connecting(command: Command): Command {
     .option('--debug', 'say more on stderr; never tokens or MCP messages')
     .option('--silent', 'say nothing on stderr but errors');
 }
+
+const collect = (value: string, before: string[] = []) => [...before, value];
 
 function version(): string {
   const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
@@ -85,6 +116,8 @@ Example:
   There:  MCP_RENDEZVOUS_TOKEN=… mcp-rendezvous connect --relay wss://relay.example
 
 Each command has its own help: mcp-rendezvous expose --help`;
+
+const relayHelp = "the relay's address, such as wss://relay.example; instead of MCP_RENDEZVOUS_RELAY";
 
 const connectionHelp = (role: string) => `
 Environment:
@@ -99,19 +132,28 @@ Exit codes:
   128+n  stopped in good order by signal n (Ctrl-C: 130)`;
 
 const exposeHelp = `
-The first process is started at once and one is kept waiting, so that a wrong command is seen before anyone connects and
+Of a command, the first process is started at once and one is kept waiting, so that a wrong command is seen before anyone connects and
 a client does not wait for a download. What a server writes on stderr comes out here as [server 1] …. Servers do not see
 MCP_RENDEZVOUS_TOKEN and RELAY_SECRET.
+
+Of an endpoint (--url), each client has an MCP session of its own, and --header goes with every request there. Put secrets into
+variables, and the header in single quotes, so that the shell leaves the variable alone.
 ${connectionHelp('server')}
 ${exitHelp}
 
 Examples:
   export MCP_RENDEZVOUS_TOKEN=…  MCP_RENDEZVOUS_RELAY=wss://relay.example
   mcp-rendezvous expose -- npx -y @modelcontextprotocol/server-filesystem ~/Documents
-  mcp-rendezvous expose --token-file ./token -- python -m my_server --verbose`;
+  mcp-rendezvous expose --token-file ./token -- python -m my_server --verbose
+  API_KEY=… mcp-rendezvous expose --url http://localhost:3000/mcp --header 'Authorization: Bearer \${API_KEY}'`;
 
 const connectHelp = `
 Only MCP is on stdout. When there is no connection, requests are answered with an error that says why.
+
+With --http the server is an HTTP endpoint instead, whose URL is printed on stderr. It takes requests to localhost and from its
+pages only; everyone who can reach it can use the server. Listening on another address needs --allow-host, the name under which
+clients call. Each MCP session has a connection of its own, and is over after 30 minutes without use; requests of protocol
+2026-07-28, which has no sessions, share one connection.
 ${connectionHelp('client')}
 ${exitHelp}
 
@@ -124,7 +166,10 @@ Example, in the configuration of an MCP client:
         "env": { "MCP_RENDEZVOUS_TOKEN": "…" }
       }
     }
-  }`;
+  }
+
+Example, for clients that speak HTTP:
+  mcp-rendezvous connect --token-file ./token --http 127.0.0.1:3333`;
 
 const tokenHelp = `
 Environment:
@@ -138,3 +183,23 @@ Examples:
   mcp-rendezvous token --room desk --role server --ttl 7d > ./token
   MCP_RENDEZVOUS_TOKEN=$(mcp-rendezvous token --room desk --role client) mcp-rendezvous connect --relay wss://relay.example
   mcp-rendezvous token --room desk --role client --subject agent-7 --scope "files:read" --key-file ./key.pem`;
+
+const doctorHelp = `
+Looks at all that a connection needs, one line for each check: ok, warn or fail, what was seen, and what to do. It prints no
+token, and IP addresses with --debug only. It joins the room beside the clients that are there; a client token also opens a
+data channel to the server, which is a client session there, and closes it at once: no MCP message is sent.
+
+Environment:
+  MCP_RENDEZVOUS_RELAY   the relay's address
+  MCP_RENDEZVOUS_TOKEN   the room token
+
+Exit codes:
+  0   nothing failed
+  1   something did
+  2   an option is missing or wrong
+
+Examples:
+  MCP_RENDEZVOUS_TOKEN=… mcp-rendezvous doctor --relay wss://relay.example
+  mcp-rendezvous doctor --token-file ./token --json | jq '.findings[] | select(.status != "ok")'
+
+Two machines without any MCP server: doctor --join --peer with a server token here, doctor --peer with a client token there.`;

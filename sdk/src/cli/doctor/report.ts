@@ -1,0 +1,37 @@
+import type { Writable } from 'node:stream';
+import { relayUrl, tokenSource } from '../options.ts';
+import type { DoctorFlags } from '../program.ts';
+import { doctor } from './doctor.ts';
+import { type Finding, format } from './finding.ts';
+
+/**
+ * The command `doctor`: prints what it finds, line by line or, with `--json`, as one object when it is through. Resolves with
+ * whether nothing failed.
+ *
+ * @throws CliError `bad_option`
+ */
+export async function report(
+  flags: DoctorFlags,
+  env: NodeJS.ProcessEnv,
+  output: Writable,
+  stop: AbortSignal,
+): Promise<boolean> {
+  const relay = relayUrl(flags.relay ?? env['MCP_RENDEZVOUS_RELAY']);
+  const findings: Finding[] = [];
+  await doctor({
+    relay,
+    // A token that is missing is a finding, not a mistake: the relay is worth a look without one.
+    token: () => tokenSource(flags.tokenFile, env['MCP_RENDEZVOUS_TOKEN'], 'client')(),
+    join: flags.join ?? false,
+    peer: flags.peer,
+    debug: flags.debug ?? false,
+    report: (finding) => {
+      findings.push(finding);
+      if (!flags.json) output.write(`${format(finding)}\n`);
+    },
+    stop,
+  });
+  const ok = findings.every(({ status }) => status !== 'fail');
+  if (flags.json) output.write(`${JSON.stringify({ ok, relay, findings }, null, 2)}\n`);
+  return ok;
+}
