@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import {
+  type ConnectOptions,
   type JsonRpcMessage,
   listen,
   MemorySignaling,
@@ -20,16 +21,19 @@ const ping = (id: number, params?: Record<string, unknown>): JsonRpcMessage => (
 });
 
 /** Two transports over one pair of signaling ends, closed when the test ends. */
-function pair(t: TestContext): [WebRTCClientTransport, WebRTCServerTransport] {
+function pair(t: TestContext, options: ConnectOptions = {}): [WebRTCClientTransport, WebRTCServerTransport] {
   const [left, right] = MemorySignaling.pair();
-  const client = new WebRTCClientTransport({ signaling: left });
-  const server = new WebRTCServerTransport({ signaling: right });
+  const client = new WebRTCClientTransport({ ...options, signaling: left });
+  const server = new WebRTCServerTransport({ ...options, signaling: right });
   t.after(() => Promise.all([client.close(), server.close()]));
   return [client, server];
 }
 
-async function connected(t: TestContext): Promise<[WebRTCClientTransport, WebRTCServerTransport]> {
-  const [client, server] = pair(t);
+async function connected(
+  t: TestContext,
+  options?: ConnectOptions,
+): Promise<[WebRTCClientTransport, WebRTCServerTransport]> {
+  const [client, server] = pair(t, options);
   await Promise.all([client.start(), server.start()]);
   return [client, server];
 }
@@ -266,7 +270,7 @@ test('states are told in order', async (t) => {
 });
 
 test('an outbound request that is too large rejects, a response becomes a JSON-RPC error; the session goes on', async (t) => {
-  const [client, server] = await connected(t);
+  const [client, server] = await connected(t, { maxMessageBytes: 262_144 });
   const large = 'x'.repeat(300_000);
   assert.equal((await rejection(client.send(ping(1, { large })))).code, 'message_too_large');
   const errors: Error[] = [];

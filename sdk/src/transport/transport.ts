@@ -170,7 +170,7 @@ export abstract class WebRTCTransport {
   async #open(dialled: Dialled, signal: AbortSignal): Promise<void> {
     const { peer } = dialled;
     const { secret, maxMessageBytes = defaultMaxMessageBytes } = this.#options;
-    if (!peer.framed || !framedReady) {
+    if (!peer.framed) {
       if (secret !== undefined) throw cannotProve();
       const link = new PlainLink({ ...peer, maxMessageBytes });
       this.#adopt(link);
@@ -244,7 +244,6 @@ export abstract class WebRTCTransport {
   }
 }
 
-const framedReady = false as boolean;
 const leastSecretBytes = 16;
 
 const cannotProve = () =>
