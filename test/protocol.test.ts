@@ -4,11 +4,23 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import * as z from 'zod/mini';
 import { closeCodes, frameFromRelay, frameToRelay, peerData, type Verdict, verdictOf } from 'mcp-rendezvous/protocol';
+import {
+  decode,
+  type DataFrame,
+  encodeAck,
+  encodeClose,
+  encodeData,
+  encodePing,
+  hello,
+} from '../sdk/src/link/frame.ts';
+import { Inbox } from '../sdk/src/link/inbox.ts';
+import { parse } from '../sdk/src/link/text.ts';
+import { readFraming } from '../sdk/src/peer/framing.ts';
 import { outcomeCode } from '../sdk/src/protocol/frames.ts';
 
 /** PROTOCOL.md says what the schemas take: its examples parse, its tables are theirs. */
 const text = readFileSync(join(import.meta.dirname, '..', 'PROTOCOL.md'), 'utf8');
-const schemas = { 'to-relay': frameToRelay, 'from-relay': frameFromRelay, data: peerData };
+const schemas = { 'to-relay': frameToRelay, 'from-relay': frameFromRelay, data: peerData, hello };
 
 /** The values of the member by which a union's frames are told apart. */
 function kindsOf(union: z.core.$ZodType, member: string): string[] {
@@ -18,13 +30,13 @@ function kindsOf(union: z.core.$ZodType, member: string): string[] {
 
 interface Example {
   line: number;
-  /** What stands behind the opening fence's `json`. */
+  /** What stands behind the opening fence's language. */
   word: string;
   body: string;
 }
 
-function examples(): Example[] {
-  const fences = text.matchAll(/^```json *(.*)\n([^]*?)^```$/gm);
+function examples(language = 'json'): Example[] {
+  const fences = text.matchAll(new RegExp(`^\`\`\`${language} *(.*)\\n([^]*?)^\`\`\`$`, 'gm'));
   return Array.from(fences, ({ index, 1: word = '', 2: body = '' }) => ({
     line: text.slice(0, index).split('\n').length,
     word,
@@ -71,6 +83,59 @@ void suite('PROTOCOL.md', () => {
     assert.deepEqual(shown('to-relay', 'type'), kindsOf(frameToRelay, 'type'));
     assert.deepEqual(shown('from-relay', 'type'), kindsOf(frameFromRelay, 'type'));
     assert.deepEqual(shown('data', 'kind'), kindsOf(peerData, 'kind'));
+  });
+
+  /** The frames of the examples, one a line. */
+  const frames = () => examples('hex').flatMap(({ body }) => body.trim().split('\n').map(fromHex));
+  const fromHex = (line: string) => Uint8Array.from(Buffer.from(line.replaceAll(' ', ''), 'hex'));
+
+  test('every frame in hex is read and written as it stands there', () => {
+    assert.ok(frames().length > 5);
+    for (const bytes of frames()) {
+      const frame = decode(bytes);
+      switch (frame.type) {
+        case 'data': {
+          const meta = frame.meta && new TextEncoder().encode(JSON.stringify(frame.meta));
+          assert.deepEqual(encodeData({ ...frame, meta }), bytes);
+          break;
+        }
+        case 'ack':
+          assert.deepEqual(encodeAck(frame.ack), bytes);
+          break;
+        case 'ping':
+          assert.deepEqual(encodePing(frame.id), bytes);
+          break;
+        case 'pong':
+          assert.deepEqual(encodePong(frame.id), bytes);
+          break;
+        case 'close':
+          assert.deepEqual(encodeClose(frame.code, frame.reason), bytes);
+          break;
+        default:
+          assert.fail(`${frame.type} is not shown in hex`);
+      }
+    }
+  });
+
+  test('the DATA frames in hex are the messages that the text names', () => {
+    const said = /^The message `(.*?)` in two parts[^]*?^The same with `(.*?)` in one part/m.exec(text);
+    assert.ok(said);
+    const [, message = '', meta = ''] = said;
+    const inbox = new Inbox(1_000);
+    const data = frames()
+      .map((bytes) => decode(bytes))
+      .filter((frame): frame is DataFrame => frame.type === 'data');
+    const received = data.map((frame) => inbox.take(frame));
+    const read = received.map((one) => one && { ...parse(new TextDecoder().decode(one.text)), meta: one.meta });
+    const value: unknown = JSON.parse(message);
+    const beside: unknown = JSON.parse(meta);
+    assert.deepEqual(read, [undefined, { message: value, meta: undefined }, { message: value, meta: beside }]);
+  });
+
+  test("the SDP's attribute asks for the version of framed mode that there is", () => {
+    const [example, ...more] = examples('sdp');
+    assert.deepEqual(more, []);
+    assert.deepEqual(readFraming(example?.body ?? ''), { versions: ['1'], restart: false });
   });
 
   test('§5 lists the close codes, in the ranges of their verdicts', () => {
