@@ -3,9 +3,9 @@ import { type FramedLinkOptions, FramedLink } from '../../src/link/framed.ts';
 import type { Carrier, MessageMeta } from '../../src/link/link.ts';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 import type { RendezvousError } from '../../src/errors.ts';
-import type { RtcDataChannel, RtcPeerConnection } from '../../src/peer/engine.ts';
+import type { Engine, RtcDataChannel, RtcPeerConnection } from '../../src/peer/engine.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';
-import { connectPair } from '../peer/pair.ts';
+import { connectPair, direct } from '../peer/pair.ts';
 
 export interface Carriers {
   /** The offerer's. */
@@ -14,14 +14,17 @@ export interface Carriers {
 }
 
 /** Both ends of a real data channel. */
-export async function connectCarriers(t: TestContext): Promise<Carriers> {
-  const { offerer, answerer, near, far } = await connectPair();
+export async function connectCarriers(t: TestContext, engine: Engine = weriftEngine): Promise<Carriers> {
+  const { offerer, answerer, near, far } = await connectPair({
+    offerer: engine.createPeerConnection(direct),
+    answerer: engine.createPeerConnection(direct),
+  });
   t.after(() => Promise.all([offerer.close(), answerer.close()]));
-  return { near: carrier(offerer, near), far: carrier(answerer, far) };
+  return { near: carrier(engine, offerer, near), far: carrier(engine, answerer, far) };
 }
 
-const carrier = (connection: RtcPeerConnection, channel: RtcDataChannel): Carrier => ({
-  engine: weriftEngine,
+const carrier = (engine: Engine, connection: RtcPeerConnection, channel: RtcDataChannel): Carrier => ({
+  engine,
   connection,
   channel,
   early: [],
@@ -65,11 +68,12 @@ export async function connectLinks(
   t: TestContext,
   nearOptions: Partial<FramedLinkOptions> = {},
   farOptions: Partial<FramedLinkOptions> = nearOptions,
+  engine: Engine = weriftEngine,
 ): Promise<LinkPair & { carriers: Carriers }> {
   const near = new Recorder({ offerer: true, ...nearOptions });
   const far = new Recorder({ offerer: false, ...farOptions });
   t.after(() => [near, far].forEach(({ link }) => link.end()));
-  const carriers = await connectCarriers(t);
+  const carriers = await connectCarriers(t, engine);
   await attachBoth({ near, far }, carriers);
   return { near, far, carriers };
 }
