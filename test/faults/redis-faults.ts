@@ -88,15 +88,11 @@ async function cutOff(scale: Scale, how: 'silently' | 'visibly' | 'cable', cut: 
   const way = how === 'cable' ? 'by its cable' : how;
   const name = `one instance is cut off from Redis for ${scale.cutMs / 1000} s, ${way}, ${longer ? 'longer' : 'shorter'} than the lease`;
   const env = (index: number): Record<string, string> => ({ LEASE_MS: String(cut.lease), REDIS_URL: cut.url(index) });
-  return await perform(name, scale, { env, breaks: longer }, async (stage) => {
-    // Those who were declared gone have to join anew.
-    const mayLose = longer ? stage.town.settlers(0) : 0;
-    await outage(stage, [0], scale.cutMs, cut.begin, cut.end, mayLose);
-    stage.report.atMost(
-      'most often that a peer was told of one other that it is gone',
-      stage.town.mostGone,
-      longer ? 1 : 0,
-    );
+  return await perform(name, scale, env, async (stage) => {
+    await outage(stage, [0], scale.cutMs, cut.begin, cut.end);
+    const { town, report } = stage;
+    report.exactly('times that a peer was announced gone', town.announcedGone, longer ? town.apart(0) : 0);
+    report.atMost('most often that a peer was told of one other that it is gone', town.mostGone, longer ? 1 : 0);
   });
 }
 
@@ -107,7 +103,6 @@ async function outage(
   durationMs: number,
   begin: () => unknown,
   end: () => unknown,
-  mayLose = 0,
 ): Promise<void> {
   const room = 'waiting';
   const first = affected[0] ?? 0;
@@ -133,7 +128,7 @@ async function outage(
   await town.whole();
   report.figure('presence whole after', performance.now() - ended, 'ms');
   report.exactly('peers with a wrong view of their room', town.mistaken, 0);
-  report.atMost('signaling sockets lost', town.absences.length, mayLose);
+  report.exactly('signaling sockets lost', town.absences.length, 0);
   // Signals are repeated after 8 s at the latest.
   report.atMost('every pair signals again, both ways, after', await town.flowing(ended), 10_000, 'ms');
 

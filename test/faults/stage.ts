@@ -58,20 +58,17 @@ export interface Stage {
   report: Report;
 }
 
-interface Setting {
-  /** The environment of each instance, beside what is the same for all. */
-  env: (index: number) => Record<string, string>;
-  /** A channel may end with an error when the other peer was gone for good; what was in it then is not lost silently. */
-  breaks?: boolean;
-}
-
 export const instances = [0, 1, 2];
 
-/** Sets up three instances with their peers, lets `fault` happen and reports whether anybody lost anything. */
+/**
+ * Sets up three instances with their peers, lets `fault` happen and reports whether anybody lost anything.
+ *
+ * @param env the environment of each instance, beside what is the same for all
+ */
 export async function perform(
   name: string,
   scale: Scale,
-  { env, breaks = false }: Setting,
+  env: (index: number) => Record<string, string>,
   fault: (stage: Stage) => Promise<void>,
 ): Promise<Report> {
   const report = new Report(name);
@@ -88,7 +85,7 @@ export async function perform(
     await fault({ fleet, town, sessions, probe, report });
     await town.drain();
     await probe.stop();
-    sum(report, town, sessions, breaks);
+    sum(report, town, sessions);
     return report;
   } finally {
     await Promise.all([sessions.stop(), town.stop()]);
@@ -104,13 +101,18 @@ export async function performOnRedis(
 ): Promise<Report> {
   const redis = await RedisServer.start();
   try {
-    return await perform(name, scale, { env: () => ({ REDIS_URL: redis.url }) }, (stage) => fault({ ...stage, redis }));
+    return await perform(
+      name,
+      scale,
+      () => ({ REDIS_URL: redis.url }),
+      (stage) => fault({ ...stage, redis }),
+    );
   } finally {
     await redis.stop();
   }
 }
 
-function sum(report: Report, town: Town, sessions: Sessions, breaks: boolean): void {
+function sum(report: Report, town: Town, sessions: Sessions): void {
   const { streams } = town;
   const total = (of: (stream: (typeof streams)[number]) => number): number =>
     streams.reduce((count, stream) => count + of(stream), 0);
@@ -119,10 +121,7 @@ function sum(report: Report, town: Town, sessions: Sessions, breaks: boolean): v
     total(({ sent }) => sent),
   );
   report.exactly('signals lost', town.missing, 0);
-  if (breaks) {
-    report.figure('channels that ended because a peer was gone', town.broken.length);
-    report.figure('signals in them that failed, with an error for the sender', town.failed);
-  } else report.exactly('channels that ended', town.broken.length, 0);
+  report.exactly('channels that ended', town.broken.length, 0);
   report.exactly(
     'signals doubled',
     total(({ doubled }) => doubled),

@@ -38,7 +38,6 @@ export class Lane {
   readonly down: Stream;
   /** Why a channel of it ended before it was stopped. */
   broken: string | undefined;
-  onbroken: (() => void) | undefined;
   #timers: NodeJS.Timeout[] = [];
   readonly #everyMs: number;
 
@@ -58,9 +57,7 @@ export class Lane {
     };
     channel.onclose = (error) => {
       this.stop();
-      if (this.broken !== undefined) return;
-      this.broken = (error as { code?: string } | undefined)?.code ?? 'closed';
-      this.onbroken?.();
+      this.broken ??= (error as { code?: string } | undefined)?.code ?? 'closed';
     };
     void channel.start();
     const send = (): void => {

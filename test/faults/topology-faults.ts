@@ -36,16 +36,21 @@ async function behindSentinels(
 ): Promise<Report> {
   const sentinels = await RedisSentinels.start();
   try {
-    return await perform(name, scale, { env: () => ({ REDIS_URL: sentinels.url }) }, async (stage) => {
-      const begun = performance.now();
-      const check = await fail(stage, sentinels);
-      await sentinels.failedOver();
-      const promoted = performance.now();
-      stage.report.figure('the replica was the master after', promoted - begun, 'ms');
-      await check();
-      const ready = stage.probe.lag(promoted, true, instances);
-      stage.report.atMost('/readyz said 200 after the promotion, after', ready, 10_000, 'ms');
-    });
+    return await perform(
+      name,
+      scale,
+      () => ({ REDIS_URL: sentinels.url }),
+      async (stage) => {
+        const begun = performance.now();
+        const check = await fail(stage, sentinels);
+        await sentinels.failedOver();
+        const promoted = performance.now();
+        stage.report.figure('the replica was the master after', promoted - begun, 'ms');
+        await check();
+        const ready = stage.probe.lag(promoted, true, instances);
+        stage.report.atMost('/readyz said 200 after the promotion, after', ready, 10_000, 'ms');
+      },
+    );
   } finally {
     await sentinels.stop();
   }
@@ -58,7 +63,7 @@ export async function slotsMove(scale: Scale): Promise<Report> {
     return await perform(
       'slots of a Redis Cluster move',
       scale,
-      { env: () => ({ REDIS_URL: cluster.url }) },
+      () => ({ REDIS_URL: cluster.url }),
       async (stage) => {
         const begun = performance.now();
         const keys = Array.from({ length: shards }, (_, shard) => `{${shard}}`);

@@ -29,7 +29,8 @@ class Resident {
         this.gone.set(id, (this.gone.get(id) ?? 0) + 1);
         return;
       }
-      const isNew = !this.view.has(id);
+      // One that was gone may come back.
+      const isNew = !this.view.has(id) && !this.gone.has(id);
       this.view.set(id, state);
       if (isNew) this.onarrival?.(id);
     };
@@ -55,10 +56,7 @@ interface House {
 export class Town {
   readonly #houses: House[] = [];
   readonly #lanes: Lane[] = [];
-  /** The lane that each client uses now. */
-  readonly #current = new Map<Resident, Lane>();
   readonly #perSecond: number;
-  #stopped = false;
 
   /** @param perSecond signals from each peer to each of its partners */
   constructor(perSecond: number) {
@@ -88,19 +86,9 @@ export class Town {
     return this.#lanes.flatMap((lane) => lane.streams);
   }
 
-  /** Signals that have not arrived and whose sender was not told. */
+  /** Signals that have not arrived. */
   get missing(): number {
-    return this.#missingIn((broken) => broken === undefined);
-  }
-
-  /** Signals that have not arrived because their channel ended: their sender got an error. */
-  get failed(): number {
-    return this.#missingIn((broken) => broken !== undefined);
-  }
-
-  #missingIn(which: (broken: string | undefined) => boolean): number {
-    const lanes = this.#lanes.filter(({ broken }) => which(broken));
-    return lanes.flatMap(({ streams }) => streams).reduce((sum, { missing }) => sum + missing, 0);
+    return this.streams.reduce((sum, { missing }) => sum + missing, 0);
   }
 
   /**
@@ -110,7 +98,7 @@ export class Town {
   async flowing(since: number, deadlineMs = 40_000): Promise<number> {
     const first = ({ arrivals }: Stream): number =>
       arrivals.find(({ at }) => at >= since)?.at ?? Number.POSITIVE_INFINITY;
-    const slowest = (): number => Math.max(...[...this.#current.values()].flatMap(({ streams }) => streams.map(first)));
+    const slowest = (): number => Math.max(...this.streams.map(first));
     await eventually(() => slowest() < Number.POSITIVE_INFINITY, deadlineMs, 'flowing').catch(() => undefined); // infinite
     return slowest() - since;
   }
@@ -129,9 +117,10 @@ export class Town {
     return this.#residents.length;
   }
 
-  /** Peers that began on this instance. */
-  settlers(home: number): number {
-    return this.#residents.filter((resident) => resident.home === home).length;
+  /** Pairs of which one began on this instance and the other elsewhere. */
+  apart(home: number): number {
+    const pairs = this.#houses.flatMap(({ server, clients }) => clients.map((client) => [client.home, server.home]));
+    return pairs.filter(([client, server]) => (client === home) !== (server === home)).length;
   }
 
   /** Sockets that were lost. */
@@ -174,13 +163,11 @@ export class Town {
 
   /** Ends the sending and waits until everything has arrived, or could have. */
   async drain(deadlineMs = 30_000): Promise<void> {
-    this.#stopped = true;
     for (const lane of this.#lanes) lane.stop();
     await eventually(() => this.missing === 0, deadlineMs, 'all arrived').catch(() => undefined); // counted then
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
     for (const lane of this.#lanes) lane.stop();
     await Promise.all(this.#residents.map(({ connection }) => connection.close()));
   }
@@ -193,18 +180,14 @@ export class Town {
     this.#houses.push(house);
     const { server, clients } = house;
     const lanes = new Map<number, Lane>();
-    const open = (client: Resident, peer: string): void => {
-      const lane = new Lane(client.home === server.home, this.#perSecond);
-      lanes.set(lane.name, lane);
-      this.#lanes.push(lane);
-      this.#current.set(client, lane);
-      lane.onbroken = () => {
-        // By then it is known whether the server is gone. One that is still there gets another lane.
-        setImmediate(() => !this.#stopped && client.view.has(peer) && open(client, peer));
+    for (const client of clients) {
+      client.onarrival = (peer) => {
+        const lane = new Lane(client.home === server.home, this.#perSecond);
+        lanes.set(lane.name, lane);
+        this.#lanes.push(lane);
+        lane.attach(client.connection.channel(peer), 'client');
       };
-      lane.attach(client.connection.channel(peer), 'client');
-    };
-    for (const client of clients) client.onarrival = (peer) => !this.#stopped && open(client, peer);
+    }
     server.connection.onchannel = (channel) => {
       // Its first message says which lane it is.
       channel.onmessage = (message) => {
