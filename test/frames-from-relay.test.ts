@@ -30,13 +30,15 @@ async function relayOf(t: TestContext, onjoin: (socket: WebSocket, n: number, tc
 
 const send = (socket: WebSocket, frame: FrameFromRelay) => socket.send(JSON.stringify(frame));
 
+const claims = (sub: string, role: 'server' | 'client' = 'client') => ({ sub, role, exp: 4_000_000_000 });
+
 const joined = (peers: string[] = []): FrameFromRelay => ({
   type: 'joined',
   peer: 'self',
   resume: 'self.secret',
   room: 'frames',
   role: 'server',
-  peers: peers.map((id) => ({ id, state: 'online', claims: { sub: id, role: 'client', exp: 4_000_000_000 } })),
+  peers: peers.map((id) => ({ id, state: 'online', claims: claims(id) })),
   iceServers: [],
   expiresAt: 4_000_000_000,
   limits: { maxFrameBytes: 65_536 },
@@ -165,6 +167,89 @@ test('a connection in a hurry asks its socket at once; one that answers is kept'
   assert.deepEqual(seen, ['silent ping_timeout']);
   // Left to itself it takes 20 s.
   assert(performance.now() - begun < 12_000);
+});
+
+/** What a peer sent to another one over a socket, in short. */
+function signalsOf(socket: WebSocket): string[] {
+  const signals: string[] = [];
+  socket.on('message', (frame: Buffer) => {
+    const { to, data } = JSON.parse(frame.toString()) as { to?: string; data?: { kind: string; seq?: number } };
+    if (to && data) signals.push(`${to} ${data.kind} ${data.seq}`);
+  });
+  return signals;
+}
+
+test('a peer that is lost is nobody to connect to; when it is back its channel goes on, and when it is gone it ends', async (t) => {
+  const sockets: WebSocket[] = [];
+  const signals: string[][] = [];
+  const relay = await relayOf(t, (socket, n) => {
+    sockets.push(socket);
+    signals.push(signalsOf(socket));
+    // After the first socket one of them is missing, and nobody says why.
+    send(socket, joined(n === 1 ? ['one', 'two'] : ['one']));
+  });
+  const connection = await joinedConnection(t, relay);
+  const ends: string[] = [];
+  const peers: string[] = [];
+  connection.onpeer = ({ id }, state) => peers.push(`${id} ${state}`);
+  const [one, two] = ['one', 'two'].map((id) => {
+    const channel = connection.channel(id);
+    channel.onclose = (error) => ends.push(`${id} ${(error as RendezvousError | undefined)?.code}`);
+    return channel;
+  });
+  const message = { kind: 'candidate', gen: 1, candidate: { candidate: 'candidate:1' } } as const;
+  assert(one && two && sockets[0]);
+  await one.send(message);
+  send(sockets[0], { type: 'peer', id: 'one', state: 'gone', lost: true });
+  send(sockets[0], { type: 'outcome', id: '1', code: 'gone' });
+  await eventually(() => peers.length === 1);
+  assert.deepEqual([connection.knows('one'), connection.online('one')], [false, false]);
+  assert.equal((await connection.anyPeer(AbortSignal.timeout(5_000))).id, 'two');
+  await one.send(message);
+  await two.send(message);
+  await eventually(() => signals[0]?.length === 2);
+  assert.deepEqual(signals[0], ['one candidate 1', 'two candidate 1']);
+  send(sockets[0], { type: 'peer', id: 'one', state: 'online', claims: claims('one') });
+  await eventually(() => signals[0]?.length === 4);
+  assert.deepEqual(signals[0]?.slice(2), ['one candidate 1', 'one candidate 2']);
+  assert.equal(connection.online('one'), true);
+
+  sockets[0].terminate();
+  await eventually(() => (signals[1]?.length ?? 0) >= 2);
+  assert.deepEqual(signals[1]?.slice(0, 2), ['one candidate 1', 'one candidate 2']);
+  assert.deepEqual(peers, ['one gone', 'one online', 'two gone', 'one online']);
+  assert(sockets[1]);
+  send(sockets[1], { type: 'peer', id: 'two', state: 'online', claims: claims('two') });
+  await eventually(() => signals[1]?.includes('two candidate 1') === true);
+  assert.deepEqual(ends, []);
+  send(sockets[1], { type: 'peer', id: 'one', state: 'gone', lost: true });
+  send(sockets[1], { type: 'peer', id: 'one', state: 'gone' });
+  send(sockets[1], { type: 'peer', id: 'two', state: 'gone' });
+  await eventually(() => ends.length === 2);
+  assert.deepEqual(ends, ['one peer_gone', 'two peer_gone']);
+});
+
+test('a client does not wait for a server that is lost when another one comes', async (t) => {
+  const offered = Promise.withResolvers<WebSocket>();
+  const signals: string[][] = [];
+  const server = (id: string) => ({ id, state: 'online', claims: claims(id, 'server') }) as const;
+  const relay = await relayOf(t, (socket) => {
+    signals.push(signalsOf(socket));
+    send(socket, { ...joined(), role: 'client', peers: [server('old')] } as FrameFromRelay);
+    socket.once('message', () => offered.resolve(socket));
+  });
+  const transport = new WebRTCClientTransport({ relay, token: await token('client') });
+  t.after(() => transport.close());
+  const started = assert.rejects(transport.start(), { code: 'peer_refused' });
+  const socket = await offered.promise;
+  assert.equal(signals[0]?.[0], 'old offer 1');
+  send(socket, { type: 'peer', id: 'old', state: 'gone', lost: true });
+  send(socket, { type: 'peer', ...server('new') });
+  await eventually(() => signals[0]?.includes('new offer 1') === true);
+  // It is listened to.
+  const data = { kind: 'bye', gen: 2, seq: 1, body: { code: 'refused', message: 'Not you.' } };
+  for (const gen of [1, 2]) send(socket, { type: 'signal', from: 'new', data: { ...data, gen, seq: gen } });
+  await started;
 });
 
 test('a listener that was in the room waits for a backend that has no token for a while', async (t) => {

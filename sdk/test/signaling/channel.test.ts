@@ -229,3 +229,54 @@ test('silence ends a channel after 30 s, and a patient one never: it goes on rep
   assert.deepEqual(repeats, { hasty: before.hasty, patient: before.patient + 3600 / 8 });
   for (const channel of channels) channel.end();
 });
+
+test('to a peer that is taken for dead nothing is sent, and when it is back everything', async (t) => {
+  const link = wire(t);
+  await link.left.send(candidate(1));
+  await until(() => link.received.right.length === 1);
+  let transmitted = 0;
+  const ends: unknown[] = [];
+  link.left.onclose = (error) => ends.push(error);
+  link.copies = (_, from) => (from === 'left' ? (transmitted++, 0) : 1);
+  await link.left.send(candidate(2));
+  link.left.suspend();
+  const before = transmitted;
+  await link.left.send(candidate(3));
+  await link.right.send(candidate(1)); // not acknowledged yet, and repeated
+  link.left.outcome('gone');
+  link.left.outcome('unavailable', 1);
+  link.left.repeat();
+  const end = Date.now() + 1_500; // the first repeats, and the acknowledgement, would have come by then
+  await until(() => Date.now() > end);
+  assert.deepEqual([transmitted, ends, link.received.left], [before, [], [1]]);
+  link.copies = () => 1;
+  link.left.resume();
+  await until(() => link.received.right.length === 3);
+  assert.deepEqual(link.received, { left: [1], right: numbers(3) });
+});
+
+test('a peer that is taken for dead is waited for 30 s, and by a patient channel until it is gone', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  const ends: string[] = [];
+  const [hasty, patient, lucky] = ['hasty', 'patient', 'lucky'].map((name) => {
+    const channel = new RelayChannel(
+      'peer',
+      () => {},
+      () => {},
+    );
+    channel.onclose = (error) => ends.push(`${name} ${(error as { code?: string } | undefined)?.code}`);
+    channel.suspend();
+    return channel;
+  });
+  assert(hasty && patient && lucky);
+  patient.patient = true;
+  t.mock.timers.tick(29_000);
+  lucky.resume();
+  assert.deepEqual(ends, []);
+  t.mock.timers.tick(600_000);
+  assert.deepEqual(ends, ['hasty peer_gone']);
+  patient.patient = false;
+  t.mock.timers.tick(30_000);
+  assert.deepEqual(ends, ['hasty peer_gone', 'patient peer_gone']);
+  lucky.end();
+});
