@@ -11,6 +11,7 @@ import {
   encodeClose,
   encodeData,
   encodePing,
+  encodePong,
   hello,
 } from '../sdk/src/link/frame.ts';
 import { Inbox } from '../sdk/src/link/inbox.ts';
