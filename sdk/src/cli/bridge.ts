@@ -5,18 +5,27 @@ import {
   type JsonRpcMessage,
   type JsonRpcRequest,
 } from '../link/message.ts';
+import type { MessageExtra } from '../transport/types.ts';
 import { within } from './async.ts';
 import { CliError } from './errors.ts';
+
+/** What travels beside a message, where both ends of a connection speak framed mode (PROTOCOL.md §7, META). */
+export interface MessageMeta extends Pick<MessageExtra, 'authInfo'> {
+  /** The request to which the message belongs, by the id that its sender gave it. */
+  relatedRequestId?: JsonRpcId | undefined;
+  /** HTTP header fields, names in lower case. */
+  headers?: Record<string, string> | undefined;
+}
 
 /** One end of the pipe: a process, standard input and output, or a transport. The transports of the SDK are ends as they are. */
 export interface End {
   /** Opens the end. Messages are delivered from then on. */
   start(): Promise<void>;
   /** Resolves when the message is handed over; rejects when it will not be. Keeps the order of its calls. */
-  send(message: JsonRpcMessage): Promise<void>;
+  send(message: JsonRpcMessage, meta?: MessageMeta): Promise<void>;
   /** Delivers what was sent, then ends. Idempotent. */
   close(): Promise<void>;
-  onmessage?: ((message: JsonRpcMessage) => void | Promise<void>) | undefined;
+  onmessage?: ((message: JsonRpcMessage, meta?: MessageMeta) => void | Promise<void>) | undefined;
   /** Nothing more will come from this end; it still takes messages. */
   onend?: (() => void) | undefined;
   /** The end is closed, and perhaps why. */
@@ -71,13 +80,13 @@ export class Bridge {
     this.#toUpstream = new Lane(downstream, upstream, idle, (error) => onerror(error, 'upstream'), intercept);
     this.#toDownstream = new Lane(upstream, downstream, idle, (error) => onerror(error, 'downstream'));
 
-    downstream.onmessage = (message) => {
+    downstream.onmessage = (message, meta) => {
       if (isResponse(message)) this.#toDownstream.answered(message.id);
-      return this.#toUpstream.forward(message);
+      return this.#toUpstream.forward(message, meta);
     };
-    upstream.onmessage = (message) => {
+    upstream.onmessage = (message, meta) => {
       if (isResponse(message)) this.#toUpstream.answered(message.id);
-      return this.#toDownstream.forward(message);
+      return this.#toDownstream.forward(message, meta);
     };
     downstream.onerror = (error) => onerror(error, 'downstream');
     upstream.onerror = (error) => onerror(error, 'upstream');
@@ -179,8 +188,8 @@ class Lane {
   }
 
   /** Passes a message on, in order. Never rejects: a request that cannot be passed on is answered with an error. */
-  async forward(message: JsonRpcMessage): Promise<void> {
-    const moving = this.#move(message);
+  async forward(message: JsonRpcMessage, meta?: MessageMeta): Promise<void> {
+    const moving = this.#move(message, meta);
     this.#moving.add(moving);
     await moving;
     this.#moving.delete(moving);
@@ -208,7 +217,7 @@ class Lane {
     void moving.finally(() => this.#moving.delete(moving));
   }
 
-  async #move(message: JsonRpcMessage): Promise<void> {
+  async #move(message: JsonRpcMessage, meta?: MessageMeta): Promise<void> {
     const request = isRequest(message) ? message : undefined;
     const answer = request && this.#intercept?.(request);
     if (answer) return await this.#reply(answer);
@@ -220,7 +229,7 @@ class Lane {
       await this.opened;
       // Responses pass even then: what the other side asked before it was told is its own.
       if (this.#failure && request) throw this.#failure;
-      await this.#to.send(message);
+      await this.#to.send(message, meta);
     } catch (error) {
       if (request) await this.#refuse(request.id, this.#failure ?? (error as Error));
       // When the session is ending, that is the news.
@@ -251,7 +260,7 @@ export function brokenEnd(reason: Error): End {
 
 const isRequest = (message: JsonRpcMessage): message is JsonRpcRequest => 'method' in message && 'id' in message;
 
-function cancelledId(message: JsonRpcMessage): JsonRpcId | undefined {
+export function cancelledId(message: JsonRpcMessage): JsonRpcId | undefined {
   if (!('method' in message) || message.method !== 'notifications/cancelled') return undefined;
   return message.params?.['requestId'] as JsonRpcId | undefined;
 }

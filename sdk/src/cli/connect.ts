@@ -21,16 +21,7 @@ export interface ConnectOptions {
  * @throws CliError, RendezvousError: what ended it; the client's open requests have been answered with the same by then
  */
 export async function connect({ connection, timeoutMs, client, log, stop }: ConnectOptions): Promise<void> {
-  const { relay, token, room, subject } = connection;
-  const transport = new WebRTCClientTransport({ relay, token, connectTimeoutMs: timeoutMs });
-  let connected = false;
-  transport.onstatechange = (state) => {
-    if (state === 'connecting') log.info(`connecting to room ${room} as ${subject} through ${relay}`);
-    if (state === 'recovering') log.info('connection lost, reconnecting');
-    if (state === 'connected')
-      log.info(connected ? 'connected again' : `connected to ${transport.peer?.subject ?? 'the server'}`);
-    connected ||= state === 'connected';
-  };
+  const transport = watchedTransport({ connection, timeoutMs, log });
   const bridge = new Bridge(client, transport, {
     onerror: (error) => log.info(`${error.message}${log.verbose ? detail(error) : ''}`),
   });
@@ -41,6 +32,35 @@ export async function connect({ connection, timeoutMs, client, log, stop }: Conn
   if (side === 'upstream') throw error ?? lost();
   if (error && side) throw error;
   log.info(side ? 'closed: the MCP client left' : 'closed');
+}
+
+/** A transport to the room's server that tells what becomes of its connection, each line after `prefix`. */
+export function watchedTransport(
+  { connection, timeoutMs, log }: Pick<ConnectOptions, 'connection' | 'timeoutMs' | 'log'>,
+  prefix = '',
+): WebRTCClientTransport {
+  const { relay, token, room, subject } = connection;
+  const transport = new WebRTCClientTransport({ relay, token, connectTimeoutMs: timeoutMs });
+  let connected = false;
+  const say = (line: string) => log.info(`${prefix}${line}`);
+  transport.onstatechange = (state) => {
+    if (state === 'connecting') say(`connecting to room ${room} as ${subject} through ${relay}`);
+    if (state === 'recovering') say('lost the connection to the server, restoring it…');
+    if (state !== 'connected') return;
+    if (!connected) say(`connected to ${transport.peer?.subject ?? 'the server'}`);
+    else void pathOf(transport).then((path) => say(`the connection is back${path}`));
+    connected = true;
+  };
+  return transport;
+}
+
+/** The network path, for people. */
+export async function pathOf(transport: Pick<WebRTCClientTransport, 'stats'>): Promise<string> {
+  // The connection may be lost again by then, and not every engine tells: it is said without.
+  const stats = await transport.stats().catch(() => undefined);
+  const { localCandidateType: local, remoteCandidateType: remote, protocol } = stats ?? {};
+  if (local === undefined) return '';
+  return ` (path: ${remote === 'relay' ? remote : local}${protocol === undefined ? '' : ` over ${protocol}`})`;
 }
 
 /** Tells an MCP client why there will be no session, if it asks in time. */

@@ -6,6 +6,12 @@ export type CliErrorCode =
   | 'server_failed'
   /** The shared command has ended. */
   | 'server_exited'
+  /** The HTTP server does not answer. */
+  | 'server_unreachable'
+  /** The HTTP server answered, but not as an MCP server does. */
+  | 'server_refused'
+  /** The HTTP server does not know the session any more. */
+  | 'session_expired'
   /** The process at the other end of a pipe does not read it. */
   | 'not_read'
   /** The MCP session is over. */

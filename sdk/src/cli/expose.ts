@@ -5,17 +5,27 @@ import { type Listener, listen } from '../transport/listen.ts';
 import type { WebRTCServerTransport } from '../transport/server.ts';
 import { Bridge } from './bridge.ts';
 import { Child } from './child.ts';
+import { pathOf } from './connect.ts';
 import { CliError } from './errors.ts';
 import { detail, type Log } from './log.ts';
+import { HttpSource } from './http/source.ts';
+import type { UpstreamOptions } from './http/upstream.ts';
 import { type Connection, secretVariables } from './options.ts';
 import { Pool } from './pool.ts';
+import type { Source } from './source.ts';
 
-export interface ExposeOptions {
-  connection: Connection;
+/** A stdio server, started for each client. */
+export interface SharedCommand {
   command: string;
   args: readonly string[];
   /** The server knows `server/discover`; otherwise it is answered on the server's behalf. */
   discover: boolean;
+}
+
+export interface ExposeOptions {
+  connection: Connection;
+  /** A command, or a Streamable HTTP endpoint. */
+  server: SharedCommand | UpstreamOptions;
   env: NodeJS.ProcessEnv;
   log: Log;
   /** Ends the command in good order. */
@@ -23,7 +33,7 @@ export interface ExposeOptions {
 }
 
 /**
- * The command `expose`: a stdio MCP server for whoever joins the room, one process for each client. Resolves when `stop` fires.
+ * The command `expose`: an MCP server for whoever joins the room, one process or HTTP session for each client. Resolves when `stop` fires.
  *
  * @throws CliError, RendezvousError: what ended it
  */
@@ -32,29 +42,34 @@ export async function expose(options: ExposeOptions): Promise<void> {
   const failure = new AbortController();
   const ending = AbortSignal.any([stop, failure.signal]);
   const sessions = new Set<Bridge>();
-  const pool = new Pool({
-    spawn: spawner(options),
-    log,
-    idle: () => sessions.size === 0,
-    onhopeless: (error) => failure.abort(error),
-  });
+  const { server } = options;
+  const source: Source =
+    'url' in server
+      ? new HttpSource(server, log)
+      : new Pool({
+          name: server.command,
+          spawn: spawner(server, options),
+          log,
+          idle: () => sessions.size === 0,
+          onhopeless: (error) => failure.abort(error),
+        });
 
   const accept = (transport: WebRTCServerTransport, peer: RemotePeer) => {
-    const session = serve(transport, peer, pool, options);
+    const session = serve(transport, peer, source, options);
     sessions.add(session);
     void session.ended.then(() => {
       sessions.delete(session);
-      if (sessions.size === 0) pool.refill();
+      if (sessions.size === 0) source.refill();
     });
   };
 
   let listener: Listener | undefined;
   try {
-    await pool.open();
+    await source.open();
     const { relay, token } = connection;
     listener = await listen({ relay, token, signal: ending }, accept);
     watch(listener, failure, log);
-    announce(options);
+    announce(options, source.name);
     if (!ending.aborted) await once(ending, 'abort');
   } catch (error) {
     if (!ending.aborted) failure.abort(error);
@@ -64,16 +79,16 @@ export async function expose(options: ExposeOptions): Promise<void> {
     await closeAll();
     await listener?.close();
     await closeAll(); // a client that came meanwhile
-    await pool.close();
+    await source.close();
   }
   if (!failure.signal.aborted) return;
   const error: unknown = failure.signal.reason;
   if (!(error instanceof CliError)) throw error;
-  throw new CliError(error.code, `${error.message} The command is ${JSON.stringify(options.command)}.`);
+  throw new CliError(error.code, `${error.message} The command is ${JSON.stringify(source.name)}.`);
 }
 
 /** Starts processes, numbered for the log. They do not get to see this program's own secrets. */
-function spawner({ command, args, env, log }: ExposeOptions): () => Child {
+function spawner({ command, args }: SharedCommand, { env, log }: ExposeOptions): () => Child {
   const own = { ...env };
   for (const name of secretVariables) delete own[name];
   let count = 0;
@@ -85,18 +100,20 @@ function spawner({ command, args, env, log }: ExposeOptions): () => Child {
   };
 }
 
-function serve(transport: WebRTCServerTransport, peer: RemotePeer, pool: Pool, options: ExposeOptions): Bridge {
-  const { log, discover } = options;
+function serve(transport: WebRTCServerTransport, peer: RemotePeer, source: Source, options: ExposeOptions): Bridge {
+  const { log, server } = options;
   const client = `client ${peer.subject}`;
   let connected = false;
   transport.onstatechange = (state) => {
-    if (state === 'recovering') log.info(`${client}: connection lost, reconnecting`);
-    if (state === 'connected') log.info(`${client} ${connected ? 'is connected again' : 'connected'}`);
-    connected ||= state === 'connected';
+    if (state === 'recovering') log.info(`lost the connection to ${client}, it is being restored…`);
+    if (state !== 'connected') return;
+    if (!connected) log.info(`${client} connected`);
+    else void pathOf(transport).then((path) => log.info(`the connection to ${client} is back${path}`));
+    connected = true;
   };
   log.debug(`${client} has peer id ${peer.id}`);
-  const bridge = new Bridge(transport, pool.take(), {
-    ...(discover ? {} : { intercept: refuseDiscover() }),
+  const bridge = new Bridge(transport, source.take(), {
+    ...('url' in server || server.discover ? {} : { intercept: refuseDiscover() }),
     onerror: (error) => log.info(`${client}: ${error.message}${log.verbose ? detail(error) : ''}`),
   });
   void bridge.ended.then(({ side, error }) => {
@@ -135,8 +152,8 @@ function watch(listener: Listener, failure: AbortController, log: Log): void {
   };
 }
 
-function announce({ connection: { relay, room, subject }, command, log }: ExposeOptions): void {
-  log.info(`sharing ${command} in room ${room} as ${subject} through ${relay}`);
+function announce({ connection: { relay, room, subject }, log }: ExposeOptions, name: string): void {
+  log.info(`sharing ${name} in room ${room} as ${subject} through ${relay}`);
   const entry = {
     mcpServers: {
       [room]: {

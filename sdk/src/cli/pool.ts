@@ -3,8 +3,11 @@ import { brokenEnd, type End } from './bridge.ts';
 import type { Child } from './child.ts';
 import type { CliError } from './errors.ts';
 import type { Log } from './log.ts';
+import type { Source } from './source.ts';
 
 export interface PoolOptions {
+  /** The command, for people. */
+  name: string;
   /** @throws CliError */
   spawn: () => Child;
   log: Log;
@@ -23,7 +26,8 @@ const maxDeaths = 4;
 const firstBackoffMs = 500;
 
 /** Keeps one process warm, so that a wrong command is seen early and a client does not wait for a download. */
-export class Pool {
+export class Pool implements Source {
+  readonly name: string;
   readonly #options: PoolOptions;
   readonly #closing = new Map<Child, Promise<void>>();
   #warm: Child | undefined;
@@ -33,6 +37,7 @@ export class Pool {
   #closed = false;
 
   constructor(options: PoolOptions) {
+    this.name = options.name;
     this.#options = options;
   }
 

@@ -149,7 +149,7 @@ test('a request that comes after the failure is answered too', async (t) => {
 });
 
 const exposeMistakes: [name: string, args: string[], env: Record<string, string>, says: RegExp][] = [
-  ['no command', ['--relay', relay], { MCP_RENDEZVOUS_TOKEN: serverToken }, /no command to share/],
+  ['no command', ['--relay', relay], { MCP_RENDEZVOUS_TOKEN: serverToken }, /nothing to share/],
   ['no token', ['--relay', relay, '--', ...fixture()], {}, /There is no token/],
   [
     "the client's token",

@@ -16,6 +16,7 @@ function poolOf(t: TestContext, command: [string, ...string[]]) {
     hopeless: undefined as CliError | undefined,
   };
   const pool = new Pool({
+    name: 'fixture',
     spawn() {
       const [program, ...args] = state.command;
       const child = new Child({ command: program, args, env: process.env, onoutput: () => {} });

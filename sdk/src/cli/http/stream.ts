@@ -1,0 +1,76 @@
+import type { ServerResponse } from 'node:http';
+import { isRequest } from './wire.ts';
+import type { JsonRpcMessage } from '../../link/message.ts';
+import { CliError } from '../errors.ts';
+import { eventText, openEvents, writeEvent } from './sse.ts';
+
+/** Bytes of events that a stream keeps for a client that comes back. */
+const maxKeptBytes = 1024 * 1024;
+
+/**
+ * A stream of messages to an HTTP client that may lose its connection and come back for what it missed (MCP 2025-11-25,
+ * "Resumability and redelivery"): each event has an id, and the last ones are kept.
+ */
+export class EventStream {
+  readonly id: string;
+  /** Nothing more will be written. */
+  ended = false;
+  readonly #events: { number: number; text: string }[] = [];
+  #keptBytes = 0;
+  /** Of the last event. */
+  #number = 0;
+  #response: ServerResponse | undefined;
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  /** Whether a client reads it now. */
+  get live(): boolean {
+    return this.#response !== undefined && !this.#response.destroyed;
+  }
+
+  get keptBytes(): number {
+    return this.#keptBytes;
+  }
+
+  /** Goes on over this response; the one before it, if any, ends. `after`: the last event that the client has. */
+  attach(response: ServerResponse, headers: Record<string, string>, after = 0, priming = false): void {
+    this.#response?.end();
+    this.#response = response;
+    response.once('close', () => {
+      if (this.#response === response) this.#response = undefined;
+    });
+    openEvents(response, headers);
+    if (priming) writeEvent(response, eventText('', `${this.id}_${after}`));
+    for (const { number, text } of this.#events) if (number > after) writeEvent(response, text);
+    if (this.ended) response.end();
+  }
+
+  /** @throws CliError `not_read`: a request that nobody would see in time; notifications that nobody listens to are dropped */
+  write(message: JsonRpcMessage): void {
+    const full = this.#keptBytes >= maxKeptBytes;
+    if (full && !this.live && isRequest(message)) {
+      throw new CliError('not_read', 'The MCP client does not read what it is sent.', true);
+    }
+    const number = (this.#number += 1);
+    const text = eventText(JSON.stringify(message), `${this.id}_${number}`);
+    this.#events.push({ number, text });
+    this.#keptBytes += text.length;
+    while (this.#keptBytes > maxKeptBytes && this.#events.length > 1) {
+      this.#keptBytes -= this.#events.shift()!.text.length;
+    }
+    if (this.#response) writeEvent(this.#response, text);
+  }
+
+  end(): void {
+    this.ended = true;
+    this.#response?.end();
+  }
+}
+
+/** The stream and the number in an event's id. */
+export function readEventId(id: string): { stream: string; number: number } | undefined {
+  const [, stream, number] = /^([\w-]+)_(\d+)$/.exec(id) ?? [];
+  return stream === undefined ? undefined : { stream, number: Number(number) };
+}
