@@ -10,6 +10,8 @@ done <<'END'
 redis-server redis-server
 chromium chromium
 ip iproute2
+turnserver coturn
+openssl openssl
 END
 [ -n "$missing_packages" ] || exit 0
 

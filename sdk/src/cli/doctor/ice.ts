@@ -1,8 +1,8 @@
-import { BlockList, isIPv6 } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { IceServer } from '../../protocol/index.ts';
 import { type Check, type Finding, type Report, within } from './finding.ts';
 import { Blocked, certificateProblem } from './open.ts';
+import { isPrivate } from './private.ts';
 import { attribute, type Attribute, longTermKey, method, request, type StunResponse, xorAddress } from './stun.ts';
 import { openWire, type Wire, type WireKind } from './wire.ts';
 
@@ -162,25 +162,3 @@ function refusal(error: number, { username }: Target): Outcome {
       return fail('turn_refused', `it refuses (${error})`, 'See its log.');
   }
 }
-
-/** Addresses that the internet does not route: RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291. */
-const unrouted = new BlockList();
-for (const [network, bits] of [
-  ['10.0.0.0', 8],
-  ['172.16.0.0', 12],
-  ['192.168.0.0', 16],
-  ['100.64.0.0', 10],
-  ['169.254.0.0', 16],
-  ['127.0.0.0', 8],
-] as const) {
-  unrouted.addSubnet(network, bits, 'ipv4');
-}
-for (const [network, bits] of [
-  ['fc00::', 7],
-  ['fe80::', 10],
-  ['::1', 128],
-] as const) {
-  unrouted.addSubnet(network, bits, 'ipv6');
-}
-
-const isPrivate = (address: string): boolean => unrouted.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');

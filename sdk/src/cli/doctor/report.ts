@@ -5,7 +5,7 @@ import { doctor } from './doctor.ts';
 import { type Finding, format } from './finding.ts';
 
 /**
- * The command `doctor`: prints what it finds, line by line or, with `--json`, as one object when it is through. Resolves with
+ * The command `doctor`: prints what it finds, line by line or, with `--json`, as one object on one line when it is through. Resolves with
  * whether nothing failed.
  *
  * @throws CliError `bad_option`
@@ -32,6 +32,6 @@ export async function report(
     stop,
   });
   const ok = findings.every(({ status }) => status !== 'fail');
-  if (flags.json) output.write(`${JSON.stringify({ ok, relay, findings }, null, 2)}\n`);
+  if (flags.json) output.write(`${JSON.stringify({ ok, relay, findings })}\n`);
   return ok;
 }
