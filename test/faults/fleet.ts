@@ -13,9 +13,12 @@ export class Fleet {
     this.#env = env;
   }
 
-  /** @param env each instance's environment, by its index */
-  static async start(size: number, env: (index: number) => Record<string, string>): Promise<Fleet> {
-    const fleet = new Fleet(await TcpProxy.start([]), env);
+  /**
+   * @param env each instance's environment, by its index
+   * @param host the address for peers; without it 127.0.0.1
+   */
+  static async start(size: number, env: (index: number) => Record<string, string>, host?: string): Promise<Fleet> {
+    const fleet = new Fleet(await TcpProxy.start([], host), env);
     try {
       await Promise.all(Array.from({ length: size }, (_, index) => fleet.launch(index)));
     } catch (error) {
@@ -27,7 +30,7 @@ export class Fleet {
 
   /** The address for peers. */
   get url(): string {
-    return `ws://127.0.0.1:${this.balancer.port}`;
+    return `ws://${this.balancer.host}:${this.balancer.port}`;
   }
 
   /** Starts the instance at this index (again); resolves when it is ready and reachable. */

@@ -1,14 +1,16 @@
 import type { RtcPeerConnectionConstructor } from 'mcp-rendezvous';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
+export const chromiumPath = '/usr/bin/chromium';
+
 /**
  * A headless Chromium with a new, empty profile. Host candidates keep their mDNS names, as in a user's browser.
  *
  * Rejects where browsers open no peer connections, which is a machine without a default route.
  */
-export async function launchBrowser(): Promise<Browser> {
+export async function launchBrowser(executablePath = chromiumPath): Promise<Browser> {
   const browser = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
+    executablePath,
     // Its sandbox does not start as root, which CI often is.
     chromiumSandbox: process.getuid?.() !== 0,
     args: ['--disable-gpu', '--disable-quic'],

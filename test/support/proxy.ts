@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 /**
- * A TCP proxy on 127.0.0.1: with several targets a load balancer, round robin over those that answer; with one a wire that can
+ * A TCP proxy, on 127.0.0.1 unless told otherwise: with several targets a load balancer, round robin over those that answer; with one a wire that can
  * be cut.
  */
 export class TcpProxy {
@@ -21,16 +21,20 @@ export class TcpProxy {
     this.#server = createServer({ noDelay: true }, (near) => this.#accept(near));
   }
 
-  static async start(targets: number[]): Promise<TcpProxy> {
+  static async start(targets: number[], host = '127.0.0.1'): Promise<TcpProxy> {
     const proxy = new TcpProxy(targets);
     // Thousands may come at once.
-    proxy.#server.listen({ host: '127.0.0.1', port: 0, backlog: 4096 });
+    proxy.#server.listen({ host, port: 0, backlog: 4096 });
     await once(proxy.#server, 'listening');
     return proxy;
   }
 
+  get host(): string {
+    return this.#address.address;
+  }
+
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return this.#address.port;
   }
 
   /** Stops forwarding without closing anything, as a network does whose packets are lost. New connections hang. */
@@ -60,6 +64,10 @@ export class TcpProxy {
     this.drop();
     this.#server.close();
     await once(this.#server, 'close');
+  }
+
+  get #address(): AddressInfo {
+    return this.#server.address() as AddressInfo;
   }
 
   #accept(near: Socket): void {

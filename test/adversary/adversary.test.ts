@@ -1,0 +1,17 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { failure, line } from './table.ts';
+import { type EngineName, short, weather } from './trial.ts';
+
+// One seed each; `npm run adversary` has the others.
+for (const [engine, seed] of [
+  ['werift', 1],
+  ['node-datachannel', 2],
+  ['chromium', 2],
+] satisfies [EngineName, number][]) {
+  test(`a session of ${engine} outlives its network: seed ${seed}`, async (t) => {
+    const outcome = await weather(engine, seed, short);
+    assert.deepEqual(outcome.problems, [], failure(outcome));
+    t.diagnostic(line(outcome));
+  });
+}

@@ -1,0 +1,66 @@
+import { type Fault, faults } from './storm.ts';
+import type { Outcome } from './trial.ts';
+
+type Column = [title: string, value: (outcome: Outcome) => number | string];
+
+const ends = ({ server, client }: Outcome) => [server, client];
+const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
+const recoveries = (outcome: Outcome, how?: string) =>
+  ends(outcome).flatMap((end) => end.recoveries.filter((recovery) => how === undefined || recovery.how === how));
+const seconds = (ms: number): string => (ms / 1000).toFixed(1);
+const slowest = (outcome: Outcome): number => Math.max(0, ...recoveries(outcome).map(({ tookMs }) => tookMs));
+const pause = (outcome: Outcome): number => Math.max(...ends(outcome).map(({ longestPauseMs }) => longestPauseMs));
+const lost = ({ server, client, scale }: Outcome): number => 2 * scale.messages - server.received - client.received;
+
+const counted: Column[] = [
+  ...faults.map((fault: Fault): Column => [fault, (outcome) => outcome.faults[fault]]),
+  ['new connections', (outcome) => recoveries(outcome, 'new connection').length],
+  ['ICE restarts', (outcome) => recoveries(outcome, 'ICE restart').length],
+  ['same path', (outcome) => recoveries(outcome, 'same connection').length],
+];
+const verdict: Column[] = [
+  ['lost', lost],
+  ['doubled', (outcome) => sum(ends(outcome).map(({ doubled }) => doubled))],
+  ['reordered', (outcome) => sum(ends(outcome).map(({ reordered }) => reordered))],
+  ['calls run twice', ({ server }) => server.ranAgain],
+  ['calls unanswered', ({ client, scale }) => scale.calls - client.answered],
+];
+
+/** One line for one seed, as soon as it is known. */
+export function line(outcome: Outcome): string {
+  const values = [...counted, ...verdict].map(([title, value]) => `${title} ${value(outcome)}`);
+  const memory = ends(outcome).map(({ memoryMiB }) => memoryMiB.toFixed(0));
+  return [
+    `seed ${outcome.seed}, ${outcome.engine}: ${outcome.problems.length === 0 ? 'held' : 'BROKEN'}`,
+    ...values,
+    `longest pause ${seconds(pause(outcome))} s`,
+    `slowest recovery ${seconds(slowest(outcome))} s`,
+    `memory ${memory.join(' and ')} MiB`,
+  ].join(', ');
+}
+
+/** Everything about a seed that did not hold. */
+export const failure = (outcome: Outcome): string =>
+  [line(outcome), ...outcome.problems.map((problem) => `  ✗ ${problem}`), ...outcome.events].join('\n');
+
+/** All seeds as a Markdown table, with a sum. */
+export function markdown(outcomes: Outcome[]): string {
+  const columns = [...counted, ...verdict];
+  const titles = ['seed', 'engine', ...columns.map(([title]) => title), 'longest pause (s)', 'slowest recovery (s)'];
+  const row = (outcome: Outcome) => [
+    outcome.seed,
+    outcome.engine,
+    ...columns.map(([, value]) => value(outcome)),
+    seconds(pause(outcome)),
+    seconds(slowest(outcome)),
+  ];
+  const total = [
+    'sum',
+    '',
+    ...columns.map(([, value]) => sum(outcomes.map((outcome) => Number(value(outcome))))),
+    seconds(Math.max(...outcomes.map(pause))),
+    seconds(Math.max(...outcomes.map(slowest))),
+  ];
+  const rows = [titles, titles.map((_, index) => (index === 1 ? '---' : '---:')), ...outcomes.map(row), total];
+  return rows.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
