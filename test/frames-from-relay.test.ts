@@ -123,6 +123,24 @@ test('a connection knows who is online', async (t) => {
   assert.deepEqual([connection.knows('one'), connection.knows('two')], [true, false]);
 });
 
+test('a connection has the ICE servers that the relay named last', async (t) => {
+  const told = Promise.withResolvers<WebSocket>();
+  const relay = await relayOf(t, (socket, n) => {
+    send(socket, n === 1 ? joined() : ({ ...joined(), iceServers: [{ urls: 'stun:third' }] } as FrameFromRelay));
+    if (n === 1) told.resolve(socket);
+  });
+  const connection = await joinedConnection(t, relay);
+  assert.deepEqual(connection.iceServers, []);
+  const socket = await told.promise;
+  const fresh = [{ urls: ['turn:second'], username: '2:me', credential: 'x' }];
+  send(socket, { type: 'ice_servers', iceServers: fresh });
+  await eventually(() => connection.iceServers.length > 0);
+  assert.deepEqual(connection.iceServers, fresh);
+  assert.equal(connection.id, 'self');
+  socket.terminate();
+  await eventually(() => connection.iceServers[0]?.urls === 'stun:third');
+});
+
 test('a connection in a hurry does not wait before it tries again', async (t) => {
   const losses = 10;
   const relay = await relayOf(t, (socket, n) => {

@@ -14,7 +14,7 @@ import { MemoryBroker } from './broker/memory.ts';
 import { RedisBroker } from './broker/redis.ts';
 import type { Config } from './config.ts';
 import { Gate } from './gate.ts';
-import { iceServers } from './ice.ts';
+import { iceServers, renewalMs } from './ice.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { page } from './page.ts';
@@ -61,6 +61,7 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     moveAfterMs: () => sessions.moveAfterMs(),
     verify: createVerify(keys),
     iceServers: (subject) => iceServers(config.ice, subject, Date.now() / 1000),
+    renewIceMs: renewalMs(config.ice),
     limits,
     metrics,
     log,

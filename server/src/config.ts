@@ -151,7 +151,7 @@ export const environment = z.object({
     .string()
     .optional()
     .describe("coturn's `static-auth-secret`, from which each peer's TURN credentials are made"),
-  TURN_TTL_SECONDS: integer(3600, 60, 604_800, 'how long TURN credentials last'),
+  TURN_TTL_SECONDS: integer(3600, 60, 604_800, 'how long TURN credentials last; a peer gets new ones at half of it'),
   ALLOWED_ORIGINS: list(
     /^(https?:\/\/[^/\s]+|null)$/,
     'has to be a comma-separated list of origins such as https://app.example',

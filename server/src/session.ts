@@ -27,6 +27,8 @@ export interface SessionContext {
   /** While the instance drains: after how many milliseconds a peer that has just got its place is to move. */
   moveAfterMs: () => number | undefined;
   iceServers: (subject: string) => IceServer[];
+  /** How often a peer gets them anew, in milliseconds. Undefined: never, there are no credentials in them. */
+  renewIceMs: number | undefined;
   limits: Limits;
   metrics: Metrics;
   log: Logger;
@@ -53,6 +55,7 @@ export class Session implements Occupant {
   readonly #bytes = new Bucket();
   readonly #joinTimer: NodeJS.Timeout;
   readonly #pingTimer: NodeJS.Timeout;
+  #iceTimer: NodeJS.Timeout | undefined;
   /** Of the token's end, and then of a moved socket's. */
   #tokenTimer: NodeJS.Timeout | undefined;
 
@@ -129,6 +132,12 @@ export class Session implements Occupant {
     this.#pass?.joined();
     this.#log = this.#log.child({ peer: seat.id, room: identity.room, role: seat.role });
     this.#context.metrics.peers.inc({ role: seat.role });
+    const { renewIceMs, iceServers } = this.#context;
+    const { sub } = identity.claims;
+    if (renewIceMs !== undefined) {
+      const renew = () => this.send({ type: 'ice_servers', iceServers: iceServers(sub) });
+      this.#iceTimer = setInterval(renew, renewIceMs);
+    }
     this.send({
       type: 'joined',
       peer: seat.id,
@@ -136,7 +145,7 @@ export class Session implements Occupant {
       room: identity.room,
       role: seat.role,
       peers: peers.map(({ id, state, claims }) => ({ id, state, claims })),
-      iceServers: this.#context.iceServers(identity.claims.sub),
+      iceServers: iceServers(sub),
       expiresAt: identity.claims.exp,
       limits: { maxFrameBytes: this.#context.limits.maxFrameBytes },
     });
@@ -280,6 +289,7 @@ export class Session implements Occupant {
     clearTimeout(this.#joinTimer);
     clearTimeout(this.#tokenTimer);
     clearInterval(this.#pingTimer);
+    clearInterval(this.#iceTimer);
     if (this.#seat) {
       this.#context.metrics.peers.dec({ role: this.#seat.role });
       this.#context.rooms.depart(this.#seat, state).catch((error: unknown) => {

@@ -84,6 +84,7 @@ export const outcomeFrame = z.object({
   code: outcomeCode,
   retryAfterMs: z.optional(z.number()),
 });
+export const iceServersFrame = z.object({ type: z.literal('ice_servers'), iceServers: z.array(iceServer) });
 export const tokenExpiringFrame = z.object({ type: z.literal('token_expiring'), expiresAt: z.number() });
 export const pongFrame = z.object({ type: z.literal('pong') });
 export const goawayFrame = z.object({ type: z.literal('goaway'), afterMs: z.number() });
@@ -99,6 +100,7 @@ export const frameFromRelay = z.discriminatedUnion('type', [
   peerFrame,
   signalFromRelay,
   outcomeFrame,
+  iceServersFrame,
   tokenExpiringFrame,
   goawayFrame,
   pongFrame,

@@ -117,6 +117,7 @@ export class RelayConnection {
     return this.#joined?.role;
   }
 
+  /** Those that the relay names, with credentials that it renews while this is joined. */
   get iceServers(): IceServer[] {
     return this.#joined?.iceServers ?? [];
   }
@@ -300,6 +301,9 @@ export class RelayConnection {
       case 'outcome':
         this.#signalled.get(frame.id)?.outcome(frame.code, frame.retryAfterMs);
         this.#signalled.delete(frame.id);
+        return;
+      case 'ice_servers':
+        if (this.#joined) this.#joined = { ...this.#joined, iceServers: frame.iceServers };
         return;
       case 'token_expiring':
         void this.#refreshToken();
