@@ -70,7 +70,7 @@ export function standardHeaders(request: JsonRpcRequest, version: string): Recor
 
 /** A header's value: as it is where that is safe, otherwise in base64 (SEP-2243, "Value encoding"). */
 export function encodeValue(text: string): string {
-  const plain = /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(text) && !text.startsWith('=?base64?');
+  const plain = /^([\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?$/.test(text) && !text.startsWith('=?base64?');
   return plain ? text : `=?base64?${Buffer.from(text, 'utf8').toString('base64')}?=`;
 }
 
