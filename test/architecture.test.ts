@@ -16,6 +16,7 @@ const layers: Record<string, string[]> = {
   peer: ['signaling', ...foundations],
   link: ['peer', 'signaling', ...foundations],
   transport: ['link', 'peer', 'signaling', ...foundations],
+  a2a: ['signaling', ...foundations],
   index: ['browser', 'transport', 'link', 'peer', 'signaling', ...foundations],
   browser: ['transport', 'link', 'peer', 'signaling', ...foundations],
   cli: ['transport', 'link', 'peer', 'signaling', 'token', ...foundations],
@@ -106,7 +107,7 @@ void suite('architecture', () => {
   });
 
   test('nothing that a browser loads is for Node only', () => {
-    const entries = ['browser.ts', 'peer/default.browser.ts', 'protocol/index.ts', 'token/index.ts'];
+    const entries = ['browser.ts', 'peer/default.browser.ts', 'protocol/index.ts', 'token/index.ts', 'a2a/index.ts'];
     const loaded = new Set(entries);
     for (const path of loaded) {
       const source = sdk.get(path);
@@ -119,9 +120,9 @@ void suite('architecture', () => {
     assert.deepEqual(forNode, []);
   });
 
-  test('the SDK imports no value from an MCP SDK', () => {
+  test("the SDK imports no value from an MCP SDK, nor from A2A's", () => {
     const bound = violations(sdk, (_, { values }) =>
-      values.filter((specifier) => specifier.startsWith('@modelcontextprotocol/')),
+      values.filter((specifier) => /^@(modelcontextprotocol|a2a-js)\//.test(specifier)),
     );
     assert.deepEqual(bound, []);
   });

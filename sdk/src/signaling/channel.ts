@@ -1,8 +1,7 @@
 import { RendezvousError } from '../errors.ts';
 import { type OutcomeCode, type PeerData, peerData } from '../protocol/index.ts';
+import { type Sequenced, toData, toMessage } from './data.ts';
 import type { Signaling, SignalMessage } from './signaling.ts';
-
-type Sequenced = Exclude<PeerData, { kind: 'ack' }>;
 
 const acknowledgeWithinMs = 50;
 const firstRepeatMs = 1_000;
@@ -197,32 +196,6 @@ export class RelayChannel implements Signaling {
       this.#repeatMs = Math.min(2 * this.#repeatMs, longestRepeatMs);
       this.#restartRepeat();
     }, afterMs);
-  }
-}
-
-function toData(message: SignalMessage): Sequenced {
-  const { gen } = message;
-  switch (message.kind) {
-    case 'offer':
-    case 'answer':
-      return { kind: message.kind, gen, body: { sdp: message.sdp } };
-    case 'candidate':
-      return { kind: 'candidate', gen, body: message.candidate };
-    case 'bye':
-      return { kind: 'bye', gen, body: { code: message.code, message: message.message } };
-  }
-}
-
-function toMessage(data: Sequenced): SignalMessage {
-  const { gen } = data;
-  switch (data.kind) {
-    case 'offer':
-    case 'answer':
-      return { kind: data.kind, gen, sdp: data.body.sdp };
-    case 'candidate':
-      return { kind: 'candidate', gen, candidate: data.body };
-    case 'bye':
-      return { kind: 'bye', gen, ...data.body };
   }
 }
 
