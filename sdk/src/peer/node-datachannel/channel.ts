@@ -25,6 +25,7 @@ export class NodeDataChannel implements RtcDataChannel {
   readonly #most: () => number;
   readonly #inbox = new Inbox();
   #state: RtcDataChannel['readyState'] = 'connecting';
+  #closedHere = false;
   #lowThreshold = 0;
   readonly #drained = new Set<() => void>();
   #lastSent = Number.NEGATIVE_INFINITY;
@@ -50,9 +51,9 @@ export class NodeDataChannel implements RtcDataChannel {
     return this.#state;
   }
 
-  /** When `send()` was called last, in the time of performance.now(). */
-  get lastSent(): number {
-    return this.#lastSent;
+  /** When the last message was sent that may still be on its way, in the time of performance.now(). */
+  get endsBehind(): number {
+    return this.#state === 'closed' && !this.#closedHere ? Number.NEGATIVE_INFINITY : this.#lastSent;
   }
 
   get bufferedAmount(): number {
@@ -102,6 +103,7 @@ export class NodeDataChannel implements RtcDataChannel {
   close(): void {
     if (this.#state === 'closing' || this.#state === 'closed') return;
     this.#state = 'closing';
+    this.#closedHere = true;
     this.#channel.close();
     this.#release();
   }

@@ -108,7 +108,7 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
   async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
     this.#assertOpen();
     const { sdp, candidates } = takeCandidates(description.sdp);
-    this.#peer.setRemoteDescription(sdp, description.type);
+    this.#peer.setRemoteDescription(asDtlsServer(sdp), description.type);
     this.#remote = { ...description };
     for (const candidate of candidates) this.#addCandidate(candidate).catch(() => {}); // one of several: the others count
   }
@@ -136,11 +136,13 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
 
   async #close(): Promise<void> {
     this.#mdns.close();
-    const open = [...this.#channels].filter((channel) => channel.readyState === 'open');
-    const lastSent = Math.max(...open.map((channel) => channel.lastSent));
-    // A channel ends behind its last message, a connection at once.
-    for (const channel of open) channel.close();
-    for (const channel of this.#channels) queueMicrotask(() => channel.closed());
+    const lastSent = Math.max(...[...this.#channels].map((channel) => channel.endsBehind));
+    // A channel ends behind its last message, a connection at once. One that was never open ends by its own close() only, and
+    // would keep the process alive.
+    for (const channel of this.#channels) {
+      channel.close();
+      queueMicrotask(() => channel.closed());
+    }
     const wait = lastSent + lingerMs - performance.now();
     if (wait > 0) await this.#endedWithin(wait);
     this.#peer.close();
@@ -292,5 +294,12 @@ function native({ urls, username, credential }: { urls: string; username?: strin
   if (username === undefined || credential === undefined) return { hostname, port };
   return { hostname, port, username, password: credential, relayType: 'TurnUdp' as const };
 }
+
+/**
+ * Who answers may choose its part in the DTLS handshake (RFC 5763 §5). libdatachannel would choose to be the client, but until
+ * its own ICE has found a path it drops what arrives: between two of them the first ClientHello is lost every other time,
+ * and sent again after a second. The path of the answering side is there first.
+ */
+const asDtlsServer = (offer: string) => offer.replace(/^a=setup:actpass/m, 'a=setup:active');
 
 const invalidState = (message: string) => new DOMException(message, 'InvalidStateError');
