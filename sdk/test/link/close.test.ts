@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { eventually, within } from '../../../test/support/wait.ts';
+import { RendezvousError } from '../../src/errors.ts';
+import { encodeClose } from '../../src/link/frame.ts';
+import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
+import { attachBoth, connectCarriers, connectLinks, note, numbers, Recorder, upTo } from './carriers.ts';
+import { RawPeer } from './raw.ts';
+
+const waitMs = 20_000;
+
+void suite('the end of a framed link', () => {
+  test('10,000 messages that are queued arrive before it', async (t) => {
+    const { near, far, carriers } = await connectLinks(t, {}, {}, nodeDatachannelEngine);
+    for (const n of upTo(10_000)) near.link.send(note(n)).catch(assert.fail);
+    await near.link.close();
+    assert.deepEqual(numbers(far.messages), upTo(10_000));
+    assert.deepEqual([near.closes, far.closes], [[undefined], [undefined]]);
+    await eventually(() => carriers.far.channel.readyState === 'closed', waitMs);
+    assert.deepEqual([near.losses, far.losses], [[], []]);
+  });
+
+  test('is the same for both when both want it at once, and when one wants it twice', async (t) => {
+    const { near, far } = await connectLinks(t);
+    await near.link.send(note(1));
+    await far.link.send(note(2));
+    await Promise.all([near.link.close(), far.link.close(), near.link.close()]);
+    await near.link.close();
+    near.link.end(new RendezvousError('session_lost', 'too late'));
+    assert.deepEqual([near.closes, far.closes], [[undefined], [undefined]]);
+    assert.deepEqual([near.messages, far.messages], [[note(2)], [note(1)]]);
+    await assert.rejects(near.link.send(note(3)), { code: 'closed' });
+  });
+
+  test("the other side's goodbye is answered, told at once, and the channel is left to it", async (t) => {
+    const near = new Recorder({ offerer: true });
+    const carriers = await connectCarriers(t);
+    const raw = new RawPeer(carriers.far);
+    raw.hello();
+    await near.link.attach(carriers.near);
+    near.link.onclose = (error) => {
+      near.closes.push(error);
+      assert.equal(carriers.near.channel.readyState, 'open');
+    };
+    raw.send(encodeClose(0));
+    assert.deepEqual(await raw.next('close'), { type: 'close', code: 0, reason: '' });
+    assert.deepEqual(near.closes, [undefined]);
+    await near.link.close();
+    await eventually(() => raw.closed, waitMs, 'closed by the link, as the other side does not');
+  });
+
+  test('what the other side says of the reason is the error', async (t) => {
+    const codes = [
+      'bad_channel',
+      'message_too_large',
+      'secret_mismatch',
+      'peer_refused',
+      'session_lost',
+      'bad_channel',
+    ];
+    for (const [at, code] of codes.entries()) {
+      const near = new Recorder({ offerer: true });
+      const carriers = await connectCarriers(t);
+      const raw = new RawPeer(carriers.far);
+      raw.hello();
+      await near.link.attach(carriers.near);
+      raw.send(encodeClose(at + 1, `because\u0007 ${'x'.repeat(1_000)}`));
+      await eventually(() => near.closes.length === 1, waitMs);
+      assert.equal(near.closes[0]?.code, code);
+      assert.match(near.closes[0]?.message ?? '', /because {2}x{50}/);
+      assert.ok((near.closes[0]?.message.length ?? 0) < 800);
+      carriers.far.channel.close();
+    }
+  });
+
+  test('an end with an error is told to the other side, and messages that wait are refused', async (t) => {
+    const { near, far, carriers } = await connectLinks(t);
+    const body = 'x'.repeat(6_000_000);
+    const waiting = assert.rejects(near.link.send(note(1, body)), { code: 'closed' });
+    near.link.end(new RendezvousError('peer_refused', 'not you'));
+    await waiting;
+    await eventually(() => far.closes.length === 1, waitMs);
+    assert.deepEqual(
+      [near.closes, far.closes].flat().map((error) => error?.code),
+      ['peer_refused', 'peer_refused'],
+    );
+    assert.match(far.closes[0]?.message ?? '', /not you/);
+    await eventually(() => carriers.far.channel.readyState === 'closed', waitMs);
+  });
+
+  test('comes after a while when the other side does not acknowledge, with an error', async (t) => {
+    const near = new Recorder({ offerer: true });
+    const carriers = await connectCarriers(t);
+    const raw = new RawPeer(carriers.far);
+    raw.hello();
+    await near.link.attach(carriers.near);
+    const body = 'x'.repeat(1_000_000);
+    const sent = Promise.allSettled(upTo(6).map((n) => near.link.send(note(n, body))));
+    await near.link.close();
+    const states = (await sent).map(({ status }) => status);
+    assert.deepEqual(states, [...upTo(4).map(() => 'fulfilled'), 'rejected', 'rejected']);
+    assert.deepEqual(
+      near.closes.map((error) => error?.code),
+      ['session_lost'],
+    );
+  });
+
+  test('needs no answer when everything was acknowledged', async (t) => {
+    const near = new Recorder({ offerer: true });
+    const carriers = await connectCarriers(t);
+    const raw = new RawPeer(carriers.far);
+    raw.hello();
+    await near.link.attach(carriers.near);
+    const closing = near.link.close();
+    await raw.next('close');
+    await carriers.far.connection.close();
+    await within(closing, 'the close', waitMs);
+    assert.deepEqual([near.closes, near.losses], [[undefined], []]);
+  });
+
+  test('while the connection is lost it waits for another one', async (t) => {
+    const { near, far, carriers } = await connectLinks(t);
+    await carriers.far.connection.close();
+    await eventually(() => near.losses.length === 1, waitMs);
+    const sent = near.link.send(note(1));
+    const closing = near.link.close();
+    await attachBoth({ near, far }, await connectCarriers(t));
+    await Promise.all([sent, closing]);
+    assert.deepEqual([far.messages, near.closes], [[note(1)], [undefined]]);
+    await eventually(() => far.closes.length === 1, waitMs);
+  });
+
+  test('while the connection is lost and none comes, it is the end all the same', async (t) => {
+    const { near, carriers } = await connectLinks(t);
+    await carriers.far.connection.close();
+    await eventually(() => near.losses.length === 1, waitMs);
+    const sent = assert.rejects(near.link.send(note(1)), { code: 'closed' });
+    await near.link.close();
+    await sent;
+    assert.deepEqual(
+      near.closes.map((error) => error?.code),
+      ['session_lost'],
+    );
+  });
+
+  test('before there is a session the attempt says it, and nobody else', async (t) => {
+    for (const finish of ['close', 'end'] as const) {
+      const near = new Recorder({ offerer: true });
+      const carriers = await connectCarriers(t);
+      const raw = new RawPeer(carriers.far);
+      const attempt = assert.rejects(near.link.attach(carriers.near), { code: 'closed' });
+      await raw.next('hello');
+      void near.link[finish]();
+      await attempt;
+      await near.link.close();
+      assert.deepEqual(near.closes, []);
+      const late = await connectCarriers(t);
+      await assert.rejects(near.link.attach(late.near), { code: 'closed' });
+      await eventually(() => late.near.channel.readyState === 'closed', waitMs);
+    }
+    const unused = new Recorder({ offerer: true });
+    await unused.link.close();
+    assert.deepEqual(unused.closes, []);
+  });
+});

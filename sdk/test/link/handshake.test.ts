@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { suite, test, type TestContext } from 'node:test';
+import { eventually } from '../../../test/support/wait.ts';
+import { encodeAuth } from '../../src/link/frame.ts';
+import type { FramedLinkOptions } from '../../src/link/framed.ts';
+import type { Carrier } from '../../src/link/link.ts';
+import { fingerprints, randomBase64Url } from '../../src/link/proof.ts';
+import { type Carriers, connectCarriers, connectLinks, note, Recorder } from './carriers.ts';
+import { RawPeer } from './raw.ts';
+
+const waitMs = 20_000;
+const secret = 'OGAb1kJfd3Qzq2r0pVkqj2cYzvXq8Hn2';
+
+/** Both ends refuse each other with `secret_mismatch`, and no message passes. */
+async function refuse(t: TestContext, near: Partial<FramedLinkOptions>, far: typeof near, carriers?: Carriers) {
+  const ends = [new Recorder({ offerer: true, ...near }), new Recorder({ offerer: false, ...far })] as const;
+  const { near: nearCarrier, far: farCarrier } = carriers ?? (await connectCarriers(t));
+  const attached = await Promise.allSettled([ends[0].link.attach(nearCarrier), ends[1].link.attach(farCarrier)]);
+  for (const [at, result] of attached.entries()) {
+    assert.equal(result.status, 'rejected');
+    assert.equal((result.reason as { code?: string }).code, 'secret_mismatch');
+    assert.doesNotMatch(String(result.reason), new RegExp(secret));
+    const { link, messages, closes } = ends[at]!;
+    await assert.rejects(link.send(note(1)), { code: 'closed' });
+    assert.deepEqual([messages, closes], [[], []]);
+    await link.close();
+  }
+  await eventually(() => nearCarrier.channel.readyState === 'closed', waitMs);
+}
+
+/** As a relay would have it that gives each side another certificate than the other side's own. */
+const swapped = (carrier: Carrier): Carrier => ({
+  ...carrier,
+  remoteSdp: carrier.remoteSdp.replaceAll(/^(a=fingerprint:\S+ )(\w\w)/gm, (_, name: string, byte: string) =>
+    byte === '00' ? `${name}01` : `${name}00`,
+  ),
+});
+
+void suite('the handshake of a framed link', () => {
+  test('two sides with the same secret find each other', async (t) => {
+    const { near, far } = await connectLinks(t, { secret });
+    await near.link.send(note(1));
+    await far.link.send(note(2));
+    await eventually(() => near.messages.length + far.messages.length === 2, waitMs);
+    assert.ok(near.link.resumable && far.link.resumable);
+  });
+
+  test('different secrets', (t) => refuse(t, { secret }, { secret: `${secret}!` }));
+  test('a secret at the offerer only', (t) => refuse(t, { secret }, {}));
+  test('a secret at the answerer only', (t) => refuse(t, {}, { secret }));
+
+  for (const side of ['near', 'far', 'both'] as const) {
+    test(`fingerprints swapped on the way to ${side}`, async (t) => {
+      const carriers = await connectCarriers(t);
+      const near = side === 'far' ? carriers.near : swapped(carriers.near);
+      const far = side === 'near' ? carriers.far : swapped(carriers.far);
+      await refuse(t, { secret }, { secret }, { near, far });
+    });
+  }
+
+  test('a proof that is sent back to its sender is none', async (t) => {
+    const near = new Recorder({ offerer: true, secret });
+    const carriers = await connectCarriers(t);
+    const raw = new RawPeer(carriers.far);
+    const attached = assert.rejects(near.link.attach(carriers.near), { code: 'secret_mismatch' });
+    const { hello } = await raw.next('hello');
+    raw.hello({ nonce: hello.nonce, auth: 'secret' });
+    raw.send(encodeAuth((await raw.next('auth')).proof));
+    await attached;
+    assert.equal((await raw.next('close')).code, 3);
+  });
+
+  test('no message passes before the proof: DATA in its place ends it', async (t) => {
+    const near = new Recorder({ offerer: true, secret });
+    const carriers = await connectCarriers(t);
+    const raw = new RawPeer(carriers.far);
+    raw.hello({ auth: 'secret' });
+    raw.data(1, JSON.stringify(note(1)));
+    await assert.rejects(near.link.attach(carriers.near), { code: 'bad_channel', message: /DATA where AUTH/ });
+    assert.deepEqual(near.messages, []);
+    assert.equal((await raw.next('close')).code, 1);
+  });
+
+  test('a side that can prove nothing has a session that ends with its connection', async (t) => {
+    const near = new Recorder({ offerer: true });
+    t.after(() => near.link.end());
+    const carriers = await connectCarriers(t);
+    new RawPeer(carriers.far).hello({ resumable: false });
+    await near.link.attach(carriers.near);
+    assert.equal(near.link.resumable, false);
+    assert.notEqual(near.link.session, undefined);
+  });
+
+  test('the offerer names the session, and nobody else', async (t) => {
+    for (const [offerer, session] of [
+      [true, randomBase64Url(16)],
+      [false, undefined],
+    ] as const) {
+      const end = new Recorder({ offerer });
+      const carriers = await connectCarriers(t);
+      const raw = new RawPeer(carriers.far);
+      raw.hello(session ? { session } : {});
+      await assert.rejects(end.link.attach(carriers.near), { code: 'bad_channel', message: /session/ });
+      assert.equal((await raw.next('close')).code, 1);
+    }
+  });
+
+  test('too much before it is over ends it', async (t) => {
+    const near = new Recorder({ offerer: true });
+    const carriers = await connectCarriers(t);
+    const raw = new RawPeer(carriers.far);
+    // Nobody reads before attach(): this is what had come by then.
+    const frame = new Uint8Array(60_000);
+    frame.set([3, 0]);
+    const early = Array.from({ length: 90 }, () => frame);
+    raw.hello();
+    await assert.rejects(near.link.attach({ ...carriers.near, early }), { code: 'bad_channel' });
+  });
+
+  test('its end is told whatever the reason: the signal, silence, a connection that goes', async (t) => {
+    const end = () => new Recorder({ offerer: true }).link;
+    const carriers = await connectCarriers(t);
+    const raw = new RawPeer(carriers.far);
+    const abort = new AbortController();
+    const aborted = assert.rejects(end().attach(carriers.near, abort.signal), { code: 'aborted' });
+    await raw.next('hello');
+    abort.abort(new DOMException('enough', 'AbortError'));
+    await aborted;
+    await eventually(() => raw.closed, waitMs);
+
+    const silent = await connectCarriers(t);
+    await assert.rejects(end().attach(silent.near), { code: 'peer_silent' });
+
+    const leaving = await connectCarriers(t);
+    const left = assert.rejects(end().attach(leaving.near), { code: 'peer_gone' });
+    await leaving.far.connection.close();
+    await left;
+    await assert.rejects(end().attach(leaving.near), { code: 'peer_gone' }, 'it was over before');
+  });
+
+  test('fingerprints have one form, whoever wrote the SDP', () => {
+    const sdp = (...lines: string[]) =>
+      ['v=0', ...lines.map((line) => `a=fingerprint:${line}`), 'a=mid:0'].join('\r\n');
+    assert.equal(fingerprints(sdp('SHA-256 ab:CD', 'sha-1 01:02', 'sha-256 AB:cd')), 'sha-1 01:02\nsha-256 AB:CD');
+    assert.throws(() => fingerprints('v=0\r\n'), { code: 'bad_channel' });
+  });
+});

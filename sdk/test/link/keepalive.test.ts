@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { eventually } from '../../../test/support/wait.ts';
+import { encodePing, encodePong } from '../../src/link/frame.ts';
+import { Keepalive } from '../../src/link/keepalive.ts';
+import { connectCarriers, connectLinks, note, Recorder } from './carriers.ts';
+import { RawPeer } from './raw.ts';
+
+const waitMs = 30_000;
+
+test('a side that hears nothing asks, then takes the connection for lost, and finds it again', async (t) => {
+  const near = new Recorder({ offerer: true });
+  t.after(() => near.link.end());
+  const carriers = await connectCarriers(t);
+  const raw = new RawPeer(carriers.far);
+  raw.hello();
+  await near.link.attach(carriers.near);
+  const { id } = await raw.next('ping');
+  raw.send(encodePong(id));
+  await eventually(() => near.link.roundTripMs !== undefined, waitMs);
+  await eventually(() => near.losses.length === 1, waitMs);
+  assert.equal(near.losses[0]?.code, 'peer_silent');
+  assert.match(near.losses[0]?.message ?? '', /8 s/);
+  // Messages wait, and the question is asked again.
+  let sent = false;
+  const sending = near.link.send(note(1)).then(() => (sent = true));
+  raw.frames.length = 0;
+  await raw.next('ping');
+  assert.equal(sent, false);
+  raw.send(encodePing(5));
+  await sending;
+  assert.equal((await raw.next('data')).seq, 1);
+  assert.equal((await raw.next('pong')).id, 5);
+  assert.deepEqual([near.losses.length, near.found, near.closes], [1, 1, []]);
+});
+
+test('a probe is answered, or tells the loss at once', async (t) => {
+  const { near, far, carriers } = await connectLinks(t);
+  near.link.probe(20_000);
+  await eventually(() => near.link.roundTripMs !== undefined, waitMs);
+  assert.deepEqual([near.losses, far.losses], [[], []]);
+  const raw = new RawPeer(carriers.far);
+  near.link.probe(200);
+  await eventually(() => near.losses.length === 1, waitMs);
+  // Somebody asks again while it is lost.
+  near.link.probe(200);
+  raw.send(encodePing(1));
+  await eventually(() => near.found === 1, waitMs);
+});
+
+/** The process does nothing, as when the machine sleeps: its timers come late. */
+const sleepThrough = (ms: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+
+test('after a sleep the other side gets the time to answer', async (t) => {
+  const pings: number[] = [];
+  let silent: number | undefined;
+  const keepalive = new Keepalive({
+    ping: () => pings.push(performance.now()),
+    silent: () => (silent = performance.now()),
+  });
+  t.after(() => keepalive.stop());
+  keepalive.start();
+  sleepThrough(11_000);
+  const awake = performance.now();
+  await eventually(() => silent !== undefined, waitMs);
+  assert.ok((pings[0] ?? 0) >= awake);
+  const graceMs = (silent ?? 0) - awake;
+  assert.ok(graceMs >= 2_900, `${graceMs} ms`);
+});

@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict';
+import { suite, test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../../../test/support/wait.ts';
+import { encodeAuth, encodeClose } from '../../src/link/frame.ts';
+import { Outbox } from '../../src/link/outbox.ts';
+import { randomBase64Url } from '../../src/link/proof.ts';
+import {
+  attachBoth,
+  type Carriers,
+  connectCarriers,
+  connectLinks,
+  type LinkPair,
+  note,
+  numbers,
+  upTo,
+} from './carriers.ts';
+import { RawPeer } from './raw.ts';
+
+const waitMs = 20_000;
+
+/** Numbers in [0, 1) that are the same for the same seed: mulberry32. */
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+async function attachNew(t: TestContext, pair: LinkPair): Promise<Carriers> {
+  const carriers = await connectCarriers(t);
+  await attachBoth(pair, carriers);
+  return carriers;
+}
+
+/** Both ways still work. */
+async function works({ near, far }: LinkPair): Promise<void> {
+  const before = near.messages.length + far.messages.length;
+  await near.link.send(note(-1));
+  await far.link.send(note(-2));
+  await eventually(() => near.messages.length + far.messages.length === before + 2, waitMs);
+  assert.deepEqual([near.messages.at(-1), far.messages.at(-1)], [note(-2), note(-1)]);
+  assert.deepEqual([near.closes, far.closes], [[], []]);
+}
+
+void suite('a session outlives its connection', () => {
+  const seed = Number(process.env['LINK_SEED'] ?? Date.now() % 1_000_000);
+
+  test(`every message arrives once and in order, whenever connections are cut (LINK_SEED=${seed})`, async (t) => {
+    const next = random(seed);
+    const upToMs = (ms: number) => sleep(next() * ms);
+    const { carriers: first, ...pair } = await connectLinks(t);
+    let carriers = first;
+    const count = 300;
+    const talk = async (from: 'near' | 'far') => {
+      for (const n of upTo(count)) {
+        // Now and then one that is cut into parts, and now and then a pause in which everything is acknowledged.
+        if (next() < 0.1) await upToMs(150);
+        await pair[from].link.send(note(n, 'ö'.repeat(next() < 0.15 ? next() * 300_000 : 50)));
+      }
+    };
+    const talking = Promise.all([talk('near'), talk('far')]);
+    const rounds = { cut: 0, replaced: 0, torn: 0 };
+    for (const _ of upTo(15)) {
+      await upToMs(150);
+      const kind = next();
+      if (kind < 0.5) {
+        rounds.cut += 1;
+        await carriers[next() < 0.5 ? 'near' : 'far'].connection.close();
+        await upToMs(20);
+      } else if (kind < 0.75) rounds.replaced += 1;
+      else {
+        // Another connection that dies at any moment of its handshake, or right after it: for one side it may have succeeded.
+        rounds.torn += 1;
+        const torn = await connectCarriers(t);
+        for (const side of ['near', 'far'] as const) {
+          // A side that does not notice learns it from the next one, which wins.
+          pair[side].link.attach(torn[side]).catch(({ code }) => assert.match(code, /^(peer_gone|aborted)$/));
+        }
+        await upToMs(8);
+        await torn[next() < 0.5 ? 'near' : 'far'].connection.close();
+      }
+      carriers = await attachNew(t, pair);
+    }
+    await talking;
+    const { near, far } = pair;
+    await eventually(() => near.messages.length >= count && far.messages.length >= count, 60_000);
+    await works(pair);
+    assert.deepEqual([...numbers(near.messages)], [...upTo(count), -2]);
+    assert.deepEqual([...numbers(far.messages)], [...upTo(count), -1]);
+    assert.deepEqual([near.errors, far.errors], [[], []]);
+    t.diagnostic(JSON.stringify(rounds));
+  });
+
+  test('the loss is told once, and that it is found again', async (t) => {
+    const { near, far, carriers } = await connectLinks(t);
+    await carriers.far.connection.close();
+    await eventually(() => near.losses.length === 1 && far.losses.length === 1, waitMs);
+    assert.equal(near.losses[0]?.code, 'peer_gone');
+    const waiting = near.link.send(note(7));
+    await attachNew(t, { near, far });
+    await waiting;
+    await eventually(() => far.messages.length === 1, waitMs);
+    await works({ near, far });
+    assert.deepEqual(far.messages, [note(7), note(-1)]);
+    assert.deepEqual([near.losses.length, near.found, far.losses.length, far.found], [1, 1, 1, 1]);
+    assert.notEqual(carriers.near.connection.connectionState, 'connected');
+  });
+
+  test('the old connection is closed when a new one has taken its place', async (t) => {
+    const { near, far, carriers } = await connectLinks(t);
+    await attachNew(t, { near, far });
+    await eventually(() => carriers.near.channel.readyState === 'closed', waitMs);
+    assert.equal(carriers.far.channel.readyState, 'closed');
+    await works({ near, far });
+  });
+
+  test('another peer cannot take over: a wrong proof leaves the old connection as it was', async (t) => {
+    const { near, far, carriers } = await connectLinks(t);
+    for (const side of [near, far]) {
+      const other = await connectCarriers(t);
+      const raw = new RawPeer(other.far);
+      raw.hello({ session: near.link.session });
+      raw.send(encodeAuth(crypto.getRandomValues(new Uint8Array(32))));
+      await assert.rejects(side.link.attach(other.near), { code: 'secret_mismatch' });
+      assert.equal((await raw.next('close')).code, 3);
+      await works({ near, far });
+    }
+    assert.equal(carriers.near.channel.readyState, 'open');
+    assert.deepEqual([near.losses, far.losses], [[], []]);
+  });
+
+  test('another session under the name, or under another name, is not the session', async (t) => {
+    const { near, far } = await connectLinks(t);
+    const other = await connectCarriers(t);
+    const raw = new RawPeer(other.far);
+    raw.hello({ session: randomBase64Url(16) });
+    await assert.rejects(near.link.attach(other.near), { code: 'session_lost' });
+    assert.equal((await raw.next('close')).code, 5);
+    await works({ near, far });
+  });
+
+  test('of two new connections the newer one wins', async (t) => {
+    const pair = await connectLinks(t);
+    const silent = await connectCarriers(t);
+    const older = assert.rejects(pair.near.link.attach(silent.near), { code: 'aborted' });
+    await attachNew(t, pair);
+    await older;
+    await works(pair);
+  });
+
+  test('a signal ends an attempt, and not the session', async (t) => {
+    const pair = await connectLinks(t);
+    const silent = await connectCarriers(t);
+    const abort = new AbortController();
+    const attempt = assert.rejects(pair.near.link.attach(silent.near, abort.signal), { code: 'aborted' });
+    abort.abort();
+    await attempt;
+    await works(pair);
+  });
+
+  test('what is half a message goes on over the next connection', async (t) => {
+    const { near, far, carriers } = await connectLinks(t);
+    const body = 'ß'.repeat(4_000_000);
+    void near.link.send(note(1, body));
+    await eventually(() => carriers.near.channel.bufferedAmount > 0, waitMs);
+    await sleep(30);
+    await carriers.near.connection.close();
+    assert.deepEqual(far.messages, []);
+    await attachNew(t, { near, far });
+    await eventually(() => far.messages.length === 1, waitMs);
+    assert.deepEqual(far.messages, [note(1, body)]);
+  });
+
+  test('a goodbye counts also while the connection is lost, or another one is being made', async (t) => {
+    for (const making of [false, true]) {
+      const { near, far, carriers } = await connectLinks(t);
+      // From here on the far end is driven by hand, and does not answer.
+      far.link.onclose = undefined!;
+      const raw = new RawPeer(carriers.far);
+      near.link.probe(100);
+      await eventually(() => near.losses.length === 1, waitMs);
+      assert.equal(near.losses[0]?.code, 'peer_silent');
+      const other = making ? await connectCarriers(t) : undefined;
+      const attempt = other && assert.rejects(near.link.attach(other.near), { code: 'closed' });
+      raw.send(encodeClose(0));
+      await eventually(() => near.closes.length === 1, waitMs);
+      await attempt;
+      assert.deepEqual(near.closes, [undefined]);
+      await raw.next('close');
+    }
+  });
+
+  test('nothing is sent again that was acknowledged, and nothing was received that was never sent', () => {
+    const outbox = new Outbox();
+    void outbox.add(new Uint8Array(2_500), undefined);
+    const seqs = () => Array.from({ length: 9 }, () => outbox.next(1_024)?.seq).filter((seq) => seq !== undefined);
+    assert.deepEqual(seqs(), [1, 2, 3]);
+    outbox.acknowledge(1);
+    outbox.resume(0, 1_024);
+    assert.deepEqual(seqs(), [2, 3]);
+    outbox.resume(1, 1_024);
+    assert.equal(outbox.next(1_024)?.seq, 2);
+    outbox.acknowledge(3); // of what went over the old channel
+    assert.deepEqual(seqs(), []);
+    assert.ok(outbox.empty && outbox.drained);
+    assert.throws(() => outbox.resume(4, 1_024), { code: 'bad_channel' });
+    void outbox.add(new Uint8Array(1_000), undefined);
+    assert.deepEqual(seqs(), [4]);
+    assert.throws(() => outbox.resume(3, 1_000), { code: 'bad_channel', message: /max-message-size/ });
+  });
+});
