@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
-import { Message, Part, StreamResponse, Task, TaskState } from '@a2a-js/sdk';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { AgentCard, Message, Part, StreamResponse, Task, TaskState } from '@a2a-js/sdk';
 import type { RendezvousError } from '../../src/errors.ts';
 import {
   type A2ASource,
@@ -12,7 +13,9 @@ import {
 } from '../../src/a2a/index.ts';
 import { WebRTCClientTransport } from '../../src/transport/client.ts';
 import { WebRTCServerTransport } from '../../src/transport/server.ts';
-import { within } from '../../../test/support/wait.ts';
+import type { Engine, RtcPeerConnection } from '../../src/peer/engine.ts';
+import { weriftEngine } from '../../src/peer/werift.ts';
+import { eventually, within } from '../../../test/support/wait.ts';
 import type { SignalMessage } from '../../src/signaling/signaling.ts';
 
 /** A message as it arrives: through JSON. */
@@ -77,28 +80,66 @@ for (const [name, wrap] of shapes) {
   });
 }
 
-test('a whole MCP transport over A2A messages', async (t) => {
-  const { client, server } = connectable(t);
+test('a whole MCP transport over A2A messages, and back after its connection is lost', async (t) => {
+  const connections: RtcPeerConnection[] = [];
+  const rtc: Engine = {
+    ...weriftEngine,
+    createPeerConnection(configuration) {
+      const connection = weriftEngine.createPeerConnection(configuration);
+      connections.push(connection);
+      return connection;
+    },
+  };
+  let reply = Promise.withResolvers<A2ASource>();
+  const agent = new A2ASignaling((part) => reply.resolve(received(part)));
+  let offers = 0;
+  const desktop = new A2ASignaling(async (part) => {
+    offers += 1;
+    reply = Promise.withResolvers();
+    agent.accept(received(part));
+    return await reply.promise;
+  });
+  const server = new WebRTCServerTransport({ signaling: desktop, rtc });
+  const client = new WebRTCClientTransport({ signaling: agent, rtc });
+  t.after(() => Promise.all([server.close(), client.close()]));
   await within(Promise.all([server.start(), client.start()]), 'both connect', 20_000);
-  const heard = Promise.withResolvers<unknown>();
-  server.onmessage = heard.resolve;
-  await client.send({ jsonrpc: '2.0', id: 1, method: 'ping' });
-  assert.deepEqual(await within(heard.promise, 'the message comes', 20_000), { jsonrpc: '2.0', id: 1, method: 'ping' });
+
+  const heard: unknown[] = [];
+  server.onmessage = (message) => void heard.push(message);
+  const ping = (id: number) => ({ jsonrpc: '2.0', id, method: 'ping' }) as const;
+  await client.send(ping(1));
+  await eventually(() => heard.length === 1, 20_000);
+  for (const connection of connections) await connection.close();
+  await client.send(ping(2));
+  await eventually(() => heard.length === 2, 40_000);
+  assert.deepEqual(heard, [ping(1), ping(2)]);
+  assert.ok(offers > 1);
 });
 
-/** A desktop whose offer reaches an agent as the message that it is started with. */
-function connectable(t: TestContext) {
-  const toDesktop = Promise.withResolvers<A2ASource>();
-  const agent = new A2ASignaling((part) => toDesktop.resolve(received(part)));
-  const desktop = new A2ASignaling(async (part) => {
-    agent.accept(received(part));
-    return await toDesktop.promise;
-  });
-  const server = new WebRTCServerTransport({ signaling: desktop });
-  const client = new WebRTCClientTransport({ signaling: agent });
-  t.after(() => Promise.all([server.close(), client.close()]));
-  return { server, client };
-}
+test('docs/a2a.md shows what the code reads', async () => {
+  const text = await readFile(new URL('../../../docs/a2a.md', import.meta.url), 'utf8');
+  const examples = Array.from(text.matchAll(/^```json\n(.*?)^```$/gms), ([, json]) => JSON.parse(json ?? '') as object);
+  const [card, question, reply, invitation, ...more] = examples;
+  assert.deepEqual(more, []);
+  const { capabilities } = AgentCard.fromJSON(card);
+  assert.deepEqual(capabilities?.extensions, [agentExtension()]);
+  const agent = new A2ASignaling(() => {});
+  const heard: SignalMessage[] = [];
+  agent.onmessage = (message) => void heard.push(message);
+  agent.accept(Message.fromJSON(question));
+  await agent.start('answerer');
+  const desktop = new A2ASignaling(() => Message.fromJSON(reply));
+  desktop.onmessage = agent.onmessage;
+  await desktop.start('offerer');
+  await desktop.send(offer(1));
+  await new Promise(setImmediate);
+  assert.deepEqual(
+    heard.map(({ kind }) => kind),
+    ['offer', 'answer'],
+  );
+  for (const message of [question, reply]) assert.deepEqual(Message.fromJSON(message).extensions, [extensionUri]);
+  assert.equal(readInvitation(received(Part.fromJSON(invitation)))?.relay, 'wss://relay.example');
+});
 
 test('what was there before is not taken twice, and what is none of this side is left alone', async () => {
   const { agent, heard } = agentOf(received);
