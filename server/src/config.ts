@@ -7,6 +7,7 @@ import * as z from 'zod';
 import { parseRedisUrl } from './broker/address.ts';
 import type { Rate } from './bucket.ts';
 import type { IceConfig } from './ice.ts';
+import { withSecretFiles } from './secrets.ts';
 
 /** Everything that is wrong with the environment, at once. */
 export class ConfigError extends Error {
@@ -103,6 +104,8 @@ const strongSecret = z
     `is too short: an HS256 secret has at least ${minimumSecretBytes} bytes (RFC 7518 §3.2). Make one with: openssl rand -base64 48`,
   );
 
+const secretFile = (name: string) => z.string().optional().describe(`file with \`${name}\`, read if that is not set`);
+
 /** An address, a network, or a name that Fastify has for some. A bare number of proxies cannot be checked against anything. */
 const proxy = /^(loopback|linklocal|uniquelocal|[\da-fA-F]*[.:][\da-fA-F.:]*(\/\d+)?)$/;
 
@@ -113,6 +116,7 @@ export const environment = z.object({
   RELAY_HOST: z.string().prefault('127.0.0.1').describe('address to listen on; `0.0.0.0` for all'),
   RELAY_PORT: integer(8787, 0, 65_535, 'port to listen on; 0 takes a free one'),
   RELAY_SECRET: strongSecret.optional().describe('HS256 key of the room tokens, at least 32 bytes'),
+  RELAY_SECRET_FILE: secretFile('RELAY_SECRET'),
   RELAY_ISSUERS_FILE: z
     .string()
     .optional()
@@ -125,6 +129,7 @@ export const environment = z.object({
     )
     .optional()
     .describe('the bus between instances, Redis 7 or newer; without it the relay is one process'),
+  REDIS_URL_FILE: secretFile('REDIS_URL'),
   REDIS_CA_FILE: z
     .string()
     .optional()
@@ -137,6 +142,7 @@ export const environment = z.object({
     )
     .optional()
     .describe('bearer token of the operator; without it the addresses for operators are 404'),
+  ADMIN_TOKEN_FILE: secretFile('ADMIN_TOKEN'),
   STUN_URLS: list(
     /^stuns?:\S+$/,
     'has to be a comma-separated list of stun: or stuns: URLs',
@@ -151,6 +157,7 @@ export const environment = z.object({
     .string()
     .optional()
     .describe("coturn's `static-auth-secret`, from which each peer's TURN credentials are made"),
+  TURN_SECRET_FILE: secretFile('TURN_SECRET'),
   TURN_TTL_SECONDS: integer(3600, 60, 604_800, 'how long TURN credentials last; a peer gets new ones at half of it'),
   ALLOWED_ORIGINS: list(
     /^(https?:\/\/[^/\s]+|null)$/,
@@ -217,8 +224,11 @@ type Environment = z.output<typeof environment>;
  * @throws ConfigError with every problem at once. No secret is in its message.
  */
 export function parseConfig(env: Record<string, string | undefined>): Config {
-  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
-  const problems = misspelled(Object.keys(set));
+  const given = Object.entries(env).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '',
+  );
+  const problems = misspelled(given.map(([name]) => name));
+  const set = withSecretFiles(Object.fromEntries(given), problems);
   const parsed = environment.safeParse(set);
   if (!parsed.success) {
     problems.push(

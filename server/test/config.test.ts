@@ -106,6 +106,38 @@ test("Redis's authority, the operator's token and the limits are checked", () =>
   );
 });
 
+test('secrets can be in files, and what is set itself counts before them', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'config-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const file = async (name: string, content: string): Promise<string> => {
+    await writeFile(join(directory, name), content);
+    return join(directory, name);
+  };
+  const files = {
+    RELAY_SECRET_FILE: await file('relay', `${secret}\n`),
+    ADMIN_TOKEN_FILE: await file('admin', 'a'.repeat(16)),
+    REDIS_URL_FILE: await file('redis', 'redis://relay:pass@redis\r\n'),
+    TURN_SECRET_FILE: await file('turn', ' shared '),
+  };
+  const config = parseConfig(files);
+  assert.deepEqual(config.keys, { kind: 'secret', secret });
+  assert.deepEqual(
+    [config.adminToken, config.redis?.url, config.ice.turnSecret],
+    ['a'.repeat(16), 'redis://relay:pass@redis', ' shared '],
+  );
+  assert.equal(parseConfig({ ...files, ADMIN_TOKEN: 'b'.repeat(16) }).adminToken, 'b'.repeat(16));
+  assert.equal(parseConfig({ ADMIN_TOKEN: 'b'.repeat(16), ADMIN_TOKEN_FILE: '/nowhere' }).adminToken, 'b'.repeat(16));
+  assert.match(
+    problems({ RELAY_SECRET_FILE: '/nowhere' }).join(),
+    /RELAY_SECRET_FILE .nowhere cannot be read \(ENOENT\)/,
+  );
+  assert.match(problems({ TURN_SECRET_FILE: await file('empty', '\n') }).join(), /^TURN_SECRET_FILE .*empty is empty/);
+  const weak = problems({ RELAY_SECRET_FILE: await file('weak', 'hunter2') });
+  assert.match(weak.join(), /^RELAY_SECRET is too short/);
+  assert.ok(!weak.join().includes('hunter2'));
+  assert.match(problems({ ...files, RELAY_ISSUERS_FILE: '/x' }).join(), /exclude each other/);
+});
+
 async function issuersProblems(t: TestContext, content: string): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'config-'));
   t.after(() => rm(directory, { recursive: true }));

@@ -1,0 +1,27 @@
+import { readFileSync } from 'node:fs';
+
+/** The variables that hold a secret. Each can be in a file instead, which `<name>_FILE` names. */
+const secretNames = ['RELAY_SECRET', 'ADMIN_TOKEN', 'TURN_SECRET', 'REDIS_URL'] as const;
+
+/**
+ * Adds the secrets that are in files. A variable that is set itself counts, and its file is not looked at: what an operator sets
+ * takes the place of a file that a deployment brings along. A line break at the end of a file is not part of its secret.
+ *
+ * @param set the variables that are set
+ * @param problems gets what cannot be read; never what is in a file
+ */
+export function withSecretFiles(set: Record<string, string>, problems: string[]): Record<string, string> {
+  const read: Record<string, string> = {};
+  for (const name of secretNames) {
+    const path = set[`${name}_FILE`];
+    if (path === undefined || set[name] !== undefined) continue;
+    try {
+      const text = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+      if (text === '') problems.push(`${name}_FILE ${path} is empty.`);
+      else read[name] = text;
+    } catch (error) {
+      problems.push(`${name}_FILE ${path} cannot be read (${(error as NodeJS.ErrnoException).code}).`);
+    }
+  }
+  return { ...set, ...read };
+}
