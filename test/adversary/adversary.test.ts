@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { failure, line } from './table.ts';
+import { line, story } from './table.ts';
 import { type EngineName, short, weather } from './trial.ts';
 
 // One seed each; `npm run adversary` has the others.
@@ -11,7 +11,7 @@ for (const [engine, seed] of [
 ] satisfies [EngineName, number][]) {
   test(`a session of ${engine} outlives its network: seed ${seed}`, async (t) => {
     const outcome = await weather(engine, seed, short);
-    assert.deepEqual(outcome.problems, [], failure(outcome));
+    assert.deepEqual(outcome.problems, [], story(outcome));
     t.diagnostic(line(outcome));
   });
 }

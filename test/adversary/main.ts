@@ -1,21 +1,25 @@
 import { argv, stderr, stdout } from 'node:process';
 import { parseArgs } from 'node:util';
-import { failure, line, markdown } from './table.ts';
+import { type Fault, faults } from './storm.ts';
+import { line, markdown, story } from './table.ts';
 import { type EngineName, full, type Outcome, short, weather } from './trial.ts';
 
 /**
  * Sends one session after the other through a storm of its own, and prints what it survived. Ends with 1 when one did not.
  *
  * Usage: node test/adversary/main.ts [--seeds 20] [--first-seed 1] [--engine werift|node-datachannel|chromium] [--short] [--markdown]
- * With --markdown the standard output is one table. Needs Linux and root.
+ * [--events] [fault…]; without faults all of them. With --markdown the standard output is one table; --events prints what happened, also
+ * when all held. Needs Linux and root.
  */
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   args: argv.slice(2),
   options: {
     seeds: { type: 'string', default: '20' },
     'first-seed': { type: 'string', default: '1' },
     engine: { type: 'string', default: 'werift' },
     short: { type: 'boolean', default: false },
+    events: { type: 'boolean', default: false },
     markdown: { type: 'boolean', default: false },
   },
 });
@@ -25,14 +29,21 @@ if (!engines.includes(values.engine)) {
   process.exit(2);
 }
 
+const unknown = positionals.filter((fault) => !faults.includes(fault as Fault));
+if (unknown.length > 0) {
+  console.error(`There is no fault ${unknown.join(', ')}; there are ${faults.join(', ')}.`);
+  process.exit(2);
+}
+
+const only = positionals.length > 0 ? (positionals as Fault[]) : faults;
 const progress = values.markdown ? stderr : stdout;
 const outcomes: Outcome[] = [];
 const first = Number(values['first-seed']);
 for (let seed = first; seed < first + Number(values.seeds); seed++) {
   try {
-    const outcome = await weather(values.engine as EngineName, seed, values.short ? short : full);
+    const outcome = await weather(values.engine as EngineName, seed, values.short ? short : full, only);
     outcomes.push(outcome);
-    progress.write(`${outcome.problems.length === 0 ? line(outcome) : failure(outcome)}\n`);
+    progress.write(`${outcome.problems.length === 0 && !values.events ? line(outcome) : story(outcome)}\n`);
     if (outcome.problems.length > 0) process.exitCode = 1;
   } catch (error) {
     console.error(`seed ${seed} could not be run:`, error);

@@ -26,7 +26,8 @@ export class Random {
     return this.next() < probability;
   }
 
-  pick<T>(values: readonly [T, ...T[]]): T {
-    return values[Math.floor(this.next() * values.length)] ?? values[0];
+  /** @param values one at least */
+  pick<T>(values: readonly T[]): T {
+    return values[Math.floor(this.next() * values.length)]!;
   }
 }

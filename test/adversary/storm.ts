@@ -31,8 +31,7 @@ const weights = {
   relay: 1,
 };
 export type Fault = keyof typeof weights;
-export const faults = Object.keys(weights) as [Fault, ...Fault[]];
-const choices = faults.flatMap((fault) => Array<Fault>(weights[fault]).fill(fault)) as [Fault, ...Fault[]];
+export const faults = Object.keys(weights) as Fault[];
 
 const betweenMs = { least: 500, most: 4_000 };
 const outageMs = { least: 300, most: 6_000 };
@@ -51,11 +50,14 @@ export class Storm {
   readonly events: string[] = [];
   readonly #scene: Scene;
   readonly #random: Random;
+  readonly #choices: readonly Fault[];
   /** What is to be put right again, by what it is about. */
   readonly #repairs = new Map<string, Promise<void>>();
 
-  constructor(scene: Scene, seed: number) {
+  /** @param only these faults happen */
+  constructor(scene: Scene, seed: number, only: readonly Fault[]) {
     this.#scene = scene;
+    this.#choices = only.flatMap((fault) => Array<Fault>(weights[fault]).fill(fault));
     this.#random = new Random(seed);
   }
 
@@ -76,8 +78,8 @@ export class Storm {
   async #strike(): Promise<void> {
     const { hosts, fleet, ends, silentMs } = this.#scene;
     // As many draws whatever becomes of them, so that the next fault does not depend on it.
-    const fault = this.#random.pick(choices);
-    const side = this.#random.pick<'server' | 'client'>(['server', 'client']);
+    const fault = this.#random.pick(this.#choices);
+    const side = this.#random.pick(['server', 'client'] as const);
     const both = this.#random.chance(togetherChance);
     const strength = this.#random.next();
     const host = hosts[side];

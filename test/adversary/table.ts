@@ -39,8 +39,8 @@ export function line(outcome: Outcome): string {
   ].join(', ');
 }
 
-/** Everything about a seed that did not hold. */
-export const failure = (outcome: Outcome): string =>
+/** Everything about one seed. */
+export const story = (outcome: Outcome): string =>
   [line(outcome), ...outcome.problems.map((problem) => `  ✗ ${problem}`), ...outcome.events].join('\n');
 
 /** All seeds as a Markdown table, with a sum. */
