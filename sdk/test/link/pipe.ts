@@ -71,7 +71,7 @@ class PipeChannel implements RtcDataChannel {
   send(data: string | ArrayBufferView<ArrayBuffer>): void {
     if (this.readyState !== 'open') throw new DOMException('closed', 'InvalidStateError');
     if (!(data instanceof Uint8Array)) throw new TypeError('A link sends frames.');
-    this.#take(data.slice());
+    this.#take(new Uint8Array(data));
   }
 
   close(): void {
