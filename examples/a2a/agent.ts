@@ -15,8 +15,17 @@ import { serveA2A } from './http.ts';
 
 /** An agent in the cloud. It works with the files of whoever asks, which it has no other way to. */
 class FileAgent implements AgentExecutor {
+  readonly #tasks = new Map<string, { signaling: A2ASignaling; ended: Promise<void> }>();
+
   async execute({ taskId, contextId, userMessage, context }: RequestContext, bus: ExecutionEventBus): Promise<void> {
     context.addActivatedExtension(extensionUri);
+    // A further message of a task has another offer, after a connection that was lost. A stream ends when execute() does.
+    const task = this.#tasks.get(taskId);
+    if (task) {
+      task.signaling.accept(userMessage);
+      return await task.ended;
+    }
+
     const say = (state: TaskState, part: Part) => {
       const message: Message = {
         ...Message.fromJSON({ messageId: crypto.randomUUID(), taskId, contextId, extensions: [extensionUri] }),
@@ -26,12 +35,14 @@ class FileAgent implements AgentExecutor {
       const status = { state, message, timestamp: new Date().toISOString() };
       bus.publish(AgentEvent.statusUpdate({ taskId, contextId, status, metadata: undefined }));
     };
-    const task = Task.fromJSON({ id: taskId, contextId, status: { state: 'TASK_STATE_SUBMITTED' } });
-    bus.publish(AgentEvent.task({ ...task, history: [userMessage] }));
+    const submitted = Task.fromJSON({ id: taskId, contextId, status: { state: 'TASK_STATE_SUBMITTED' } });
+    bus.publish(AgentEvent.task({ ...submitted, history: [userMessage] }));
 
     // The offer came with the message; the answer goes back as the task's first news.
     const signaling = new A2ASignaling((answer) => say(TaskState.TASK_STATE_WORKING, answer));
     signaling.accept(userMessage);
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    this.#tasks.set(taskId, { signaling, ended });
     const client = new Client({ name: 'file-agent', version: '1.0.0' });
     try {
       await client.connect(new WebRTCClientTransport({ signaling }));
@@ -41,6 +52,8 @@ class FileAgent implements AgentExecutor {
     } finally {
       await client.close();
       bus.finished();
+      this.#tasks.delete(taskId);
+      end();
     }
   }
 
