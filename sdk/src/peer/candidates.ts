@@ -18,7 +18,7 @@ export async function resolveCandidate(
   if (host === undefined || isIP(host)) return candidate; // an engine rejects by itself what is not a candidate
   if (!isMdnsName(host)) return undefined;
   const found = await resolver.resolve(host);
-  return found && { ...candidate, candidate: `${before}${found}${after}` };
+  return found === undefined ? undefined : { ...candidate, candidate: `${before}${found}${after}` };
 }
 
 /** A description and the candidates that were inside. */

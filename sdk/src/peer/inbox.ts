@@ -18,8 +18,8 @@ export class Inbox {
   }
 
   /** Binary becomes an ArrayBuffer of its own: what comes in a Buffer may share its memory with other packets. */
-  receive(data: string | Buffer): void {
-    const event = { data: typeof data === 'string' ? data : arrayBuffer(data) };
+  receive(data: string | Buffer | ArrayBuffer): void {
+    const event = { data: Buffer.isBuffer(data) ? arrayBuffer(data) : data };
     if (this.#handler && this.#early.length === 0) dispatch(this.#handler, event);
     else this.#early.push(event);
   }

@@ -1,11 +1,11 @@
 import { RendezvousError } from '../errors.ts';
 import type { Engine } from './engine.ts';
-import { loadBinding } from './node-datachannel/binding.ts';
+import { loadNodeDatachannel } from './node-datachannel/binding.ts';
 import { NodeDataChannel } from './node-datachannel/channel.ts';
 import { NodeDataChannelConnection } from './node-datachannel/connection.ts';
 
 /** Whether the package is installed and its binary runs here. */
-export const hasNodeDatachannel = (): boolean => loadBinding().binding !== undefined;
+export const hasNodeDatachannel = (): boolean => loadNodeDatachannel().binding !== undefined;
 
 /**
  * libdatachannel for Node.js, from the package `node-datachannel`, which is installed separately:
@@ -16,7 +16,7 @@ export const nodeDatachannelEngine: Engine = {
   name: 'node-datachannel',
   restartsIce: false,
   createPeerConnection(configuration) {
-    const { binding, error } = loadBinding();
+    const { binding, error } = loadNodeDatachannel();
     if (!binding) {
       throw new RendezvousError(
         'bad_option',

@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module';
+import { optional } from '../optional.ts';
 
 /**
  * What this adapter uses of node-datachannel, a binding of libdatachannel. Its `polyfill` export, which has the interface of
@@ -71,21 +71,7 @@ export interface NativeChannel {
   onMessage(callback: (message: string | Buffer) => void): void;
 }
 
-const require = createRequire(import.meta.url);
-let loaded: { binding?: Binding; error?: unknown } | undefined;
-
-/** The binding, if the package is installed and its binary can be loaded; or else why not. */
-export function loadBinding(): { binding?: Binding; error?: unknown } {
-  loaded ??= load();
-  return loaded;
-}
-
-function load(): { binding?: Binding; error?: unknown } {
-  try {
-    const binding = require('node-datachannel') as Partial<Binding>;
-    if (typeof binding.PeerConnection !== 'function') throw new TypeError('The package has no PeerConnection.');
-    return { binding: binding as Binding };
-  } catch (error) {
-    return { error };
-  }
-}
+export const loadNodeDatachannel = optional<Binding>(
+  'node-datachannel',
+  ({ PeerConnection }) => typeof PeerConnection === 'function',
+);

@@ -1,6 +1,7 @@
 import { dispatch } from '../dispatch.ts';
 import type { RtcDataChannel } from '../engine.ts';
 import { Inbox } from '../inbox.ts';
+import { outgoing } from '../outgoing.ts';
 import type { NativeChannel } from './binding.ts';
 
 /**
@@ -77,26 +78,13 @@ export class NodeDataChannel implements RtcDataChannel {
     this.#inbox.handler = handler;
   }
 
-  /**
-   * @throws DOMException `InvalidStateError` unless the channel is open; TypeError for a message that is empty or larger than
-   * the other side takes.
-   */
+  /** @throws see {@link outgoing} */
   send(data: string | ArrayBufferView<ArrayBuffer>): void {
-    if (this.#state !== 'open' || !this.#channel.isOpen()) {
-      const state = this.#state === 'open' ? 'closing' : this.#state;
-      throw new DOMException(`The data channel is ${state}, not open.`, 'InvalidStateError');
-    }
-    const bytes = typeof data === 'string' ? undefined : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-    const size = bytes ? bytes.length : Buffer.byteLength(data as string);
-    if (size === 0) throw new TypeError('An empty message cannot be sent.');
-    const most = this.#most();
-    if (size > most) {
-      throw new TypeError(`A message of ${size} bytes is larger than the ${most} that the other side takes.`);
-    }
+    const message = outgoing(data, this.#channel.isOpen() ? this.#state : 'closed', this.#most());
     this.#lastSent = performance.now();
-    // What it returns says whether there is room for more: `bufferedAmount` says it better.
-    if (bytes) this.#channel.sendMessageBinary(bytes);
-    else this.#channel.sendMessage(data as string);
+    // What these return says whether there is room for more: `bufferedAmount` says it better.
+    if (typeof message === 'string') this.#channel.sendMessage(message);
+    else this.#channel.sendMessageBinary(message);
   }
 
   /** What was sent before is delivered before the other side hears of it. */

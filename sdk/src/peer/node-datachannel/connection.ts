@@ -2,7 +2,7 @@ import type { CandidateInit } from '../../protocol/index.ts';
 import { RendezvousError } from '../../errors.ts';
 import { resolveCandidate, takeCandidates } from '../candidates.ts';
 import { dispatch } from '../dispatch.ts';
-import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
+import type { RtcConfiguration, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { MdnsResolver } from '../mdns.ts';
 import { type ChosenServers, chooseServers, parseServer } from '../servers.ts';
 import type { Binding, NativeChannel, NativeConfiguration, NativeConnection } from './binding.ts';

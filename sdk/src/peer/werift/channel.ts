@@ -1,6 +1,7 @@
 import type { RTCDataChannel } from 'werift';
 import type { RtcDataChannel } from '../engine.ts';
 import { Inbox } from '../inbox.ts';
+import { outgoing } from '../outgoing.ts';
 import { dispatch } from '../dispatch.ts';
 
 /** A data channel of werift that behaves as https://www.w3.org/TR/webrtc/#rtcdatachannel says. */
@@ -71,25 +72,12 @@ export class WeriftChannel implements RtcDataChannel {
     this.#inbox.handler = handler;
   }
 
-  /**
-   * @throws DOMException `InvalidStateError` unless the channel is open (werift takes the message and loses it), TypeError
-   * for a message that is empty (werift's queue would stall on it for ever) or larger than the other side takes.
-   */
+  /** @throws see {@link outgoing} */
   send(data: string | ArrayBufferView<ArrayBuffer>): void {
-    if (this.readyState !== 'open') {
-      throw new DOMException(`The data channel is ${this.readyState}, not open.`, 'InvalidStateError');
-    }
+    const most = this.#channel.sctp.remoteMaxMessageSize || Number.POSITIVE_INFINITY; // RFC 8841 §6: zero is any size
+    const message = outgoing(data, this.readyState, most);
     // A copy: werift sends what is in the buffer when the packet leaves, not what was in it here.
-    const bytes =
-      typeof data === 'string'
-        ? Buffer.from(data)
-        : Buffer.from(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
-    if (bytes.length === 0) throw new TypeError('An empty message cannot be sent.');
-    const most = this.#channel.sctp.remoteMaxMessageSize;
-    if (most !== 0 && bytes.length > most) {
-      throw new TypeError(`A message of ${bytes.length} bytes is larger than the ${most} that the other side takes.`);
-    }
-    this.#channel.send(typeof data === 'string' ? data : bytes);
+    this.#channel.send(typeof message === 'string' ? message : Buffer.from(message));
   }
 
   close(): void {

@@ -1,0 +1,12 @@
+import type { RtcPeerConnectionConstructor } from '../native.ts';
+import { optional } from '../optional.ts';
+
+/** What this adapter uses of @roamhq/wrtc. */
+export interface WrtcBinding {
+  RTCPeerConnection: RtcPeerConnectionConstructor;
+}
+
+export const loadWrtc = optional<WrtcBinding>(
+  '@roamhq/wrtc',
+  ({ RTCPeerConnection }) => typeof RTCPeerConnection === 'function',
+);

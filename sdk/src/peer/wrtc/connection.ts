@@ -1,0 +1,150 @@
+import type { CandidateInit } from '../../protocol/index.ts';
+import { resolveCandidate, takeCandidates } from '../candidates.ts';
+import { dispatch } from '../dispatch.ts';
+import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
+import { MdnsResolver } from '../mdns.ts';
+import { maxMessageSize } from '../sdp.ts';
+import { chooseServers } from '../servers.ts';
+import { readStats } from '../stats.ts';
+import type { WrtcBinding } from './binding.ts';
+import { WrtcChannel } from './channel.ts';
+
+/** A peer connection of @roamhq/wrtc that behaves as https://www.w3.org/TR/webrtc/ says. */
+export class WrtcConnection implements RtcPeerConnection {
+  onicecandidate: RtcPeerConnection['onicecandidate'] = null;
+  onicecandidateerror: NonNullable<RtcPeerConnection['onicecandidateerror']> | null = null;
+  onconnectionstatechange: RtcPeerConnection['onconnectionstatechange'] = null;
+  oniceconnectionstatechange: RtcPeerConnection['oniceconnectionstatechange'] = null;
+  onicegatheringstatechange: RtcPeerConnection['onicegatheringstatechange'] = null;
+  ondatachannel: RtcPeerConnection['ondatachannel'] = null;
+  readonly #peer: RtcPeerConnection;
+  readonly #channels = new Set<WrtcChannel>();
+  readonly #mdns = new MdnsResolver();
+  #closed = false;
+
+  /** @throws RendezvousError `bad_option`; see {@link chooseServers}. */
+  constructor({ RTCPeerConnection }: WrtcBinding, configuration: RtcConfiguration) {
+    chooseServers(configuration); // for what it throws: which servers are asked is libwebrtc's to choose
+    this.#peer = new RTCPeerConnection(configuration);
+    this.#listen();
+  }
+
+  get connectionState(): RtcPeerConnection['connectionState'] {
+    return this.#closed ? 'closed' : this.#peer.connectionState;
+  }
+
+  get iceConnectionState(): string {
+    return this.#closed ? 'closed' : this.#peer.iceConnectionState;
+  }
+
+  get iceGatheringState(): string {
+    return this.#peer.iceGatheringState;
+  }
+
+  get localDescription(): { type: string; sdp: string } | null {
+    return this.#peer.localDescription;
+  }
+
+  get remoteDescription(): { type: string; sdp: string } | null {
+    return this.#peer.remoteDescription;
+  }
+
+  get sctp(): { readonly maxMessageSize: number } | null {
+    return this.remoteDescription && { maxMessageSize: this.#most() };
+  }
+
+  createDataChannel(label: string, options?: { ordered?: boolean; protocol?: string }): RtcDataChannel {
+    return this.#adopt(this.#peer.createDataChannel(label, options));
+  }
+
+  createOffer(options?: { iceRestart?: boolean }): Promise<{ type: string; sdp?: string | undefined }> {
+    return this.#peer.createOffer(options);
+  }
+
+  createAnswer(): Promise<{ type: string; sdp?: string | undefined }> {
+    return this.#peer.createAnswer();
+  }
+
+  setConfiguration(configuration: RtcConfiguration): void {
+    chooseServers(configuration);
+    this.#peer.setConfiguration?.(configuration);
+  }
+
+  setLocalDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
+    return this.#peer.setLocalDescription(description);
+  }
+
+  async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
+    const { sdp, candidates } = takeCandidates(description.sdp);
+    await this.#peer.setRemoteDescription({ type: description.type, sdp });
+    for (const candidate of candidates) this.#addCandidate(candidate).catch(() => {}); // one of several: the others count
+  }
+
+  async addIceCandidate(candidate: CandidateInit): Promise<void> {
+    if (!this.remoteDescription) throw new DOMException('There is no remote description yet.', 'InvalidStateError');
+    if (candidate.candidate === '') return;
+    const adding = this.#addCandidate(candidate);
+    // A name is not waited for: an answer would have to, too.
+    if (!/\.local /i.test(candidate.candidate)) return adding;
+    adding.catch(() => {}); // nobody is left who could be told
+  }
+
+  getStats(): Promise<{ forEach(callback: (report: RtcStats) => void): void }> {
+    return this.#peer.getStats();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#mdns.close();
+    await this.#peer.close();
+    for (const channel of this.#channels) channel.closed();
+  }
+
+  async #addCandidate(candidate: CandidateInit): Promise<void> {
+    const resolved = await resolveCandidate(candidate, this.#mdns);
+    if (resolved && !this.#closed) await this.#peer.addIceCandidate(resolved);
+  }
+
+  /** After close() there are no events: https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-close */
+  #listen(): void {
+    const peer = this.#peer;
+    const tell = <E>(event: E, handler: () => ((event: E) => void) | null) => {
+      if (!this.#closed) dispatch(handler(), event);
+    };
+    peer.onicecandidate = ({ candidate }) =>
+      tell({ candidate: candidate && plain(candidate) }, () => this.onicecandidate);
+    peer.onicecandidateerror = (event) => tell(event, () => this.onicecandidateerror);
+    peer.onconnectionstatechange = () => tell(undefined, () => this.onconnectionstatechange);
+    peer.oniceconnectionstatechange = () => tell(undefined, () => this.oniceconnectionstatechange);
+    peer.onicegatheringstatechange = () => tell(undefined, () => this.onicegatheringstatechange);
+    peer.ondatachannel = ({ channel }) => tell({ channel: this.#adopt(channel) }, () => this.ondatachannel);
+  }
+
+  #most(): number {
+    return maxMessageSize(this.remoteDescription?.sdp ?? '');
+  }
+
+  async #bytesSent(): Promise<number> {
+    const { bytesSent } = await readStats(this.#peer);
+    return bytesSent ?? 0;
+  }
+
+  #adopt(native: RtcDataChannel): WrtcChannel {
+    const channel = new WrtcChannel(
+      native,
+      () => this.#most(),
+      () => this.#bytesSent(),
+    );
+    this.#channels.add(channel);
+    return channel;
+  }
+}
+
+/** The members of RTCIceCandidateInit, of an object that has more. */
+const plain = ({ candidate, sdpMid, sdpMLineIndex, usernameFragment }: CandidateInit) => ({
+  candidate,
+  sdpMid: sdpMid ?? null,
+  sdpMLineIndex: sdpMLineIndex ?? null,
+  ...(usernameFragment ? { usernameFragment } : {}),
+});
