@@ -13,47 +13,64 @@ import { WebRTCClientTransport } from 'mcp-rendezvous';
 import { A2ASignaling, agentExtension, extensionUri } from 'mcp-rendezvous/a2a';
 import { serveA2A } from './http.ts';
 
+/** Signaling whose answers go back the way that their offer came. */
+class Session {
+  readonly signaling = new A2ASignaling((answer) => this.#publish(answer));
+  readonly #ended = Promise.withResolvers<void>();
+  #publish: (answer: Part) => void = () => {};
+
+  /** Resolves when the answer is out, or the session has ended. */
+  async answer(offer: Message, publish: (answer: Part) => void): Promise<void> {
+    const answered = new Promise<void>((done) => {
+      this.#publish = (answer) => done(publish(answer));
+    });
+    this.signaling.accept(offer);
+    await Promise.race([answered, this.#ended.promise]);
+  }
+
+  end(): void {
+    this.#ended.resolve();
+  }
+}
+
 /** An agent in the cloud. It works with the files of whoever asks, which it has no other way to. */
 class FileAgent implements AgentExecutor {
-  readonly #tasks = new Map<string, { signaling: A2ASignaling; ended: Promise<void> }>();
+  /** By context: what goes on while the agent works. */
+  readonly #sessions = new Map<string, Session>();
 
   async execute({ taskId, contextId, userMessage, context }: RequestContext, bus: ExecutionEventBus): Promise<void> {
     context.addActivatedExtension(extensionUri);
-    // A further message of a task has another offer, after a connection that was lost. A stream ends when execute() does.
-    const task = this.#tasks.get(taskId);
-    if (task) {
-      task.signaling.accept(userMessage);
-      return await task.ended;
-    }
+    const messageOf = (part: Part): Message => ({
+      ...Message.fromJSON({ messageId: crypto.randomUUID(), contextId, extensions: [extensionUri] }),
+      role: Role.ROLE_AGENT,
+      parts: [part],
+    });
+    // A further message has another offer, after a connection that was lost: its answer is all the reply that it needs.
+    const known = this.#sessions.get(contextId);
+    if (known) return await known.answer(userMessage, (answer) => bus.publish(AgentEvent.message(messageOf(answer))));
 
     const say = (state: TaskState, part: Part) => {
-      const message: Message = {
-        ...Message.fromJSON({ messageId: crypto.randomUUID(), taskId, contextId, extensions: [extensionUri] }),
-        role: Role.ROLE_AGENT,
-        parts: [part],
-      };
-      const status = { state, message, timestamp: new Date().toISOString() };
+      const status = { state, message: { ...messageOf(part), taskId }, timestamp: new Date().toISOString() };
       bus.publish(AgentEvent.statusUpdate({ taskId, contextId, status, metadata: undefined }));
     };
     const submitted = Task.fromJSON({ id: taskId, contextId, status: { state: 'TASK_STATE_SUBMITTED' } });
     bus.publish(AgentEvent.task({ ...submitted, history: [userMessage] }));
 
     // The offer came with the message; the answer goes back as the task's first news.
-    const signaling = new A2ASignaling((answer) => say(TaskState.TASK_STATE_WORKING, answer));
-    signaling.accept(userMessage);
-    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-    this.#tasks.set(taskId, { signaling, ended });
+    const session = new Session();
+    this.#sessions.set(contextId, session);
+    void session.answer(userMessage, (answer) => say(TaskState.TASK_STATE_WORKING, answer));
     const client = new Client({ name: 'file-agent', version: '1.0.0' });
     try {
-      await client.connect(new WebRTCClientTransport({ signaling }));
+      await client.connect(new WebRTCClientTransport({ signaling: session.signaling }));
       say(TaskState.TASK_STATE_COMPLETED, Part.fromJSON({ text: await firstLines(client) }));
     } catch (error) {
       say(TaskState.TASK_STATE_FAILED, Part.fromJSON({ text: (error as Error).message }));
     } finally {
       await client.close();
+      this.#sessions.delete(contextId);
+      session.end();
       bus.finished();
-      this.#tasks.delete(taskId);
-      end();
     }
   }
 

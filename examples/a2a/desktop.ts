@@ -11,14 +11,14 @@ const { capabilities } = await agent.getAgentCard();
 if (!capabilities?.extensions.some(({ uri }) => uri === extensionUri)) throw new Error('This agent takes no offers.');
 
 // Asks the agent, with the offer beside the question. Its news come as a stream: first the answer to the offer, then the result.
-// A connection that is lost is offered again, within the same task.
-let task = { taskId: '', contextId: '' };
+// A connection that is lost is offered again, in the same context.
+let contextId = '';
 const signaling = new A2ASignaling(async (offer) => {
-  const first = task.taskId === '';
+  const first = contextId === '';
   const question = first ? [Part.fromJSON({ text: 'What are my notes about?' })] : [];
   const message: Message = {
     ...Message.fromJSON({ messageId: crypto.randomUUID(), extensions: [extensionUri] }),
-    ...task,
+    contextId,
     role: Role.ROLE_USER,
     parts: [...question, offer],
   };
@@ -27,8 +27,7 @@ const signaling = new A2ASignaling(async (offer) => {
     { serviceParameters: ServiceParameters.create(withA2AExtensions(extensionUri)) },
   );
   for await (const event of events) {
-    if (event.payload?.$case === 'task')
-      task = { taskId: event.payload.value.id, contextId: event.payload.value.contextId };
+    if (event.payload?.$case === 'task') contextId = event.payload.value.contextId;
     signaling.accept(event);
     if (first) show(event);
   }
