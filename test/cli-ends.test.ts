@@ -34,7 +34,7 @@ void suite('what is left when the command line ends', { concurrency: 4 }, () => 
       const grandchild = ((await client.request('grandchild')).result as { pid: number }).pid;
       end(client);
       await client.exit();
-      await until('the end of its processes', () => !runs(pid) && !runs(grandchild), 60_000);
+      await until('the end of its processes', () => !runs(pid) && !runs(grandchild), 120_000);
     });
   }
 
@@ -68,6 +68,17 @@ void suite('what is left when the command line ends', { concurrency: 4 }, () => 
     await expose.exit();
     await until('the end of its processes', () => !runs(pid) && !runs(warm));
   });
+
+  test('expose is killed: servers that ignore that, and what they started, are ended', async (t) => {
+    const { expose, client, pid } = await sharedFixture(t, relay, fixture('stubborn'));
+    const grandchild = ((await client.request('grandchild')).result as { pid: number }).pid;
+    const warm = warmPid(expose, pid);
+    const shell = childrenOf(expose).find((child) => child !== pid && child !== warm);
+    expose.process.kill('SIGKILL');
+    await expose.exit();
+    await until('the end of its processes', () => ![pid, warm, grandchild].some((left) => runs(left)), 60_000);
+    await until('the end of who ended them', () => !runs(shell ?? 0), 60_000);
+  });
 });
 
 function breakPipe(client: Cli): void {
@@ -77,12 +88,12 @@ function breakPipe(client: Cli): void {
 
 /** The process that waits for the next client: a child of expose other than those in use. */
 function warmPid(expose: Cli, ...used: number[]): number {
-  const tasks = readFileSync(`/proc/${expose.process.pid}/task/${expose.process.pid}/children`, 'utf8');
-  const warm = tasks
-    .trim()
-    .split(' ')
-    .map(Number)
-    .find((pid) => !used.includes(pid));
-  assert.ok(warm, `no child but ${used.join()} in ${tasks}`);
+  const warm = childrenOf(expose)
+    // Beside servers there is the shell that ends them if expose cannot.
+    .find((pid) => !used.includes(pid) && !readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('/bin/sh'));
+  assert.ok(warm, `no child but ${used.join()}`);
   return warm;
 }
+
+const childrenOf = ({ process: { pid } }: Cli): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);

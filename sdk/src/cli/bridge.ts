@@ -5,17 +5,9 @@ import {
   type JsonRpcMessage,
   type JsonRpcRequest,
 } from '../link/message.ts';
-import type { MessageExtra } from '../transport/types.ts';
+import type { MessageMeta } from '../link/link.ts';
 import { within } from './async.ts';
 import { CliError } from './errors.ts';
-
-/** What travels beside a message, where both ends of a connection speak framed mode (PROTOCOL.md §7, META). */
-export interface MessageMeta extends Pick<MessageExtra, 'authInfo'> {
-  /** The request to which the message belongs, by the id that its sender gave it. */
-  relatedRequestId?: JsonRpcId | undefined;
-  /** HTTP header fields, names in lower case. */
-  headers?: Record<string, string> | undefined;
-}
 
 /** One end of the pipe: a process, standard input and output, or a transport. The transports of the SDK are ends as they are. */
 export interface End {
@@ -117,14 +109,13 @@ export class Bridge {
     if (this.#ending) return;
     this.#ending = ending;
     const reason = ending.error ?? new CliError('session_closed', `The MCP session is over: ${closedBy(ending.side)}.`);
+    // Before it is told: it may leave at once.
+    const gone = Promise.withResolvers<void>();
+    this.#downstream.onend = gone.resolve;
+    this.#downstream.onclose = () => gone.resolve();
     this.#toUpstream.fail(reason);
     this.#toDownstream.fail(reason);
-    if (delayMs > 0) {
-      const gone = Promise.withResolvers<void>();
-      this.#downstream.onend = gone.resolve;
-      this.#downstream.onclose = () => gone.resolve();
-      await within(delayMs, gone.promise);
-    }
+    if (delayMs > 0) await within(delayMs, gone.promise);
     await within(flushMs, Promise.all([this.#toUpstream.settled(), this.#toDownstream.settled()]));
     await Promise.allSettled([this.#downstream.close(), this.#upstream.close()]);
     // An end that was still opening has been told to stop; let it.

@@ -6,11 +6,14 @@ import { within } from './async.ts';
 import type { End } from './bridge.ts';
 import { CliError } from './errors.ts';
 import { maxMessageBytes, readLines, readMessages, writeMessage } from './jsonlines.ts';
+import { unwatch, watch } from './watchdog.ts';
 
 export interface ChildOptions {
   command: string;
   args: readonly string[];
   env: NodeJS.ProcessEnv;
+  /** Default: this process's. */
+  cwd?: string | undefined;
   /** Takes what the process writes that is not MCP: its stderr, and stdout that is not JSON-RPC. */
   onoutput: (line: string) => void;
 }
@@ -61,6 +64,7 @@ export class Child implements End {
     const child = spawnGroup(options);
     this.#process = child;
     living.add(this);
+    if (grouped && child.pid !== undefined) watch(child.pid);
     const spawned = Promise.withResolvers<void>();
     this.#spawned = spawned.promise;
     this.#spawned.catch(() => {}); // `ended` says it too
@@ -119,7 +123,10 @@ export class Child implements End {
 
   /** Ends the process and all that it started: end of input, SIGTERM, SIGKILL, each with a bounded wait. */
   async close(): Promise<void> {
-    this.#closing ??= this.#close().then(() => void living.delete(this));
+    this.#closing ??= this.#close().then(() => {
+      living.delete(this);
+      if (grouped && this.pid !== undefined) unwatch(this.pid);
+    });
     await this.#closing;
   }
 
@@ -171,9 +178,9 @@ export class Child implements End {
   }
 }
 
-function spawnGroup({ command, args, env }: ChildOptions): ChildProcessByStdio<Writable, Readable, Readable> {
+function spawnGroup({ command, args, env, cwd }: ChildOptions): ChildProcessByStdio<Writable, Readable, Readable> {
   try {
-    const child = spawn(command, args, { env, stdio: ['pipe', 'pipe', 'pipe'], shell: false, detached: grouped });
+    const child = spawn(command, args, { env, cwd, stdio: ['pipe', 'pipe', 'pipe'], shell: false, detached: grouped });
     // Out of file descriptors, Node has made no pipes, and an `error` event is to come.
     const piped: { stdin: unknown } = child;
     if (piped.stdin) return child;

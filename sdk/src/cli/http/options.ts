@@ -12,7 +12,7 @@ import type { UpstreamOptions } from './upstream.ts';
  */
 export function readShared(
   [command, ...args]: readonly string[],
-  { url, header = [], discover = false }: ExposeFlags,
+  { url, header = [], discover = false }: Pick<ExposeFlags, 'url' | 'header' | 'discover'>,
   env: NodeJS.ProcessEnv,
 ): SharedCommand | UpstreamOptions {
   if (url !== undefined && (command !== undefined || discover)) {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { isResponse, type JsonRpcId, type JsonRpcMessage, type JsonRpcRequest } from '../../link/message.ts';
-import type { End, MessageMeta } from '../bridge.ts';
+import type { MessageMeta } from '../../link/link.ts';
+import type { End } from '../bridge.ts';
 import { EventStream, readEventId } from './stream.ts';
 import { isRequest, metaOf, takesPriming } from './wire.ts';
 

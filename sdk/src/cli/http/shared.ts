@@ -7,7 +7,8 @@ import {
   type JsonRpcRequest,
   type JsonRpcResult,
 } from '../../link/message.ts';
-import { type End, errorResponse, type MessageMeta } from '../bridge.ts';
+import type { MessageMeta } from '../../link/link.ts';
+import { type End, errorResponse } from '../bridge.ts';
 import { CliError } from '../errors.ts';
 import { errorAnswer, isRequest, metaOf, subscriptionKey } from './wire.ts';
 

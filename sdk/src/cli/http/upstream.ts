@@ -8,7 +8,8 @@ import {
   type JsonRpcRequest,
 } from '../../link/message.ts';
 import { within } from '../async.ts';
-import { cancelledId, type End, errorResponse, type MessageMeta } from '../bridge.ts';
+import type { MessageMeta } from '../../link/link.ts';
+import { cancelledId, type End, errorResponse } from '../bridge.ts';
 import { CliError } from '../errors.ts';
 import { paramHeaders, ToolHeaders } from './params.ts';
 import { mediaType, type Outgoing, readText, send } from './request.ts';

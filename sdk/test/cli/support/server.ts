@@ -24,6 +24,9 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   const message = JSON.parse(line) as Message;
   if (message.method === 'initialize') initialized = true;
   if (modes.has('strict') && message.id !== undefined && !initialized) process.exit(9);
+  if (message.method === 'notifications/cancelled') {
+    process.stderr.write(`cancelled ${String(message.params?.['requestId'])}\n`);
+  }
   if (message.method === undefined) {
     say({ id: asking?.id, result: { answer: message } });
     return;
@@ -77,10 +80,17 @@ async function answer({ id, method, params }: Message): Promise<void> {
       asking = { id: id! };
       say({ id: 's-1', method: 'sampling/createMessage', params: {} });
       return;
-    case 'progress':
-      say({ method: 'notifications/progress', params: { progressToken: 1, progress: 1 } });
+    case 'progress': {
+      const { progressToken = 1 } = (params?.['_meta'] ?? {}) as { progressToken?: unknown };
+      say({ method: 'notifications/progress', params: { progressToken, progress: 1 } });
       say({ id, result: {} });
       return;
+    }
+    case 'subscriptions/listen': {
+      const meta = { 'io.modelcontextprotocol/subscriptionId': id };
+      say({ method: 'notifications/subscriptions/acknowledged', params: { _meta: meta } });
+      return;
+    }
     case 'grandchild': {
       // Ignores SIGTERM, and has pipes of its own, so that neither of them ends it.
       const code = "process.on('SIGTERM', () => {}); setInterval(() => {}, 60_000); process.send('up')";

@@ -1,0 +1,299 @@
+import assert from 'node:assert/strict';
+import { request as httpRequest } from 'node:http';
+import { once } from 'node:events';
+import test, { type TestContext } from 'node:test';
+import { Child } from '../../../src/cli/child.ts';
+import { Gateway } from '../../../src/cli/http/gateway.ts';
+import { loopbackHosts } from '../../../src/cli/http/guard.ts';
+import { HttpUpstream } from '../../../src/cli/http/upstream.ts';
+import { createLog } from '../../../src/cli/log.ts';
+import type { End } from '../../../src/cli/bridge.ts';
+import { eachMessage, messages, post, postModern, serve } from '../support/http.ts';
+import { fixture, runs, until } from '../support/process.ts';
+
+const session = { 'mcp-protocol-version': '2025-11-25' };
+const hello = { id: 0, method: 'initialize', params: { protocolVersion: '2025-11-25' } };
+
+/** A gateway in front of fixture processes, one for each connection. */
+async function start(t: TestContext, connect?: () => End) {
+  const children: Child[] = [];
+  const lines: string[] = [];
+  const [command, ...args] = fixture();
+  const spawn = () => {
+    const child = new Child({ command, args, env: process.env, onoutput: (line) => void lines.push(line) });
+    children.push(child);
+    return child;
+  };
+  const gateway = new Gateway({
+    host: '127.0.0.1',
+    port: 0,
+    allowedHosts: loopbackHosts,
+    connect: connect ?? spawn,
+    log: createLog('normal', (text) => void lines.push(text)),
+  });
+  const url = await gateway.listen();
+  t.after(() => gateway.close(new Error('the test is over')));
+  const open = async () => {
+    const response = await post(url, hello);
+    assert.equal(response.status, 200, await response.clone().text());
+    return { ...session, 'mcp-session-id': response.headers.get('mcp-session-id') ?? '' };
+  };
+  return { url, children, lines, open };
+}
+
+test('a session: initialize, a call, a notification, DELETE', async (t) => {
+  const { url, children, open } = await start(t);
+  const headers = await open();
+  assert.match(headers['mcp-session-id'], /^[\x21-\x7e]{16,}$/);
+  assert.equal((await post(url, { method: 'notifications/initialized' }, headers)).status, 202);
+  const [answer] = await messages(await post(url, { id: 'a', method: 'echo', params: { text: 'ü' } }, headers));
+  assert.deepEqual(answer, { jsonrpc: '2.0', id: 'a', result: { params: { text: 'ü' } } });
+  const pid = children[0]!.pid!;
+  assert.equal((await fetch(url, { method: 'DELETE', headers })).status, 200);
+  await until('the end of its process', () => !runs(pid));
+  assert.equal((await post(url, { id: 1, method: 'echo' }, headers)).status, 404);
+});
+
+test('sessions do not see each other', async (t) => {
+  const { url, children, open } = await start(t);
+  const [first, second] = [await open(), await open()];
+  assert.notEqual(first['mcp-session-id'], second['mcp-session-id']);
+  const pids = await Promise.all(
+    [first, second].map(async (headers) => {
+      const [answer] = await messages(await post(url, { id: 7, method: 'seen' }, headers));
+      return answer?.result?.['pid'];
+    }),
+  );
+  assert.deepEqual(
+    pids,
+    children.map(({ pid }) => pid),
+  );
+});
+
+test('what belongs to a call is on its stream, a question of the server among it', async (t) => {
+  const { url, open } = await start(t);
+  const headers = await open();
+  const progress = { id: 1, method: 'progress', params: { _meta: { progressToken: 'p' } } };
+  const order = (await messages(await post(url, progress, headers))).map(({ method }) => method ?? 'answer');
+  assert.deepEqual(order, ['notifications/progress', 'answer']);
+  const stream = eachMessage(await post(url, { id: 2, method: 'ask' }, headers));
+  assert.equal((await stream.next()).value?.method, 'sampling/createMessage');
+  const answer = { id: 's-1', result: { text: 'yes' } };
+  assert.equal((await post(url, answer, headers)).status, 202);
+  assert.deepEqual((await stream.next()).value, {
+    jsonrpc: '2.0',
+    id: 2,
+    result: { answer: { jsonrpc: '2.0', ...answer } },
+  });
+});
+
+test('a stream that broke is resumed with Last-Event-ID; what came before is not repeated', async (t) => {
+  const { url, open } = await start(t);
+  const headers = await open();
+  const abort = new AbortController();
+  const ids: string[] = [];
+  const stream = eachMessage(await post(url, { id: 2, method: 'ask' }, headers, abort.signal), ids);
+  assert.equal((await stream.next()).value?.method, 'sampling/createMessage');
+  abort.abort();
+  await assert.rejects(stream.next());
+  await post(url, { id: 's-1', result: {} }, headers);
+  const last = ids.at(-1) ?? '';
+  const resume = () =>
+    fetch(url, { headers: { ...headers, accept: 'text/event-stream', 'last-event-id': last } }).then(messages);
+  const [answer, ...rest] = await resume();
+  assert.equal(answer?.id, 2);
+  assert.deepEqual(rest, []);
+  assert.equal((await resume())[0]?.id, 2, 'and again, as nobody knows what arrived');
+});
+
+test('what the server says unasked is on the GET stream, from before it was there on', async (t) => {
+  const code = `
+    const say = (m) => console.log(JSON.stringify({ jsonrpc: '2.0', ...m }));
+    process.stdin.once('data', () => {
+      say({ id: 0, result: { protocolVersion: '2025-11-25' } });
+      say({ method: 'notifications/one' });
+      process.stdin.on('data', () => say({ method: 'notifications/two' }));
+    });`;
+  const { url, open } = await start(t, () => {
+    return new Child({ command: process.execPath, args: ['-e', code], env: process.env, onoutput: () => {} });
+  });
+  const headers = await open();
+  const listen = await fetch(url, { headers: { ...headers, accept: 'text/event-stream' } });
+  const stream = eachMessage(listen);
+  assert.equal((await stream.next()).value?.method, 'notifications/one');
+  await post(url, { method: 'notifications/initialized' }, headers);
+  assert.equal((await stream.next()).value?.method, 'notifications/two');
+});
+
+test('the server dies: open calls get an error, and the session is over', async (t) => {
+  const { url, children, open } = await start(t);
+  const headers = await open();
+  const pending = post(url, { id: 1, method: 'silence' }, headers);
+  const stream = await pending;
+  process.kill(children[0]!.pid!, 'SIGKILL');
+  const [answer] = await messages(stream);
+  assert.match(JSON.stringify(answer), /was ended by SIGKILL.*server_exited/);
+  await until('the end of the session', () =>
+    fetch(url, { method: 'DELETE', headers }).then(({ status }) => status === 404),
+  );
+  await open();
+});
+
+test('a server that cannot be reached: initialize is answered with the reason, and begins no session', async (t) => {
+  const { url } = await start(t, () => new Child({ command: '/nowhere', args: [], env: {}, onoutput: () => {} }));
+  const response = await post(url, hello);
+  assert.equal(response.headers.get('mcp-session-id'), null);
+  assert.match(await response.text(), /command was not found.*server_failed/);
+  const modern = await postModern(url, 1, 'tools/list');
+  assert.match(await modern.text(), /command was not found.*server_failed/);
+});
+
+test('2026-07-28: clients share a connection, and each has its own ids', async (t) => {
+  const { url, children } = await start(t);
+  const calls = ['a', 'b', 'c'].map((text) => postModern(url, 1, 'echo', { params: { text } }));
+  const answers = await Promise.all(calls.map(async (call) => (await messages(await call))[0]));
+  assert.deepEqual(
+    answers.map((answer) => [answer?.id, (answer?.result?.['params'] as { text: string } | undefined)?.text]),
+    [
+      [1, 'a'],
+      [1, 'b'],
+      [1, 'c'],
+    ],
+  );
+  assert.equal(children.length, 1);
+  const progress = ['x', 'x', 'y'].map((progressToken) => postModern(url, 5, 'progress', { meta: { progressToken } }));
+  for (const [index, call] of progress.entries()) {
+    const [notification, answer] = await messages(await call);
+    assert.deepEqual(notification?.params, { progressToken: ['x', 'x', 'y'][index], progress: 1 });
+    assert.equal(answer?.id, 5);
+  }
+  const listening = await Promise.all([
+    postModern(url, 'sub', 'subscriptions/listen'),
+    postModern(url, 'sub', 'subscriptions/listen'),
+  ]);
+  for (const response of listening) {
+    const { value } = await eachMessage(response).next();
+    assert.deepEqual(value?.params, { _meta: { 'io.modelcontextprotocol/subscriptionId': 'sub' } });
+  }
+});
+
+test('2026-07-28: a client that closes its request cancels it', async (t) => {
+  const { url, lines } = await start(t);
+  await postModern(url, 1, 'echo'); // number 1 on the connection
+  const abort = new AbortController();
+  const silent = postModern(url, 9, 'silence', {}, abort.signal);
+  const gone = assert.rejects(silent);
+  await messages(await postModern(url, 1, 'echo'));
+  abort.abort();
+  await gone;
+  await until('the server hears of it', () => lines.includes('cancelled 2'));
+});
+
+test('2026-07-28: errors have the HTTP status that the specification asks for', async (t) => {
+  const { url } = await start(t);
+  const status = async (call: Promise<Response>) => {
+    const response = await call;
+    const [answer] = await messages(response);
+    return [response.status, answer?.error?.code, answer?.id];
+  };
+  assert.deepEqual(await status(postModern(url, 3, 'nonsense')), [404, -32_601, 3]);
+  const meta = { 'io.modelcontextprotocol/clientCapabilities': undefined };
+  assert.deepEqual(await status(postModern(url, 3, 'echo', { meta })), [400, -32_602, 3]);
+  for (const headers of [{ 'mcp-method': 'other' }, { 'mcp-protocol-version': '2026-08-01' }]) {
+    assert.deepEqual(await status(postModern(url, 3, 'echo', { headers })), [400, -32_020, 3]);
+  }
+  const params = { name: 'größe' };
+  assert.deepEqual(await status(postModern(url, 3, 'tools/call', { params })), [400, -32_020, 3]);
+  const wrong = { 'mcp-name': '=?base64?Z3LDtsOfZQ===?=' };
+  assert.deepEqual(await status(postModern(url, 3, 'tools/call', { params, headers: wrong })), [400, -32_020, 3]);
+  const right = { 'mcp-name': `=?base64?${Buffer.from('größe').toString('base64')}?=` };
+  assert.deepEqual(await status(postModern(url, 3, 'tools/call', { params, headers: right })), [404, -32_601, 3]);
+});
+
+test('2026-07-28: the connection dies, and the next request opens another one', async (t) => {
+  const { url, children } = await start(t);
+  await messages(await postModern(url, 1, 'echo'));
+  const pending = postModern(url, 2, 'silence');
+  await messages(await postModern(url, 1, 'echo'));
+  process.kill(children[0]!.pid!, 'SIGKILL');
+  assert.match(await (await pending).text(), /session_closed|server_exited/);
+  const [answer] = await messages(await postModern(url, 3, 'echo'));
+  assert.equal(answer?.id, 3);
+  assert.equal(children.length, 2);
+});
+
+test('requests that are refused before anybody is asked', async (t) => {
+  const { url, children, open } = await start(t);
+  const plain = (path: string, init: RequestInit = {}) => fetch(new URL(path, url), init).then(({ status }) => status);
+  const body = JSON.stringify({ jsonrpc: '2.0', ...hello });
+  const both = { accept: 'application/json, text/event-stream', 'content-type': 'application/json' };
+  const cases: [number, string, RequestInit?][] = [
+    [404, '/'],
+    [405, '/mcp', { method: 'PUT' }],
+    [
+      406,
+      '/mcp',
+      { method: 'POST', body, headers: { 'content-type': 'application/json', accept: 'application/json' } },
+    ],
+    [415, '/mcp', { method: 'POST', body, headers: { ...both, 'content-type': 'text/plain' } }],
+    [400, '/mcp', { method: 'POST', body: '{', headers: both }],
+    [400, '/mcp', { method: 'POST', body: '[]', headers: both }],
+    [400, '/mcp', { method: 'POST', body: '{"id":null,"method":"x","jsonrpc":"2.0"}', headers: both }],
+    [400, '/mcp', { method: 'POST', body: body.replace('initialize', 'tools/list'), headers: both }],
+    [413, '/mcp', { method: 'POST', body: `"${'x'.repeat(11 * 1024 * 1024)}"`, headers: both }],
+    [400, '/mcp', { headers: { accept: 'text/event-stream' } }],
+    [406, '/mcp', { headers: { accept: 'text/html' } }],
+    [405, '/mcp', { headers: { accept: 'text/event-stream', 'mcp-protocol-version': '2026-07-28' } }],
+    [400, '/mcp', { method: 'DELETE' }],
+  ];
+  for (const [status, path, init] of cases) {
+    assert.equal(await plain(path, init), status, JSON.stringify(init)?.slice(0, 200));
+  }
+  assert.equal(children.length, 0);
+  const headers = await open();
+  const unknown = { ...headers, 'mcp-session-id': 'x' };
+  assert.equal((await post(url, { id: 1, method: 'echo' }, unknown)).status, 404);
+  assert.equal(
+    (await post(url, { id: 1, method: 'echo' }, { ...headers, 'mcp-protocol-version': '1900-01-01' })).status,
+    400,
+  );
+});
+
+test('pages of other sites, and names that were made to lead here, are refused', async (t) => {
+  const { url } = await start(t);
+  const status = async (headers: Record<string, string>) => {
+    const request = httpRequest(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: '*/*', ...headers },
+    });
+    request.end(JSON.stringify({ jsonrpc: '2.0', ...hello }));
+    const [response] = (await once(request, 'response')) as [{ statusCode: number; resume: () => void }];
+    response.resume();
+    return response.statusCode;
+  };
+  for (const host of ['evil.example', 'localhost.evil.example', '127.0.0.1.evil.example:80', '[::2]']) {
+    assert.equal(await status({ host }), 403, host);
+  }
+  for (const origin of ['http://evil.example', 'null', 'https://localhost.evil.example']) {
+    assert.equal(await status({ origin }), 403, origin);
+  }
+  for (const host of ['localhost', 'localhost:1234', '127.0.0.1:80', '[::1]:80']) {
+    assert.equal(await status({ host, origin: `http://${host}` }), 200, host);
+  }
+});
+
+test('there are only so many sessions', async (t) => {
+  const silent = await serve(t, () => {});
+  const { url } = await start(t, () => new HttpUpstream({ url: silent.url, headers: {} }));
+  const abort = new AbortController();
+  const waiting = Array.from({ length: 100 }, () => post(url, hello, {}, abort.signal).catch(() => {}));
+  let response: Response | undefined;
+  await until('the last one', async () => {
+    const soon = AbortSignal.timeout(500);
+    response = await post(url, hello, {}, soon).catch(() => undefined);
+    return response?.status === 503;
+  });
+  assert.match((await response?.text()) ?? '', /There are 100 sessions/);
+  abort.abort();
+  await Promise.all(waiting);
+});
