@@ -18,6 +18,10 @@ import type { Source } from './source.ts';
 export interface SharedCommand {
   command: string;
   args: readonly string[];
+  /** Where it runs. Default: here. */
+  cwd?: string | undefined;
+  /** Variables beside those of this process. */
+  variables?: Record<string, string> | undefined;
   /** The server knows `server/discover`; otherwise it is answered on the server's behalf. */
   discover: boolean;
 }
@@ -88,13 +92,19 @@ export async function expose(options: ExposeOptions): Promise<void> {
 }
 
 /** Starts processes, numbered for the log. They do not get to see this program's own secrets. */
-function spawner({ command, args }: SharedCommand, { env, log }: ExposeOptions): () => Child {
+function spawner({ command, args, cwd, variables }: SharedCommand, { env, log }: ExposeOptions): () => Child {
   const own = { ...env };
   for (const name of secretVariables) delete own[name];
   let count = 0;
   return () => {
     const name = `server ${(count += 1)}`;
-    const child = new Child({ command, args, env: own, onoutput: (line) => log.output(name, line) });
+    const child = new Child({
+      command,
+      args,
+      cwd,
+      env: { ...own, ...variables },
+      onoutput: (line) => log.output(name, line),
+    });
     log.debug(`${name} is process ${child.pid ?? '(not started)'}`);
     return child;
   };

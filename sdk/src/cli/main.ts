@@ -1,6 +1,8 @@
 import { CommanderError } from 'commander';
 import { within } from './async.ts';
 import { killAll } from './child.ts';
+import { readConfig, refuseStray } from './config.ts';
+import { exposeConfig } from './config-expose.ts';
 import { connect, refuse } from './connect.ts';
 import { CliError, usage } from './errors.ts';
 import { expose } from './expose.ts';
@@ -40,6 +42,11 @@ stdout.on('error', () => {});
 const program = createProgram({
   async expose(command, flags) {
     log = createLog(logLevel(flags), write);
+    if (flags.config !== undefined) {
+      const shares = readConfig(command, flags, env);
+      return await exposeConfig({ shares, log, stop: stopping.signal });
+    }
+    refuseStray(flags);
     const server = readShared(command, flags, env);
     const connection = readConnection(flags, env, 'server');
     await expose({ connection, server, env, log, stop: stopping.signal });

@@ -15,8 +15,8 @@ export interface ConnectionFlags {
 export interface Connection {
   /** ws: or wss: */
   relay: string;
-  /** The token as it is now: a file is read again every time, so that it may be replaced while this runs. */
-  token: () => string;
+  /** The token as it is now: a file is read again every time, so that it may be replaced while this runs; with a key it is a new one. */
+  token: () => string | Promise<string>;
   /** From the token's payload, unverified: for messages to people only. */
   room: string;
   subject: string;
@@ -47,7 +47,15 @@ export function refuseTokens(argv: readonly string[]): void {
  */
 export function readConnection(flags: ConnectionFlags, env: NodeJS.ProcessEnv, role: Role): Connection {
   const relay = relayUrl(flags.relay ?? env['MCP_RENDEZVOUS_RELAY']);
-  const token = tokenSource(flags.tokenFile, env['MCP_RENDEZVOUS_TOKEN'], role);
+  return connectionWith(relay, tokenSource(flags.tokenFile, env['MCP_RENDEZVOUS_TOKEN'], role), role);
+}
+
+/**
+ * The connection that a token is for.
+ *
+ * @throws CliError `bad_option`
+ */
+export function connectionWith(relay: string, token: () => string, role: Role): Connection {
   const claims = payload(token());
   const { room, sub, exp } = claims;
   if (claims.role !== role) {

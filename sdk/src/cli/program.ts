@@ -7,6 +7,11 @@ export interface ExposeFlags extends ConnectionFlags {
   discover?: boolean;
   url?: string;
   header?: string[];
+  config?: string;
+  roomPrefix?: string;
+  keyFile?: string;
+  issuer?: string;
+  audience?: string;
 }
 export interface DoctorFlags extends ConnectionFlags {
   json?: boolean;
@@ -42,11 +47,18 @@ export function createProgram(actions: Actions): Command {
     .description(
       'share an MCP server with whoever holds a client token for the room; a session of its own for each client',
     )
-    .usage('[options] -- <command> [args...]\n       mcp-rendezvous expose [options] --url <url>')
+    .usage(
+      '[options] -- <command> [args...]\n       mcp-rendezvous expose [options] --url <url>\n       mcp-rendezvous expose [options] --config <file>',
+    )
     .argument('[command...]', 'the server as it is started here; no shell is involved')
     .option('--discover', 'the server knows server/discover (MCP 2026-07-28): pass it on instead of declining it')
     .option('--url <url>', 'share a Streamable HTTP endpoint, such as http://localhost:3000/mcp, instead of a command')
     .option('--header <header>', "a header for --url, 'Name: value'; ${NAME} in it stands for a variable", collect)
+    .option('--config <file>', 'share all of the mcpServers in a configuration, each in a room of its own')
+    .option('--room-prefix <text>', 'with --config: goes before the names of the rooms')
+    .option('--key-file <file>', 'with --config: a secret or a private key (PEM, JWK) for tokens; or RELAY_SECRET')
+    .option('--issuer <issuer>', 'with --config: of the tokens')
+    .option('--audience <audience>', 'with --config: of the tokens')
     .passThroughOptions()
     .addHelpText('after', exposeHelp)
     .action(actions.expose);
@@ -72,6 +84,9 @@ export function createProgram(actions: Actions): Command {
     .option('--ttl <time>', 'how long the token is valid: seconds, or a number with s, m, h or d', '1h')
     .option('--scope <scopes>', "space-separated, for the MCP server's authInfo")
     .option('--issuer <issuer>', 'needed when the relay has a list of issuers')
+    .option('--audience <audience>', 'needed when the relay expects another one than mcp-rendezvous')
+    .option('--jti <id>', "the token's own name, by which it can be revoked; random by default")
+    .option('--json', 'print an object with the token and its claims')
     .option('--key-file <file>', 'a secret, or a private key in PEM or JWK; instead of RELAY_SECRET')
     .addHelpText('after', tokenHelp)
     .action(actions.token);
@@ -138,6 +153,10 @@ MCP_RENDEZVOUS_TOKEN and RELAY_SECRET.
 
 Of an endpoint (--url), each client has an MCP session of its own, and --header goes with every request there. Put secrets into
 variables, and the header in single quotes, so that the shell leaves the variable alone.
+
+Of a configuration (--config), each entry of "mcpServers" is shared in a room of the entry's name, until all of them have failed.
+With the relay's key at hand (RELAY_SECRET or --key-file) the tokens are made here, and renewed. Without it each entry names its
+own: "rendezvous": { "tokenEnv": "FILES_TOKEN" } or { "tokenFile": "./files.token" }. \${NAME} in "headers" stands for a variable.
 ${connectionHelp('server')}
 ${exitHelp}
 
@@ -145,7 +164,8 @@ Examples:
   export MCP_RENDEZVOUS_TOKEN=…  MCP_RENDEZVOUS_RELAY=wss://relay.example
   mcp-rendezvous expose -- npx -y @modelcontextprotocol/server-filesystem ~/Documents
   mcp-rendezvous expose --token-file ./token -- python -m my_server --verbose
-  API_KEY=… mcp-rendezvous expose --url http://localhost:3000/mcp --header 'Authorization: Bearer \${API_KEY}'`;
+  API_KEY=… mcp-rendezvous expose --url http://localhost:3000/mcp --header 'Authorization: Bearer \${API_KEY}'
+  RELAY_SECRET=… mcp-rendezvous expose --config ./mcp.json --room-prefix laptop-`;
 
 const connectHelp = `
 Only MCP is on stdout. When there is no connection, requests are answered with an error that says why.
@@ -182,6 +202,7 @@ Exit codes:
 Examples:
   mcp-rendezvous token --room desk --role server --ttl 7d > ./token
   MCP_RENDEZVOUS_TOKEN=$(mcp-rendezvous token --room desk --role client) mcp-rendezvous connect --relay wss://relay.example
+  mcp-rendezvous token --room desk --role client --json | jq -r .claims.jti
   mcp-rendezvous token --room desk --role client --subject agent-7 --scope "files:read" --key-file ./key.pem`;
 
 const doctorHelp = `

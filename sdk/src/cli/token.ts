@@ -1,8 +1,8 @@
 import { createPrivateKey } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { JWK } from 'jose';
+import { decodeJwt, type JWK } from 'jose';
 import type { Role } from '../protocol/index.ts';
-import { createRoomToken } from '../token/index.ts';
+import { createRoomToken, type RoomTokenOptions } from '../token/index.ts';
 import { usage } from './errors.ts';
 import { readSecretFile } from './options.ts';
 
@@ -14,29 +14,40 @@ export interface TokenFlags {
   scope?: string;
   issuer?: string;
   keyFile?: string;
+  audience?: string;
+  jti?: string;
+  json?: boolean;
 }
 
 /** The `sub` of a token that nobody named: stable for a role and a machine. */
 export const defaultSubject = (role: string): string => `${role}@${hostname()}`.slice(0, 256);
 
 /**
- * The command `token`: a room token signed with `--key-file` or RELAY_SECRET.
+ * The command `token`: what it prints, a room token signed with `--key-file` or RELAY_SECRET.
  *
  * @throws CliError `bad_option`
  */
 export async function token(flags: TokenFlags, env: NodeJS.ProcessEnv): Promise<string> {
-  const { room, ttl, scope, issuer } = flags;
+  const { room, ttl, scope, issuer, audience, jti } = flags;
   const role = flags.role as Role; // createRoomToken checks it
+  const signed = await sign({
+    key: signingKey(flags.keyFile, env['RELAY_SECRET']),
+    room,
+    role,
+    subject: flags.subject ?? defaultSubject(role),
+    ttl,
+    ...(scope === undefined ? {} : { scope }),
+    ...(issuer === undefined ? {} : { issuer }),
+    ...(audience === undefined ? {} : { audience }),
+    ...(jti === undefined ? {} : { id: jti }),
+  });
+  return flags.json ? JSON.stringify({ token: signed, claims: decodeJwt(signed) }) : signed;
+}
+
+/** @throws CliError `bad_option` */
+export async function sign(options: RoomTokenOptions): Promise<string> {
   try {
-    return await createRoomToken({
-      key: signingKey(flags.keyFile, env['RELAY_SECRET']),
-      room,
-      role,
-      subject: flags.subject ?? defaultSubject(role),
-      ttl,
-      ...(scope === undefined ? {} : { scope }),
-      ...(issuer === undefined ? {} : { issuer }),
-    });
+    return await createRoomToken(options);
   } catch (error) {
     // A TypeError is about an option, and says so without the key.
     if (error instanceof TypeError) throw usage(`No token: ${error.message}.`);
@@ -44,7 +55,12 @@ export async function token(flags: TokenFlags, env: NodeJS.ProcessEnv): Promise<
   }
 }
 
-function signingKey(file: string | undefined, secret: string | undefined): string | JWK {
+/**
+ * The key that signs tokens.
+ *
+ * @throws CliError `bad_option`, without the key
+ */
+export function signingKey(file: string | undefined, secret: string | undefined): string | JWK {
   if (file === undefined) {
     if (secret) return secret;
     throw usage("There is no key: set RELAY_SECRET to the relay's, or pass --key-file.");

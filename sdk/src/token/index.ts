@@ -23,6 +23,8 @@ export interface RoomTokenOptions {
   ttl: number | string;
   /** Space-separated scopes (RFC 8693 §4.2), which the MCP server sees in `authInfo.scopes`. */
   scope?: string;
+  /** `jti`: the token's own name, by which it can be revoked. 1 to 256 characters. Default: a random UUID. */
+  id?: string;
 }
 
 /**
@@ -31,9 +33,10 @@ export interface RoomTokenOptions {
  * @throws TypeError when an option is missing or out of range. The message never contains the key.
  */
 export async function createRoomToken(options: RoomTokenOptions): Promise<string> {
-  const { room, role, subject, scope, issuer } = options;
+  const { room, role, subject, scope, issuer, id } = options;
   lengthBetween('room', room, 1, 128);
   lengthBetween('subject', subject, 1, 256);
+  if (id !== undefined) lengthBetween('id', id, 1, 256);
   if (scope !== undefined && typeof scope !== 'string') {
     throw new TypeError('scope must be one string of space-separated scopes');
   }
@@ -46,7 +49,7 @@ export async function createRoomToken(options: RoomTokenOptions): Promise<string
     .setAudience(options.audience ?? defaultAudience)
     .setIssuedAt(now)
     .setExpirationTime(now + ttlSeconds(options.ttl))
-    .setJti(crypto.randomUUID());
+    .setJti(id ?? crypto.randomUUID());
   if (issuer !== undefined) jwt.setIssuer(issuer);
   return await jwt.sign(key);
 }

@@ -212,6 +212,19 @@ test('a token: with everything, and a secret from a file', async (t) => {
   assert.deepEqual([payload.sub, payload['scope'], payload.exp! - payload.iat!], ['a', 'x y', 7 * 86_400]);
 });
 
+test('a token: for another audience, with a name to revoke it by, and its claims beside it', async (t) => {
+  const cli = new Cli(
+    t,
+    ['token', '--room', 'desk', '--role', 'client', '--audience', 'mine', '--jti', 'token-7', '--json'],
+    { RELAY_SECRET: secret },
+  );
+  assert.equal(await cli.exit(), 0);
+  const [{ token: signed, claims }] = cli.messages as unknown as [{ token: string; claims: object }]; // not JSON-RPC, here
+  const { payload } = await jwtVerify(signed, new TextEncoder().encode(secret), { audience: 'mine' });
+  assert.deepEqual(claims, payload);
+  assert.equal(payload.jti, 'token-7');
+});
+
 test('a token: with a private key, as PEM and as JWK', async (t) => {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
@@ -234,6 +247,12 @@ const noTokens: [name: string, args: string[], env: Record<string, string>, says
     ['--room', 'r', '--role', 'admin'],
     { RELAY_SECRET: secret },
     /Allowed choices are server, client\. See/,
+  ],
+  [
+    'an empty name',
+    ['--room', 'r', '--role', 'client', '--jti', ''],
+    { RELAY_SECRET: secret },
+    /id must be a string of 1/,
   ],
   ['a wrong ttl', ['--room', 'r', '--role', 'client', '--ttl', 'long'], { RELAY_SECRET: secret }, /ttl must be/],
 ];
