@@ -10,6 +10,8 @@ import {
   type WebRTCTransport,
 } from 'mcp-rendezvous';
 import { createRoomToken } from 'mcp-rendezvous/token';
+import type { Engine } from '../sdk/src/peer/engine.ts';
+import { weriftEngine } from '../sdk/src/peer/werift.ts';
 import { RelayProcess, testSecret } from './support/relay.ts';
 import { eventually } from './support/wait.ts';
 
@@ -27,9 +29,11 @@ async function echo(
   t: TestContext,
   relay: RelayProcess,
   subject = 'server',
+  rtc?: Engine,
 ): Promise<{ listener: Listener; sessions: string[] }> {
   const sessions: string[] = [];
-  const listener = await listen({ relay: relay.ws, token: await token('server', subject) }, async (transport, peer) => {
+  const options = { relay: relay.ws, token: await token('server', subject), ...(rtc && { rtc }) };
+  const listener = await listen(options, async (transport, peer) => {
     sessions.push(peer.subject);
     transport.onmessage = (message) => {
       if ('id' in message && 'method' in message) {
@@ -243,7 +247,8 @@ test('a relay that hangs without a word is noticed within 30 s; a quiet one is a
 
 test('an offer whose answer would be too large for the relay fails alone: the listener stays in the room', async (t) => {
   const relay = await relayFor(t);
-  const { listener } = await echo(t, relay);
+  // Its answer has every section that it was offered.
+  const { listener } = await echo(t, relay, 'server', weriftEngine);
   const failed = new Promise<RendezvousError>((resolve) => {
     listener.onerror = resolve;
   });
