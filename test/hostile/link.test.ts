@@ -320,9 +320,14 @@ void suite('a hostile peer', () => {
   });
 
   test('what comes in a handshake that is never over is limited', async () => {
-    const { link } = new Recorder({ offerer: true, secret: 'OGAb1kJfd3Qzq2r0pVkqj2cYzvXq8Hn2' });
+    const { link } = new Recorder({ offerer: true });
     const pipe = new PipeEnd();
-    const attached = assert.rejects(link.attach(pipe.carrier), { code: 'bad_channel' });
+    const attached = assert.rejects(link.attach(pipe.carrier), {
+      code: 'bad_channel',
+      message: /before the handshake/,
+    });
+    // Deriving the key takes time.
+    pipe.put(encodeHello(hello()));
     for (let n = 0; n < 30_000; n++) pipe.put(encodePing(n));
     await attached;
     pipe.close();

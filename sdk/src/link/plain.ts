@@ -1,8 +1,8 @@
 import { RendezvousError } from '../errors.ts';
-import type { Engine, RtcDataChannel } from '../peer/engine.ts';
-import { closeConnection, type ConnectedPeer } from '../peer/peer.ts';
+import type { RtcDataChannel } from '../peer/engine.ts';
+import { closeConnection } from '../peer/peer.ts';
 import { maxMessageSize } from '../peer/sdp.ts';
-import { closedError, type Link } from './link.ts';
+import { type Carrier, closedError, type Link } from './link.ts';
 import type { JsonRpcMessage } from './message.ts';
 import { badMessage, oversized, parse, toJson } from './text.ts';
 
@@ -12,8 +12,7 @@ const lowWater = 262_144;
 /** What `close()` waits for at the most: for the last messages to go out, and for the other side to take note. */
 const closeTimeoutMs = 3_000;
 
-export interface LinkOptions extends ConnectedPeer {
-  engine: Engine;
+export interface PlainLinkOptions extends Carrier {
   /** The largest message in UTF-8 bytes, either way. */
   maxMessageBytes: number;
 }
@@ -25,17 +24,17 @@ export class PlainLink implements Link {
   onmessage?: (message: JsonRpcMessage) => void;
   onerror?: (error: RendezvousError) => void;
   onclose?: (error?: RendezvousError) => void;
-  readonly #peer: LinkOptions;
+  readonly #peer: PlainLinkOptions;
   readonly #channel: RtcDataChannel;
   readonly #maxBytes: number;
   readonly #waiting: { text: string; sent: PromiseWithResolvers<void> }[] = [];
   #closing: Promise<void> | undefined;
   #closed = false;
 
-  constructor(peer: LinkOptions) {
+  constructor(peer: PlainLinkOptions) {
     this.#peer = peer;
     this.#channel = peer.channel;
-    this.#maxBytes = Math.min(peer.maxMessageBytes, maxMessageSize(peer.connection.remoteDescription?.sdp ?? ''));
+    this.#maxBytes = Math.min(peer.maxMessageBytes, maxMessageSize(peer.remoteSdp));
   }
 
   /** Takes the channel's events, first those that came before. Set the handlers before. */
@@ -48,7 +47,8 @@ export class PlainLink implements Link {
     channel.onmessage = ({ data }) => this.#receive(data);
     connection.onicecandidate = null;
     const watch = () => {
-      if (connection.connectionState === 'failed' || connection.connectionState === 'closed') this.#end();
+      if (connection.connectionState === 'failed') this.#end(failed());
+      else if (connection.connectionState === 'closed') this.#end();
     };
     connection.onconnectionstatechange = watch;
     connection.oniceconnectionstatechange = null;
@@ -167,6 +167,9 @@ function utf8Bytes(text: string, limit: number): number {
   if (text.length > limit) return text.length;
   return text.length * 3 <= limit ? text.length : encoder.encode(text).byteLength;
 }
+
+const failed = () =>
+  new RendezvousError('session_lost', 'The connection to the other peer failed, and plain mode has no other one.');
 
 // No reason to leave the channel open, but what was sent last may be lost with it.
 const unflushed = (cause: unknown) =>

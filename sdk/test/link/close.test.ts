@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually, within } from '../../../test/support/wait.ts';
 import { RendezvousError } from '../../src/errors.ts';
-import { encodeClose } from '../../src/link/frame.ts';
+import { encodeAck, encodeClose, encodePing } from '../../src/link/frame.ts';
 import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
 import { attachBoth, connectCarriers, connectLinks, note, numbers, Recorder, upTo } from './carriers.ts';
 import { RawPeer } from './raw.ts';
@@ -12,7 +13,9 @@ const waitMs = 20_000;
 void suite('the end of a framed link', () => {
   test('10,000 messages that are queued arrive before it', async (t) => {
     const { near, far, carriers } = await connectLinks(t, {}, {}, nodeDatachannelEngine);
-    for (const n of upTo(10_000)) near.link.send(note(n)).catch(assert.fail);
+    // More than fits into the window.
+    const body = 'x'.repeat(600);
+    for (const n of upTo(10_000)) near.link.send(note(n, body)).catch(assert.fail);
     await near.link.close();
     assert.deepEqual(numbers(far.messages), upTo(10_000));
     assert.deepEqual([near.closes, far.closes], [[undefined], [undefined]]);
@@ -95,7 +98,10 @@ void suite('the end of a framed link', () => {
     raw.hello();
     await near.link.attach(carriers.near);
     const body = 'x'.repeat(1_000_000);
-    const sent = Promise.allSettled(upTo(6).map((n) => near.link.send(note(n, body))));
+    let taken = 0;
+    const send = (n: number) => near.link.send(note(n, body)).then(() => (taken += 1));
+    const sent = Promise.allSettled(upTo(6).map(send));
+    await eventually(() => taken === 4, waitMs, 'the window is full');
     await near.link.close();
     const states = (await sent).map(({ status }) => status);
     assert.deepEqual(states, [...upTo(4).map(() => 'fulfilled'), 'rejected', 'rejected']);
@@ -116,6 +122,29 @@ void suite('the end of a framed link', () => {
     await carriers.far.connection.close();
     await within(closing, 'the close', waitMs);
     assert.deepEqual([near.closes, near.losses], [[undefined], []]);
+  });
+
+  test('comes as late as acknowledgements do, and after its goodbye a side is silent', async (t) => {
+    const near = new Recorder({ offerer: true });
+    const carriers = await connectCarriers(t);
+    const raw = new RawPeer(carriers.far);
+    raw.hello();
+    await near.link.attach(carriers.near);
+    for (const n of upTo(5)) await near.link.send(note(n));
+    const closing = near.link.close();
+    await raw.next('close');
+    for (const n of upTo(5)) {
+      raw.send(encodeAck(n + 1));
+      raw.data(n + 1, JSON.stringify(note(n)));
+      raw.send(encodePing(n));
+      await sleep(900); // longer in all than the 3 s without any
+    }
+    assert.deepEqual(numbers(near.messages), upTo(5), 'it listens all the same');
+    raw.send(encodeClose(0));
+    await closing;
+    await eventually(() => raw.closed, waitMs);
+    assert.deepEqual(near.closes, [undefined]);
+    assert.ok(raw.frames.every(({ type }) => type === 'data' || type === 'hello'));
   });
 
   test('while the connection is lost it waits for another one', async (t) => {
