@@ -10,6 +10,7 @@ import type { TokenView } from './token.ts';
 
 /** How long two peers may take to connect, in milliseconds. */
 const connectMs = 30_000;
+const types = ['host', 'srflx', 'prflx', 'relay'];
 
 /** The candidates that this machine finds, by type, as a peer would. */
 export async function checkCandidates(iceServers: IceServer[], turn: boolean, stop: AbortSignal): Promise<Finding> {
@@ -26,7 +27,8 @@ export async function checkCandidates(iceServers: IceServer[], turn: boolean, st
     const { code, message } = toRendezvousError(thrown, 'engine_failed', 'The WebRTC engine failed.');
     return { check, status: 'fail', code, seen: message };
   }
-  const seen = `found: ${[...counts].map(([type, count]) => `${count} ${type}`).join(', ') || 'none'}`;
+  const found = types.filter((type) => counts.has(type)).map((type) => `${counts.get(type)} ${type}`);
+  const seen = `found: ${found.join(', ') || 'none'}`;
   if (counts.size === 0) {
     const advice = 'This machine has no address to connect from: is it online?';
     return { check, status: 'fail', code: 'no_candidates', seen, advice };
