@@ -9,6 +9,7 @@ import {
   isLegacyRequest,
   localhostAllowedHostnames,
   localhostAllowedOrigins,
+  type McpServer,
   originValidationResponse,
   WebStandardStreamableHTTPServerTransport,
 } from '@modelcontextprotocol/server';
@@ -19,13 +20,19 @@ export class Fixture {
   /** `http://127.0.0.1:<port>/mcp`; set once it listens. */
   url = '';
   readonly #sessions = new Map<string, WebStandardStreamableHTTPServerTransport>();
+  readonly #create: (() => McpServer) | undefined;
   readonly #modern = createMcpHandler(({ era }) => createServer(era, () => this.#modern.notify), { legacy: 'reject' });
   readonly #http = createHttpServer((request, response) => {
     this.#handle(request, response).catch(() => response.destroy());
   });
 
-  static async start(): Promise<Fixture> {
-    const fixture = new Fixture();
+  private constructor(create: (() => McpServer) | undefined) {
+    this.#create = create;
+  }
+
+  /** Resolves when it listens. `create` makes another server for each session; then it knows nothing of 2026-07-28. */
+  static async start(create?: () => McpServer): Promise<Fixture> {
+    const fixture = new Fixture(create);
     fixture.#http.listen(0, '127.0.0.1');
     await once(fixture.#http, 'listening');
     fixture.url = `http://127.0.0.1:${(fixture.#http.address() as AddressInfo).port}/mcp`;
@@ -73,7 +80,7 @@ export class Fixture {
       hostHeaderValidationResponse(request, localhostAllowedHostnames()) ??
       originValidationResponse(request, localhostAllowedOrigins());
     if (refused) return refused;
-    if (!(await isLegacyRequest(request))) return await this.#modern.fetch(request);
+    if (!this.#create && !(await isLegacyRequest(request))) return await this.#modern.fetch(request);
     const id = request.headers.get('mcp-session-id');
     const known = this.#sessions.get(id ?? '');
     if (known) return await known.handleRequest(request);
@@ -83,7 +90,8 @@ export class Fixture {
       onsessioninitialized: (name) => void this.#sessions.set(name, transport),
       onsessionclosed: (name) => void this.#sessions.delete(name),
     });
-    await createServer('legacy', () => this.#modern.notify).connect(transport);
+    const server = this.#create?.() ?? createServer('legacy', () => this.#modern.notify);
+    await server.connect(transport);
     return await transport.handleRequest(request);
   }
 }

@@ -13,8 +13,10 @@ import {
   LoggingMessageNotificationSchema,
   ResourceUpdatedNotificationSchema,
 } from '@modelcontextprotocol/sdk/types.js';
-import type { WebRTCClientTransport } from 'mcp-rendezvous';
 import { answers } from './fixture.ts';
+
+/** Whatever both SDKs take. */
+export type Transport = Parameters<ClientV1['connect']>[0] & Parameters<ClientV2['connect']>[0];
 
 export type ClientKind = 'v1' | 'v2 legacy' | 'v2 auto' | 'v2 modern';
 
@@ -51,11 +53,11 @@ const modes: Record<Exclude<ClientKind, 'v1'>, VersionNegotiationMode> = {
 };
 
 /** Connects a client of that kind; rejects with what its `connect` rejects with. */
-export async function connect(kind: ClientKind, transport: WebRTCClientTransport): Promise<Session> {
+export async function connect(kind: ClientKind, transport: Transport): Promise<Session> {
   return kind === 'v1' ? await connectV1(transport) : await connectV2(transport, modes[kind]);
 }
 
-async function connectV1(transport: WebRTCClientTransport): Promise<Session> {
+async function connectV1(transport: Transport): Promise<Session> {
   const events: Session['events'] = new EventEmitter();
   const client = new ClientV1(info, { capabilities });
   client.setRequestHandler(CreateMessageRequestSchema, () => answers.sampling);
@@ -83,7 +85,7 @@ async function connectV1(transport: WebRTCClientTransport): Promise<Session> {
   };
 }
 
-async function connectV2(transport: WebRTCClientTransport, mode: VersionNegotiationMode): Promise<Session> {
+async function connectV2(transport: Transport, mode: VersionNegotiationMode): Promise<Session> {
   const events: Session['events'] = new EventEmitter();
   const client = new ClientV2(info, { capabilities, versionNegotiation: { mode } });
   client.setRequestHandler('sampling/createMessage', () => answers.sampling);

@@ -4,11 +4,12 @@ import { after, before, suite, test } from 'node:test';
 import { SdkError } from '@modelcontextprotocol/client';
 import type { WebRTCClientTransport } from 'mcp-rendezvous';
 import { RelayProcess } from '../support/relay.ts';
-import { eventually, within } from '../support/wait.ts';
+import { within } from '../support/wait.ts';
 import { type ClientKind, connect, type Session } from './clients.ts';
 import { host, visitor } from './enter.ts';
-import { answers, counterUri, largeText, poem, progressSteps, toolNames, type Witness } from './fixture.ts';
+import { largeText, type Witness } from './fixture.ts';
 import type { ServerKind } from './servers.ts';
+import { cancellation, failures, logging, manyCalls, progress, questions, resources, tools } from './steps.ts';
 
 /** Every pair of an SDK's client and an SDK's server that has a protocol version in common, and the era that they agree on. */
 const pairs: [ClientKind, ServerKind, Session['era']][] = [
@@ -74,81 +75,6 @@ for (const [clientKind, serverKind] of strangers) {
   });
 }
 
-async function tools(session: Session): Promise<void> {
-  assert.deepEqual((await session.tools()).toSorted(), toolNames);
-  assert.equal((await session.call('echo', { text: 'Grüße 🙂' })).text, 'Grüße 🙂');
-  assert.deepEqual((await session.call('add', { a: 2, b: 3 })).structured, { sum: 5 });
-}
-
-async function failures(session: Session, serverKind: ServerKind): Promise<void> {
-  const failed = await session.call('fail');
-  assert.equal(failed.isError, true);
-  assert.equal(failed.text, 'it did not work');
-  const threw = await session.call('throw');
-  assert.equal(threw.isError, true);
-  assert.match(threw.text, /it broke/);
-  if (serverKind === 'v1') {
-    // v1 answers with a result that is an error, v2 with a JSON-RPC error.
-    const unknown = await session.call('nonsense');
-    assert.equal(unknown.isError, true);
-    assert.match(unknown.text, /nonsense/);
-  } else {
-    await assert.rejects(session.call('nonsense'), { code: -32_602, message: /nonsense/ });
-  }
-}
-
-async function resources(session: Session): Promise<void> {
-  assert.equal(await session.read(poem.uri), poem.text);
-  await assert.rejects(session.read('text://nothing'), /text:\/\/nothing/);
-  const updates: string[] = [];
-  session.events.on('updated', (uri) => updates.push(uri));
-  await session.call('touch');
-  const unwatch = await session.watch(counterUri);
-  assert.equal((await session.call('touch')).text, '2');
-  await eventually(() => updates.length > 0);
-  assert.equal(await session.read(counterUri), '2');
-  await unwatch();
-  await session.call('touch');
-  assert.deepEqual(updates, [counterUri]);
-}
-
-async function progress(session: Session): Promise<void> {
-  const steps: number[] = [];
-  const { text } = await session.call('progress', {}, { onprogress: (step) => steps.push(step.progress) });
-  assert.equal(text, 'done');
-  assert.deepEqual(
-    steps,
-    Array.from({ length: progressSteps }, (_, index) => index + 1),
-  );
-}
-
-async function cancellation(session: Session, witness: Witness): Promise<void> {
-  const abort = new AbortController();
-  const waiting = once(witness, 'waiting');
-  const cancelled = once(witness, 'cancelled');
-  const call = session.call('wait', {}, { signal: abort.signal });
-  const rejected = assert.rejects(call, /enough/);
-  await within(waiting, 'the tool runs');
-  abort.abort(new Error('enough'));
-  await rejected;
-  await within(cancelled, 'the server hears of it');
-  assert.equal((await session.call('echo', { text: 'next' })).text, 'next');
-}
-
-async function logging(session: Session): Promise<void> {
-  const logged = once(session.events, 'log');
-  await session.call('log');
-  assert.deepEqual(await within(logged, 'the client hears what the server logs'), ['logged']);
-}
-
-/** Requests from the server in the legacy era, results that ask for input in the modern one: the tools' users see no difference. */
-async function questions(session: Session): Promise<void> {
-  const answered = async (name: string): Promise<unknown> => JSON.parse((await session.call(name)).text);
-  assert.deepEqual(await answered('ask-sampling'), answers.sampling.content);
-  assert.deepEqual(await answered('ask-elicitation'), answers.elicitation.content);
-  assert.deepEqual(await answered('ask-roots'), answers.roots.roots);
-}
-
 async function identity(session: Session, transport: WebRTCClientTransport, room: string): Promise<void> {
   const { authInfo } = JSON.parse((await session.call('whoami')).text) as { authInfo: Record<string, unknown> };
   const { expiresAt, extra, ...rest } = authInfo;
@@ -160,15 +86,6 @@ async function identity(session: Session, transport: WebRTCClientTransport, room
   // Both ends of a session have the same name for it: the client's id in the room.
   assert.equal(typeof peerId, 'string');
   if (session.era === 'legacy') assert.equal(transport.sessionId, peerId);
-}
-
-async function manyCalls(session: Session): Promise<void> {
-  const texts = Array.from({ length: 20 }, (_, index) => `${index} ${'x'.repeat(100 * (20 - index))}`);
-  const results = await Promise.all(texts.map((text) => session.call('echo', { text })));
-  assert.deepEqual(
-    results.map(({ text }) => text),
-    texts,
-  );
 }
 
 async function close(session: Session, transport: WebRTCClientTransport, witness: Witness): Promise<void> {
