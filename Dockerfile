@@ -1,0 +1,50 @@
+# The relay. Build cache and image hold nothing but what package-lock.json names.
+
+FROM node:26-slim AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+COPY sdk/package.json sdk/
+COPY server/package.json server/
+# Without install scripts: what they fetch or build, browsers and engines, is for tests.
+RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts
+COPY tsconfig.base.json ./
+COPY sdk sdk
+COPY server server
+# Types are checked where the tests run; here they are only left out.
+RUN node_modules/.bin/tsc -b --noCheck server/tsconfig.build.json
+
+FROM node:26-slim AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+COPY sdk/package.json sdk/
+COPY server/package.json server/
+# Of the SDK the relay imports the protocol and the tokens only (test/architecture.test.ts holds it), so that what the rest of
+# the SDK needs, a WebRTC engine first of all, is left out; the lock file goes on naming the versions of what stays.
+RUN --mount=type=cache,target=/root/.npm \
+  npm pkg delete dependencies.werift dependencies.commander peerDependencies peerDependenciesMeta --workspace sdk \
+  && npm install --omit=dev --ignore-scripts --workspace server \
+  && find node_modules -type f '(' -name '*.ts' -o -name '*.[cm]ts' -o -name '*.map' ')' -delete \
+  && rm package-lock.json .npmrc node_modules/.package-lock.json
+COPY LICENSE ./
+COPY server/bin server/bin
+COPY --from=build /build/server/dist server/dist
+COPY --from=build /build/sdk/dist/protocol sdk/dist/protocol
+COPY --from=build /build/sdk/dist/token sdk/dist/token
+RUN find sdk server -type f '(' -name '*.d.ts' -o -name .tsbuildinfo ')' -delete
+
+FROM node:26-slim
+ARG VERSION=dev
+LABEL org.opencontainers.image.title="mcp-rendezvous-server" \
+  org.opencontainers.image.description="Signaling relay that pairs MCP clients and servers by room tokens" \
+  org.opencontainers.image.licenses="Apache-2.0" \
+  org.opencontainers.image.version="${VERSION}"
+ENV NODE_ENV=production RELAY_HOST=0.0.0.0
+COPY --from=dependencies /app /app
+COPY deploy/healthcheck.js /app/
+WORKDIR /app
+USER node
+EXPOSE 8787
+# Ready: it can place peers. There is no curl in this image, and node is there anyway.
+HEALTHCHECK --interval=5s --timeout=4s --start-period=30s --retries=3 CMD ["node", "healthcheck.js"]
+# Node handles SIGTERM and starts no other process, so it does as the first one of a container.
+CMD ["node", "server/bin/mcp-rendezvous-server.js"]

@@ -1,0 +1,53 @@
+#!/bin/sh
+# Starts the TURN server with what is known only here, in files that are gone with the container: arguments would show in a list
+# of processes. Ends with the server, and has it load its certificate again when that was renewed.
+set -eu
+umask 077
+certificate=/run/certificate/certificate.pem
+
+wait_for_certificate() {
+  for _ in $(seq 60); do
+    [ ! -s "$certificate" ] || return 0
+    sleep 1
+  done
+  echo "There is no certificate for $TURN_HOST yet: TURN over TLS begins when there is one."
+}
+
+secret=${TURN_SECRET:-$(cat /run/keys/turn-secret)}
+own=$(hostname -i | cut -d ' ' -f 1)
+wait_for_certificate
+{
+  cat /etc/turnserver.conf
+  echo "realm=$TURN_HOST"
+  echo "static-auth-secret=$secret"
+  echo "listening-ip=$own"
+  echo "relay-ip=$own"
+  echo "min-port=$TURN_MIN_PORT"
+  echo "max-port=$TURN_MAX_PORT"
+  # Peers that are both behind this server reach each other at its own address, where nothing else is.
+  echo "allowed-peer-ip=$own"
+  [ -z "$TURN_IP" ] || echo "external-ip=$TURN_IP/$own"
+  if [ -s "$certificate" ]; then
+    echo "cert=$certificate"
+    echo "pkey=/run/certificate/key.pem"
+  else
+    echo no-tls
+  fi
+} >/tmp/turnserver.conf
+seen=$(cksum "$certificate" 2>/dev/null || true)
+
+turnserver -c /tmp/turnserver.conf &
+server=$!
+trap 'kill "$server"; wait "$server" || true; exit 0' TERM INT
+while kill -0 "$server" 2>/dev/null; do
+  sleep 5 &
+  # A trap runs only between commands, unless the command is `wait`.
+  wait $! || true
+  now=$(cksum "$certificate" 2>/dev/null || true)
+  [ "$now" = "$seen" ] && continue
+  # Without TLS so far: the engine starts this again, with it.
+  [ -n "$seen" ] || kill "$server"
+  seen=$now
+  kill -USR2 "$server" || true
+done
+wait "$server"
