@@ -57,6 +57,35 @@ void suite('the command line over HTTP', { concurrency: 2 }, () => {
     });
   }
 
+  for (const how of ['http', 'stdio'] as const) {
+    test(`messages of 5 MB, both ways, over ${how}`, async (t) => {
+      const room = new Room(relay);
+      await share(t, room, 'command', new Witness());
+      const session = await connect('v2 legacy', await transport(t, room, how, 'v2 legacy'));
+      t.after(() => session.close());
+      const text = '€'.repeat(5_000_000 / 3);
+      assert.ok((await session.call('echo', { text })).text === text);
+    });
+  }
+
+  test('a connection that is lost and comes back: users see a pause and two lines', async (t) => {
+    const room = new Room(relay);
+    const expose = await room.expose(t);
+    const client = await room.connect(t);
+    assert.equal((await client.request('initialize')).error, undefined);
+    expose.process.kill('SIGSTOP');
+    try {
+      const answer = client.request('echo', { after: 'the pause' }, 60_000);
+      await client.says('lost the connection to the server, restoring it…', 60_000);
+      expose.process.kill('SIGCONT');
+      assert.deepEqual((await answer).result, { params: { after: 'the pause' } });
+    } finally {
+      expose.process.kill('SIGCONT');
+    }
+    await client.says(/the connection is back \(path: \w+ over \w+\)/);
+    assert.equal(client.stderr.split('\n').filter((line) => line.includes('the connection')).length, 2);
+  });
+
   test('a relay that is gone: open sessions go on, new ones are told, and come when it is back', async (t) => {
     const own = await RelayProcess.start();
     t.after(() => own.stop());
