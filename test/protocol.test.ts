@@ -15,7 +15,7 @@ import {
   hello,
 } from '../sdk/src/link/frame.ts';
 import { Inbox } from '../sdk/src/link/inbox.ts';
-import { parse } from '../sdk/src/link/text.ts';
+import { parseBytes } from '../sdk/src/link/text.ts';
 import { readFraming } from '../sdk/src/peer/framing.ts';
 import { outcomeCode } from '../sdk/src/protocol/frames.ts';
 
@@ -127,7 +127,7 @@ void suite('PROTOCOL.md', () => {
       .map((bytes) => decode(bytes))
       .filter((frame): frame is DataFrame => frame.type === 'data');
     const received = data.map((frame) => inbox.take(frame));
-    const read = received.map((one) => one && { ...parse(new TextDecoder().decode(one.text)), meta: one.meta });
+    const read = received.map((one) => one && { ...parseBytes(one.text), meta: one.meta });
     const value: unknown = JSON.parse(message);
     const beside: unknown = JSON.parse(meta);
     assert.deepEqual(read, [undefined, { message: value, meta: undefined }, { message: value, meta: beside }]);

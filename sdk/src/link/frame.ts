@@ -25,7 +25,7 @@ export const hello = z.object({
 });
 export type Hello = z.infer<typeof hello>;
 
-export const messageMeta = z.object({
+const messageMeta = z.object({
   relatedRequestId: z.optional(z.union([z.string(), z.int()])),
   headers: z.optional(z.record(z.string(), z.string())),
 });

@@ -1,22 +1,16 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
 import { closeConnection } from '../peer/peer.ts';
-import { encodeAck, encodeData, encodeMeta, encodePing, encodePong, type Frame, violation } from './frame.ts';
+import { Flow, lowWater } from './flow.ts';
+import { encodeMeta, encodePing, encodePong, type Frame, violation } from './frame.ts';
 import { closeCode, closeCodeOf, closeError, type Session, shakeHands } from './handshake.ts';
-import { Inbox, type Received } from './inbox.ts';
+import type { Received } from './inbox.ts';
 import { Keepalive, silentMs } from './keepalive.ts';
 import { Lane } from './lane.ts';
 import { type Carrier, closedError, type Link, type MessageMeta } from './link.ts';
 import type { JsonRpcMessage } from './message.ts';
-import { Outbox } from './outbox.ts';
 import { hasWebCrypto } from './proof.ts';
-import { badMessage, oversized, parse, toJson } from './text.ts';
+import { oversized, parseBytes, toJson } from './text.ts';
 
-/** With so much in the channel's buffer no more DATA goes there, so that what cannot wait is not behind a large message. */
-const highWater = 262_144;
-const lowWater = 131_072;
-/** DATA is acknowledged after so many bytes, and after so long. PROTOCOL.md §7 allows twice as much. */
-const ackBytes = 131_072;
-const ackMs = 100;
 /** What `close()` waits for at the most, from one acknowledgement to the next. */
 const closeTimeoutMs = 3_000;
 
@@ -39,8 +33,7 @@ export class FramedLink implements Link {
   onfound?: () => void;
   onclose?: (error?: RendezvousError) => void;
   readonly #options: FramedLinkOptions;
-  readonly #inbox: Inbox;
-  readonly #outbox = new Outbox();
+  readonly #flow: Flow;
   readonly #keepalive: Keepalive;
   readonly #ended = Promise.withResolvers<void>();
   #session: Session | undefined;
@@ -48,10 +41,8 @@ export class FramedLink implements Link {
   #lane: Lane | undefined;
   #attaching: Lane | undefined;
   #lost = false;
-  #pumping = false;
   #closing = false;
   #closed = false;
-  #ackTimer: ReturnType<typeof setTimeout> | undefined;
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** @throws RendezvousError `bad_option`: a secret needs Web Crypto, which a page has in a secure context only. */
@@ -63,7 +54,9 @@ export class FramedLink implements Link {
       );
     }
     this.#options = options;
-    this.#inbox = new Inbox(options.maxMessageBytes);
+    this.#flow = new Flow(options.maxMessageBytes, () => {
+      if (this.#closing) this.#lane?.sayClose(closeCode.done);
+    });
     this.#keepalive = new Keepalive({
       ping: (id) => this.#lane?.send(encodePing(id)),
       silent: (afterMs) => this.#lose(silence(afterMs)),
@@ -104,7 +97,7 @@ export class FramedLink implements Link {
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) abort();
     try {
-      const { received } = this.#inbox;
+      const { received } = this.#flow;
       const agreed = await shakeHands(lane, {
         ...this.#options,
         secret: this.#options.secret,
@@ -112,8 +105,8 @@ export class FramedLink implements Link {
         received,
       });
       lane.throwIfFailed();
-      if (this.#session) this.#outbox.resume(agreed.received, lane.maxFrameBytes);
-      this.#adopt(lane, agreed.session, received);
+      this.#flow.resume(lane, { own: received, other: agreed.received });
+      this.#adopt(lane, agreed.session);
     } catch (thrown) {
       const error = toRendezvousError(thrown, 'bad_channel', 'The handshake over the data channel failed; see cause.');
       const leaving = lane.leave(closeCodeOf(error), error.message);
@@ -147,9 +140,7 @@ export class FramedLink implements Link {
       this.onerror?.(error);
       text = encoder.encode(instead);
     }
-    const taken = this.#outbox.add(text, metaBytes);
-    this.#pump();
-    await taken;
+    await this.#flow.send(text, metaBytes);
   }
 
   /** Asks now whether the connection stands: something must come within `withinMs`, or `onlost` is called. */
@@ -166,7 +157,7 @@ export class FramedLink implements Link {
       this.#closing = true;
       if (this.#session) {
         this.#progress();
-        this.#pump();
+        this.#flow.pump();
       } else this.end();
     }
     await this.#ended.promise;
@@ -180,10 +171,9 @@ export class FramedLink implements Link {
   end(error?: RendezvousError, code: number = closeCodeOf(error)): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#ackTimer);
     clearTimeout(this.#closeTimer);
     this.#keepalive.stop();
-    this.#outbox.fail(closedError(error));
+    this.#flow.end(closedError(error));
     // The first attach() tells of its end itself.
     this.#attaching?.fail(error ?? closedError());
     if (!this.#session) {
@@ -194,14 +184,14 @@ export class FramedLink implements Link {
     this.onclose?.(error);
   }
 
-  #adopt(lane: Lane, session: Session, helloReceived: number): void {
+  #adopt(lane: Lane, session: Session): void {
     const resumed = this.#session !== undefined;
     this.#lane?.shut();
+    this.#flow.use(undefined);
     this.#lane = lane;
     this.#attaching = undefined;
     this.#session = session;
     this.#lost = false;
-    this.#inbox.resume(helloReceived);
     this.#keepalive.start();
     if (this.#closing) this.#progress();
     if (resumed) this.onfound?.();
@@ -210,9 +200,9 @@ export class FramedLink implements Link {
       frame: (frame) => this.#receive(frame),
       fault: (error) => this.end(error),
       broken: (reason) => this.#broken(lane, reason),
-      writable: () => this.#pump(),
+      writable: () => this.#flow.pump(),
     });
-    this.#pump();
+    if (!this.#closed && !this.#lost) this.#flow.use(lane);
   }
 
   #receive(frame: Frame): void {
@@ -225,7 +215,7 @@ export class FramedLink implements Link {
       return this.end(toRendezvousError(thrown, 'bad_channel', 'A frame could not be handled; see cause.'));
     }
     if (message) this.#deliver(message);
-    if (frame.type === 'data') this.#acknowledgeSoon();
+    if (frame.type === 'data' && !this.#closed) this.#flow.acknowledgeSoon();
   }
 
   /** @throws RendezvousError that ends the session */
@@ -233,7 +223,7 @@ export class FramedLink implements Link {
     switch (frame.type) {
       case 'data':
         this.#acknowledged(frame.ack);
-        return this.#inbox.take(frame);
+        return this.#flow.take(frame);
       case 'ack':
         this.#acknowledged(frame.ack);
         return undefined;
@@ -255,62 +245,26 @@ export class FramedLink implements Link {
   }
 
   #deliver({ text, meta }: Received): void {
-    let json: string;
-    try {
-      json = decoder.decode(text);
-    } catch {
-      return this.onerror?.(badMessage('something that is not UTF-8'));
-    }
-    const parsed = parse(json);
+    const parsed = parseBytes(text);
     if ('message' in parsed) return this.onmessage?.(parsed.message, meta);
     this.onerror?.(parsed.refused);
     // Not to one who does not read: answers would pile up. A link that is closing has nothing to say any more.
-    if (parsed.reply && this.#outbox.drained) this.send(parsed.reply).catch(() => {});
+    if (parsed.reply && this.#flow.drained) this.send(parsed.reply).catch(() => {});
   }
 
   #acknowledged(ack: number): void {
-    if (!this.#outbox.acknowledge(ack)) return;
-    if (this.#closing) this.#progress();
-    this.#pump();
-  }
-
-  #acknowledgeSoon(): void {
-    if (this.#closed) return;
-    if (this.#inbox.unacknowledged >= ackBytes) this.#acknowledge();
-    else this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ackMs);
-  }
-
-  #acknowledge(): void {
-    clearTimeout(this.#ackTimer);
-    this.#ackTimer = undefined;
-    if (this.#closed || this.#lost || this.#inbox.unacknowledged === 0) return;
-    this.#lane?.send(encodeAck(this.#inbox.acknowledge()));
-  }
-
-  /** Gives the channel what it has room for. */
-  #pump(): void {
-    const lane = this.#lane;
-    // The engine may call back while it takes a frame.
-    if (!lane || this.#pumping || this.#lost || this.#closed) return;
-    this.#pumping = true;
-    while (lane.open && lane.buffered < highWater) {
-      const part = this.#outbox.next(lane.maxFrameBytes);
-      if (!part) break;
-      lane.send(encodeData({ ...part, ack: this.#inbox.acknowledge() }));
-    }
-    this.#pumping = false;
-    if (this.#closing && !this.#lost && this.#outbox.drained) lane.sayClose(closeCode.done);
+    if (this.#flow.acknowledged(ack) && this.#closing) this.#progress();
   }
 
   /** While closing: something has moved, so there is more time. */
   #progress(): void {
     clearTimeout(this.#closeTimer);
-    this.#closeTimer = setTimeout(() => this.end(this.#outbox.empty ? undefined : unconfirmed()), closeTimeoutMs);
+    this.#closeTimer = setTimeout(() => this.end(this.#flow.empty ? undefined : unconfirmed()), closeTimeoutMs);
   }
 
   #broken(lane: Lane, reason: RendezvousError): void {
     // Whoever has heard our CLOSE, and had everything, may leave without waiting for us.
-    if (!lane.open && lane.saidClose && this.#outbox.empty) return this.end();
+    if (!lane.open && lane.saidClose && this.#flow.empty) return this.end();
     this.#lose(reason);
     if (!lane.open) this.#keepalive.stop();
   }
@@ -319,6 +273,7 @@ export class FramedLink implements Link {
     if (this.#lost || this.#closed) return;
     this.#lost = true;
     this.#keepalive.lost();
+    this.#flow.use(undefined);
     this.onlost?.(reason);
   }
 
@@ -326,13 +281,11 @@ export class FramedLink implements Link {
     if (!this.#lost) return;
     this.#lost = false;
     this.onfound?.();
-    this.#acknowledge();
-    this.#pump();
+    if (!this.#closed && !this.#lost) this.#flow.use(this.#lane);
   }
 }
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: true });
 
 const silence = (afterMs: number): RendezvousError =>
   new RendezvousError('peer_silent', `Nothing has come from the other peer for ${Math.round(afterMs / 1_000)} s.`, {

@@ -4,7 +4,7 @@ import { dataHeaderBytes, metaHeaderBytes, violation } from './frame.ts';
 export const windowBytes = 4_194_304;
 
 /** A DATA frame but for its `ack`, which is that of the moment when it is sent, and sent again. */
-export interface Part {
+interface Part {
   seq: number;
   end: boolean;
   meta: Uint8Array | undefined;

@@ -16,7 +16,7 @@ export interface Witness {
   session: string;
 }
 
-export async function importKey(bytes: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
+async function importKey(bytes: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
   return await crypto.subtle.importKey('raw', bytes, hmac, false, ['sign', 'verify']);
 }
 

@@ -36,7 +36,7 @@ export function oversized(
 }
 
 /** A message, or why it is none, and what its sender is told if it waits for an answer. */
-export type Parsed = { message: JsonRpcMessage } | { refused: RendezvousError; reply?: JsonRpcError };
+type Parsed = { message: JsonRpcMessage } | { refused: RendezvousError; reply?: JsonRpcError };
 
 export function parse(json: string): Parsed {
   let value: unknown;
@@ -50,6 +50,18 @@ export function parse(json: string): Parsed {
     return { refused: badMessage('a request whose id is neither a string nor an integer'), reply: invalidRequest };
   }
   return { refused: badMessage('JSON that is not a JSON-RPC message') };
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+export function parseBytes(utf8: Uint8Array): Parsed {
+  let json: string;
+  try {
+    json = decoder.decode(utf8);
+  } catch {
+    return { refused: badMessage('something that is not UTF-8') };
+  }
+  return parse(json);
 }
 
 /** JSON-RPC 2.0 §5.1. MCP's errors about an id that could not be read have none, where JSON-RPC has null. */

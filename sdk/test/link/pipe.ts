@@ -43,6 +43,12 @@ export class PipeEnd {
     this.#channel.onmessage?.({ data: typeof data === 'string' ? data : data.slice().buffer });
   }
 
+  /** The other side has read what was in the buffer. */
+  drain(): void {
+    this.#channel.bufferedAmount = 0;
+    this.#channel.onbufferedamountlow?.(undefined);
+  }
+
   close(): void {
     this.#channel.close();
   }
