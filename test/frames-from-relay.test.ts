@@ -187,6 +187,25 @@ test('a connection in a hurry asks its socket at once; one that answers is kept'
   assert(performance.now() - begun < 12_000);
 });
 
+test('an answer is one to what was asked before it: who is in a hurry again asks again', async (t) => {
+  let asked = 0;
+  const url = await relayOf(t, (socket) => {
+    send(socket, joined());
+    socket.on('message', (frame: Buffer) => {
+      if (!frame.includes('ping')) return;
+      asked++;
+      send(socket, { type: 'pong' });
+    });
+  });
+  const connection = await joinedConnection(t, url);
+  connection.retryNow();
+  // Before the time for the first answer is over, which is 5 s.
+  await eventually(() => {
+    connection.retryNow();
+    return asked > 1;
+  }, 4_000);
+});
+
 /** What a peer sent to another one over a socket, in short. */
 function signalsOf(socket: WebSocket): string[] {
   const signals: string[] = [];

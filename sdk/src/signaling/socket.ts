@@ -119,6 +119,7 @@ export class RelaySocket {
     if (this.#ended) return;
     this.#heardAt = Date.now();
     this.#heard++;
+    this.#answerBy = Number.POSITIVE_INFINITY; // what was asked is answered: another reason to ask is another question
     const frame = parseFrame(data);
     // A frame of a type that this version does not know is ignored: PROTOCOL.md §9.
     if (!frame) return;
