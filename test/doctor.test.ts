@@ -205,10 +205,8 @@ void suite('doctor', { concurrency: 3 }, () => {
     const port = await httpFront(t, portOf(bare), { headers: { date } });
     const env = { MCP_RENDEZVOUS_RELAY: `ws://127.0.0.1:${port}`, MCP_RENDEZVOUS_TOKEN: await issue() };
     const { troubles, output } = await examine(t, env);
-    assert.deepEqual(
-      troubles.filter((trouble) => !trouble.includes('websocket')),
-      ['warn relay.clock clock_skew'],
-    );
+    const upgrade = 'fail relay.websocket upgrade_swallowed';
+    assert.deepEqual(troubles, ['warn relay.clock clock_skew', upgrade, 'fail token.time token_expired']);
     assert.match(output, /clock is 60 min behind the relay's/);
   });
 

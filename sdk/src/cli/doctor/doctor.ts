@@ -29,8 +29,8 @@ export async function doctor(options: DoctorOptions): Promise<void> {
     if (!stop.aborted) options.report(finding);
   };
   const view = await checkRelay(relay, debug, report, stop);
-  const claims = checkToken(token, view?.skewMs ?? 0, report);
-  if (!view || !claims) return;
+  const claims = checkToken(token, view.skewMs, report);
+  if (!view.usable || !claims) return;
   if (claims.role === 'server' && !join) return report(notJoined(claims));
   const room = await checkRoom(relay, claims, report, stop);
   if (!room) return;

@@ -6,10 +6,11 @@ import { connectUrl } from '../../signaling/socket.ts';
 import { type Finding, type Report, span, within } from './finding.ts';
 import { Blocked, certificateProblem, daysLeft, openTcp, openTls, resolve } from './open.ts';
 
-/** What is seen of a relay that stands. */
 export interface RelayView {
-  /** How far its clock is ahead of this machine's, in milliseconds; undefined when it does not tell the time. */
-  skewMs: number | undefined;
+  /** A peer can connect to it. */
+  usable: boolean;
+  /** How far its clock is ahead of this machine's, in milliseconds; 0 when it does not tell the time. */
+  skewMs: number;
 }
 
 interface Answer {
@@ -23,7 +24,7 @@ const allowedSkewMs = 5_000;
 const soonDays = 14;
 
 /**
- * The way to the relay, from its name to its WebSocket. Resolves with undefined when it cannot be used.
+ * The way to the relay, from its name to its WebSocket.
  *
  * @param address a ws: or wss: URL
  */
@@ -32,17 +33,18 @@ export async function checkRelay(
   debug: boolean,
   report: Report,
   stop: AbortSignal,
-): Promise<RelayView | undefined> {
+): Promise<RelayView> {
   const socket = connectUrl(address);
   const base = new URL(socket);
   base.protocol = socket.protocol.replace('ws', 'http');
   base.pathname = socket.pathname.slice(0, -connectPath.length);
-  if (!(await reached(base, debug, report, stop))) return undefined;
-  const health = await checkHealth(base, report, stop);
-  if (!health) return undefined;
+  const lost = { usable: false, skewMs: 0 };
+  if (!(await reached(base, debug, report, stop))) return lost;
+  const skewMs = await checkHealth(base, report, stop);
+  if (skewMs === undefined) return lost;
   const upgrade = await checkUpgrade(new URL(base.href.replace(/\/?$/, connectPath)), stop);
   report(upgrade);
-  return upgrade.status === 'fail' ? undefined : health;
+  return { usable: upgrade.status === 'ok', skewMs };
 }
 
 async function reached(base: URL, debug: boolean, report: Report, stop: AbortSignal): Promise<boolean> {
@@ -93,7 +95,8 @@ async function checkCertificate(host: string, port: number, report: Report, stop
   }
 }
 
-async function checkHealth(base: URL, report: Report, stop: AbortSignal): Promise<RelayView | undefined> {
+/** Resolves with how far the relay's clock is ahead, or undefined when it is no relay. */
+async function checkHealth(base: URL, report: Report, stop: AbortSignal): Promise<number | undefined> {
   const path = base.href.replace(/\/$/, '');
   const before = Date.now();
   const health = await get(new URL(`${path}/healthz`), within(stop)).catch(() => undefined);
@@ -123,9 +126,10 @@ async function checkHealth(base: URL, report: Report, stop: AbortSignal): Promis
   );
   // The header has whole seconds: half of one is the best guess.
   const date = Date.parse(health.headers.date ?? '');
-  const skewMs = Number.isNaN(date) ? undefined : date + 500 - (before + after) / 2;
-  if (skewMs !== undefined) report(clock(skewMs, after - before));
-  return { skewMs };
+  if (Number.isNaN(date)) return 0;
+  const skewMs = date + 500 - (before + after) / 2;
+  report(clock(skewMs, after - before));
+  return skewMs;
 }
 
 function clock(skewMs: number, uncertainMs: number): Finding {
