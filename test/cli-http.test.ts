@@ -6,7 +6,7 @@ import { StreamableHTTPClientTransport as HttpV2 } from '@modelcontextprotocol/c
 import { StdioClientTransport as StdioV2 } from '@modelcontextprotocol/client/stdio';
 import { StdioClientTransport as StdioV1 } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport as HttpV1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { post } from '../sdk/test/cli/support/http.ts';
+import { type Exchange, json, post, result, serve } from '../sdk/test/cli/support/http.ts';
 import { Cli, fromSource, mainFile, root, runs, until } from '../sdk/test/cli/support/process.ts';
 import { Fixture } from './conformance/fixture.ts';
 import { type ClientKind, connect, type Session, type Transport } from './mcp/clients.ts';
@@ -105,6 +105,23 @@ void suite('the command line over HTTP', { concurrency: 2 }, () => {
     assert.match(await (await post(url, { id: 2, method: 'echo', params: { n: 2 } }, headers)).text(), /"n":2/);
   });
 
+  test('an HTTP server that starts later, and again', async (t) => {
+    const room = new Room(relay);
+    const answer = ({ response, body }: Exchange) => json(response, result(body.id, { serverInfo: {} }));
+    const first = await serve(t, answer);
+    await first.stop();
+    const expose = new Cli(t, ['expose', '--url', first.url.href], await room.env('server'));
+    await expose.says(`nothing answers at ${first.url.href} yet (ECONNREFUSED)`);
+    const client = await room.connect(t);
+    assert.equal((await client.request('initialize')).error?.data?.code, 'server_unreachable');
+    const second = await serve(t, answer, Number(first.url.port));
+    assert.equal((await client.request('initialize')).error, undefined);
+    await second.stop();
+    assert.equal((await client.request('ping')).error?.data?.code, 'server_unreachable');
+    await serve(t, answer, Number(first.url.port));
+    assert.equal((await client.request('ping')).error, undefined);
+  });
+
   test('an HTTP server that forgets its sessions: clients get an error, and a new session', async (t) => {
     const server = await Fixture.start();
     t.after(() => server.stop());
@@ -129,14 +146,14 @@ void suite('the command line over HTTP', { concurrency: 2 }, () => {
     await room.expose(t);
     const { url, connect: program } = await gateway(t, room);
     const headers = await begin(url);
-    const { result } = JSON.parse(
+    const { result: seen } = JSON.parse(
       /data: (\{.*\})/.exec(await (await post(url, { id: 1, method: 'seen' }, headers)).text())?.[1] ?? '',
     ) as { result: { pid: number } };
     const silent = await post(url, { id: 2, method: 'silence' }, headers);
     program.process.kill('SIGTERM');
     assert.match(await silent.text(), /mcp-rendezvous was stopped.*session_closed/);
     assert.equal(await program.exit(), 143);
-    await until('the end of its process', () => !runs(result.pid), 60_000);
+    await until('the end of its process', () => !runs(seen.pid), 60_000);
   });
 
   test('an address that is taken, or that others reach', async (t) => {

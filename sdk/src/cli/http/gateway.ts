@@ -165,7 +165,11 @@ export class Gateway {
     const first = messages.find((message) => isRequest(message) && message.method === 'initialize');
     if (!first) {
       const found = this.#find(request, response);
-      await found?.post(messages, response, { 'mcp-session-id': found.id });
+      if (!found) return;
+      const twice = messages.find((message) => isRequest(message) && found.isAsked(message.id));
+      if (twice)
+        return refuse(response, 400, invalidRequest, 'A request with this id is not answered yet', idOf(twice));
+      await found.post(messages, response, { 'mcp-session-id': found.id });
     } else if (messages.length > 1) {
       refuse(response, 400, invalidRequest, 'initialize does not come in a batch');
     } else if (this.#sessions.size >= maxSessions) {

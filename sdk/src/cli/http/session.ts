@@ -55,6 +55,11 @@ export class HttpSession implements End {
     void this.onmessage?.(request);
   }
 
+  /** Whether a request with this id is unanswered: another one would take its stream. */
+  isAsked(id: JsonRpcId): boolean {
+    return this.#asked.has(id);
+  }
+
   /** A POST: `headers` go with its answer. */
   async post(messages: readonly JsonRpcMessage[], response: ServerResponse, headers: Record<string, string>) {
     const requests = messages.filter((message) => isRequest(message));

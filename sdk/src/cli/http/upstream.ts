@@ -57,6 +57,7 @@ export class HttpUpstream implements End {
   #modernVersion = firstModernVersion;
   /** What later messages must not overtake: `initialize` until its answer, notifications and responses until they are taken. */
   #ordered: Promise<unknown> = Promise.resolve();
+  #listening = false;
   #closing: Promise<void> | undefined;
 
   constructor({ url, headers }: UpstreamOptions) {
@@ -97,7 +98,9 @@ export class HttpUpstream implements End {
     const response = await this.#post(message, this.#plainHeaders(message), this.#abort.signal);
     if (!isSuccess(response)) throw await this.#refusal(response);
     response.resume();
-    if ('method' in message && message.method === 'notifications/initialized') void this.#listen();
+    if (this.#listening || !('method' in message) || message.method !== 'notifications/initialized') return;
+    this.#listening = true;
+    void this.#listen();
   }
 
   #plainHeaders(message: JsonRpcMessage): Record<string, string> {

@@ -8,7 +8,7 @@ import { loopbackHosts } from '../../../src/cli/http/guard.ts';
 import { HttpUpstream } from '../../../src/cli/http/upstream.ts';
 import { createLog } from '../../../src/cli/log.ts';
 import type { End } from '../../../src/cli/bridge.ts';
-import { eachMessage, messages, post, postModern, serve } from '../support/http.ts';
+import { eachMessage, type Exchange, json, messages, post, postModern, result, serve } from '../support/http.ts';
 import { fixture, runs, until } from '../support/process.ts';
 
 const session = { 'mcp-protocol-version': '2025-11-25' };
@@ -87,6 +87,29 @@ test('what belongs to a call is on its stream, a question of the server among it
   });
 });
 
+test('a message of the server goes to the stream of its request, even if another one is newer', async (t) => {
+  const streams: Exchange[] = [];
+  const upstream = await serve(t, (exchange) => {
+    const { response, body } = exchange;
+    if (body.method === 'initialize') return json(response, result(body.id, { protocolVersion: '2025-11-25' }));
+    streams.push(exchange);
+    return response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+  });
+  const { url, open } = await start(t, () => new HttpUpstream({ url: upstream.url, headers: {} }));
+  const headers = await open();
+  const first = eachMessage(await post(url, { id: 1, method: 'x' }, headers));
+  await until('the first request', () => streams.length === 1);
+  const second = eachMessage(await post(url, { id: 2, method: 'x' }, headers));
+  await until('the second request', () => streams.length === 2);
+  for (const { response, body } of streams) {
+    const note = { jsonrpc: '2.0', method: `notifications/${body.id}` };
+    response.end(`data: ${JSON.stringify(note)}\n\ndata: ${JSON.stringify(result(body.id))}\n\n`);
+  }
+  assert.equal((await first.next()).value?.method, 'notifications/1');
+  assert.equal((await second.next()).value?.method, 'notifications/2');
+  assert.deepEqual([(await first.next()).value?.id, (await second.next()).value?.id], [1, 2]);
+});
+
 test('a stream that broke is resumed with Last-Event-ID; what came before is not repeated', async (t) => {
   const { url, open } = await start(t);
   const headers = await open();
@@ -104,6 +127,18 @@ test('a stream that broke is resumed with Last-Event-ID; what came before is not
   assert.equal(answer?.id, 2);
   assert.deepEqual(rest, []);
   assert.equal((await resume())[0]?.id, 2, 'and again, as nobody knows what arrived');
+});
+
+test('an id that is taken is refused, so that neither request waits in vain', async (t) => {
+  const { url, open } = await start(t);
+  const headers = await open();
+  const first = eachMessage(await post(url, { id: 2, method: 'ask' }, headers));
+  await first.next();
+  const second = await post(url, { id: 2, method: 'echo' }, headers);
+  assert.deepEqual([second.status, (await messages(second))[0]?.id], [400, 2]);
+  await post(url, { id: 's-1', result: {} }, headers);
+  assert.equal((await first.next()).value?.id, 2);
+  assert.equal((await messages(await post(url, { id: 2, method: 'echo' }, headers)))[0]?.id, 2);
 });
 
 test('what the server says unasked is on the GET stream, from before it was there on', async (t) => {
