@@ -30,6 +30,8 @@ export interface PeerOptions {
   trickle: boolean;
   /** The session that the connection is for: PROTOCOL.md §8. Without it a new one begins. */
   resume?: string | undefined;
+  /** The negotiation is over: what comes on the signaling from now on, perhaps in this very turn, is somebody else's. */
+  over?: () => void;
 }
 
 /** An open, authenticated data channel to the other peer. */
@@ -92,9 +94,6 @@ export class PeerNegotiation {
       return await this.#result.promise;
     } finally {
       signal.removeEventListener('abort', abort);
-      // From here on the signaling channel may come and go: the data channel does not need it.
-      signaling.onclose = undefined;
-      signaling.onmessage = undefined;
     }
   }
 
@@ -141,7 +140,7 @@ export class PeerNegotiation {
         return;
       case 'bye':
         if (message.gen < this.#gen) return;
-        throw refusal(message.code, message.message);
+        return this.#fail(refusal(message.code, message.message));
     }
   }
 
@@ -218,7 +217,7 @@ export class PeerNegotiation {
     const { connection, localSdp, remoteSdp } = exchange;
     await engine.authenticate?.(connection);
     if (this.#settled) return;
-    this.#settled = true;
+    this.#settle();
     exchange.onerror = undefined; // a late candidate that could not be sent is no loss
     const theirs = readFraming(remoteSdp);
     this.#result.resolve({
@@ -236,11 +235,20 @@ export class PeerNegotiation {
 
   #fail(error: Error): void {
     if (this.#settled) return;
-    this.#settled = true;
+    this.#settle();
     const failure = asSignalingFailure(error);
     this.#sayBye(failure);
     if (this.#exchange) this.#discard(this.#exchange);
     this.#result.reject(failure);
+  }
+
+  /** From here on the signaling channel may come and go: the data channel does not need it. */
+  #settle(): void {
+    const { signaling, over } = this.#options;
+    this.#settled = true;
+    signaling.onclose = undefined;
+    signaling.onmessage = undefined;
+    over?.();
   }
 
   /** So that the other side need not find out by waiting. */

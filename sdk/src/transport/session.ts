@@ -274,7 +274,7 @@ export class Session {
   async #connect(signaling: Signaling, started: PeerOptions['started'], signal: AbortSignal): Promise<void> {
     const { engine, redial, iceTransportPolicy, trickle, iceServers } = this.#route;
     this.#exchange.stop();
-    const negotiation = new PeerNegotiation({
+    const negotiation: PeerNegotiation = new PeerNegotiation({
       signaling,
       ...(started ? { started } : {}),
       engine,
@@ -283,14 +283,13 @@ export class Session {
       iceTransportPolicy,
       trickle,
       resume: this.link.session,
+      // At once: the offer that follows a given up one may be the next message.
+      over: () => {
+        this.#gen = negotiation.gen;
+        if (!this.#ended.signal.aborted) this.#listen(signaling);
+      },
     });
-    let peer;
-    try {
-      peer = await negotiation.run(signal);
-    } finally {
-      this.#gen = negotiation.gen;
-      if (!this.#ended.signal.aborted) this.#listen(signaling);
-    }
+    const peer = await negotiation.run(signal);
     this.#exchange = peer.exchange;
     this.#attaching = true;
     try {
