@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
 import { eventually } from '../../../test/support/wait.ts';
-import { encodeAck, encodeAuth, encodeClose, encodeHello, encodePing } from '../../src/link/frame.ts';
+import {
+  decode,
+  encodeAck,
+  encodeAuth,
+  encodeClose,
+  encodeData,
+  encodeHello,
+  encodePing,
+} from '../../src/link/frame.ts';
 import { windowBytes } from '../../src/link/outbox.ts';
 import type { Engine } from '../../src/peer/engine.ts';
 import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
@@ -25,6 +33,20 @@ async function linkToRaw(
   raw.hello();
   await near.link.attach(carriers.near);
   return { near, raw };
+}
+
+/** The same over a pipe, where everything comes at once. */
+async function linkToPipe(t: TestContext): Promise<{ near: Recorder; pipe: PipeEnd }> {
+  const near = new Recorder({ offerer: true });
+  const pipe = new PipeEnd();
+  t.after(() => {
+    near.link.end();
+    pipe.close();
+  });
+  const attached = near.link.attach(pipe.carrier);
+  pipe.put(encodeHello(hello()));
+  await attached;
+  return { near, pipe };
 }
 
 void suite('messages over a framed link', () => {
@@ -58,13 +80,7 @@ void suite('messages over a framed link', () => {
   });
 
   test('are given to the channel in portions, so that an answer to a PING is never far behind', async (t) => {
-    const near = new Recorder({ offerer: true });
-    t.after(() => near.link.end());
-    const pipe = new PipeEnd();
-    t.after(() => pipe.close());
-    const attached = near.link.attach(pipe.carrier);
-    pipe.put(encodeHello(hello()));
-    await attached;
+    const { near, pipe } = await linkToPipe(t);
     pipe.reading = false;
     const sent = near.link.send(note(1, 'x'.repeat(4_000_000)));
     for (let total = 0; total < 4_000_000;) {
@@ -101,18 +117,22 @@ void suite('messages over a framed link', () => {
   });
 
   test('are acknowledged without being asked for it: soon, and early when there are many', async (t) => {
-    const { near, raw } = await linkToRaw(t);
-    raw.data(1, JSON.stringify(note(0)));
-    assert.equal((await raw.next('ack')).ack, 1);
-    for (const n of upTo(5)) raw.data(2 + n, new Uint8Array(60_000), { end: false });
-    assert.equal((await raw.next('ack')).ack, 4, 'after 131,072 bytes');
-    assert.equal(numbers(near.messages).length, 1);
-    // Its own DATA says it as well.
-    await raw.next('ack');
-    raw.data(7, '', { end: true });
-    await eventually(() => near.errors.length === 1, waitMs);
-    await near.link.send(note(0));
-    assert.equal((await raw.next('data')).ack, 7);
+    const { near, pipe } = await linkToPipe(t);
+    const answers = () => pipe.sent.splice(0).map((frame) => decode(frame));
+    answers(); // its HELLO
+    const put = (seq: number, bytes: number, end = false) =>
+      pipe.put(encodeData({ seq, ack: 0, end, meta: undefined, part: new Uint8Array(bytes) }));
+    put(1, 10);
+    assert.deepEqual(answers(), []);
+    await eventually(() => pipe.sent.length > 0, waitMs);
+    assert.deepEqual(answers(), [{ type: 'ack', ack: 1 }]);
+    // Without a turn in between: only the bytes can be the reason.
+    for (const seq of [2, 3, 4, 5]) put(seq, 60_000);
+    assert.deepEqual(answers(), [{ type: 'ack', ack: 4 }], 'after 131,072 bytes');
+    // Its own DATA says it as well, and is enough.
+    put(6, 10, true);
+    void near.link.send(note(0));
+    assert.partialDeepStrictEqual(answers(), [{ type: 'data', seq: 1, ack: 6 }]);
   });
 
   test('that are larger than the other side takes are refused; a response is replaced by an error', async (t) => {
