@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../support/wait.ts';
+import { Pair } from './pair.ts';
+import type { Stack } from './stack.ts';
+
+const relay = 'wss://localhost:8443';
+
+/** `docker compose up` without any setting, and what its sessions live through. */
+export function onLaptop(stack: Stack): void {
+  let pair: Pair;
+  let key: string;
+
+  const online = async (): Promise<string[]> =>
+    (await stack.peers(pair.room)).filter(({ state }) => state === 'online').map(({ id }) => id);
+  const resumed = (ids: string[]) =>
+    eventually(async () => ids.every((id, _, now) => now.includes(id)) && (await online()).length >= 2, 60_000);
+
+  test('up, without anything to edit: healthy, over TLS, for this machine only', async () => {
+    await stack.up('--build');
+    await stack.trustCaddy();
+    key = await stack.read('relay', '/run/keys/relay-secret');
+    assert.equal((await stack.containers('relay')).length, 2);
+    const ports = await stack.docker(
+      'ps',
+      '--filter',
+      `label=com.docker.compose.project=${stack.project}`,
+      '--format',
+      '{{.Ports}}',
+    );
+    assert.match(ports, /127\.0\.0\.1:8443/);
+    assert.doesNotMatch(ports, /0\.0\.0\.0:|\[::\]:/);
+    assert.equal((await fetch('https://localhost:8443/readyz')).status, 200);
+    for (const path of ['/metrics', '/v1/rooms', '/v1/rooms/a', '/v1/tokens', '/v1/revocations']) {
+      assert.equal((await fetch(`https://localhost:8443${path}`)).status, 404, path);
+    }
+    assert.equal((await fetch('http://localhost:8080/metrics')).status, 200);
+  });
+
+  test('two peers on different instances run MCP', async () => {
+    for (;;) {
+      pair = await Pair.connect(relay, key);
+      if (new Set((await stack.peers(pair.room)).map(({ instance }) => instance)).size === 2) break;
+      await pair.close();
+    }
+    await pair.alive();
+  });
+
+  test('a killed instance: the session goes on, both peers resume, others come', async () => {
+    const before = await online();
+    const [victim = ''] = await stack.containers('relay');
+    await stack.docker('kill', victim);
+    await pair.alive();
+    await eventually(async () => {
+      const peers = await stack.peers(pair.room);
+      return (
+        new Set(peers.map(({ instance }) => instance)).size === 1 && peers.every(({ state }) => state === 'online')
+      );
+    }, 60_000);
+    assert.deepEqual((await online()).toSorted(), before.toSorted());
+    await pair.visit();
+    await stack.up();
+    await pair.alive();
+  });
+
+  test('Redis restarted: the session goes on, both peers are known again, others come', async () => {
+    const before = await online();
+    await stack.compose('restart', 'redis');
+    await resumed(before);
+    await pair.visit();
+    await pair.alive();
+  });
+
+  test('more instances are used, and fewer again', async () => {
+    await stack.up('--no-recreate', '--scale', 'relay=4');
+    const crowd: Pair[] = [];
+    const used = new Set<string>();
+    await eventually(
+      async () => {
+        crowd.push(await Pair.connect(relay, key));
+        for (const { instance } of await stack.peers(crowd.at(-1)?.room ?? '')) used.add(instance);
+        return used.size === 4;
+      },
+      60_000,
+      'peers are on all four instances',
+    );
+    await stack.up('--no-recreate', '--scale', 'relay=2');
+    for (const each of crowd) await each.alive();
+    for (const each of crowd) await each.close();
+    await pair.alive();
+  });
+
+  test('rolled to another image: the session goes on and its peers keep their names', async () => {
+    const before = await online();
+    const old = await stack.containers('relay');
+    stack.settings = { ...stack.settings, VERSION: 'rolled' };
+    await stack.run('sh', 'deploy/roll.sh');
+    const now = await stack.containers('relay');
+    assert.equal(now.length, 2);
+    assert.ok(now.every((container) => !old.includes(container)));
+    const label = '{{index .Config.Labels "org.opencontainers.image.version"}}';
+    assert.equal(await stack.docker('inspect', '--format', label, ...now), 'rolled\nrolled');
+    await pair.alive();
+    await eventually(async () => (await online()).length === 2, 30_000);
+    assert.deepEqual((await online()).toSorted(), before.toSorted());
+    await pair.visit();
+  });
+
+  test('an instance that hangs for 30 s under load: nobody is lost, and it is used again', async () => {
+    const [hung = ''] = await stack.containers('relay');
+    await stack.docker('pause', hung);
+    const until = performance.now() + 30_000;
+    let visits = 0;
+    // What is measured is 30 s of it.
+    while (performance.now() < until) {
+      await pair.visit();
+      visits++;
+      await sleep(200);
+    }
+    await stack.docker('unpause', hung);
+    assert.ok(visits > 5, `${visits} visits`);
+    await eventually(async () => (await online()).length === 2, 60_000);
+    await stack.up();
+    await pair.alive();
+    await pair.visit();
+  });
+
+  test('no root, no capabilities, nothing to write to, no secret to see', async () => {
+    const relays = await stack.containers('relay');
+    const inside = await stack.docker(
+      'exec',
+      relays[0] ?? '',
+      'sh',
+      '-c',
+      'id -u; grep CapEff /proc/1/status; touch /app/x /tmp/x 2>&1 || echo refused; ls -a /app /app/sdk/dist; ls /app/node_modules',
+    );
+    assert.match(inside, /^1000\nCapEff:\t0{16}\n/);
+    assert.match(inside, /^refused$/m);
+    assert.doesNotMatch(inside, /^(werift|commander|typescript|src|test)$/m);
+    const ids = (await stack.compose('ps', '--all', '--quiet')).split('\n');
+    const shown = await stack.docker('inspect', ...ids);
+    const names = ['relay-secret', 'admin-token', 'turn-secret', 'redis-url'];
+    for (const name of names) {
+      const secret = await stack.read('relay', `/run/keys/${name}`);
+      assert.ok(secret.length >= 48);
+      assert.ok(!shown.includes(secret), name);
+      assert.ok(!(await stack.compose('logs')).includes(secret), name);
+    }
+    for (const { HostConfig, Name } of JSON.parse(shown) as { HostConfig: Record<string, unknown>; Name: string }[]) {
+      assert.equal(HostConfig['ReadonlyRootfs'], true, Name);
+      assert.deepEqual(HostConfig['CapDrop'], ['ALL'], Name);
+    }
+  });
+
+  test('SIGTERM: an instance with peers ends by itself with 0, within its time', async () => {
+    const [one = '', other = ''] = await stack.containers('relay');
+    for (const container of [one, other]) {
+      const before = performance.now();
+      await stack.docker('stop', container);
+      assert.equal(await stack.docker('inspect', '--format', '{{.State.ExitCode}}', container), '0');
+      assert.ok(performance.now() - before < 20_000);
+      await stack.up();
+    }
+    await pair.alive();
+    await pair.close();
+  });
+
+  test('down -v leaves nothing', async () => {
+    assert.equal(await stack.down(), '');
+  });
+}

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { text } from 'node:stream/consumers';
+import { parseEnv } from 'node:util';
+import { createRoomToken } from 'mcp-rendezvous/token';
+import { iceServers } from '../../server/src/ice.ts';
+import { testSecret } from '../support/relay.ts';
+import { eventually, within } from '../support/wait.ts';
+import { Island } from './island.ts';
+import type { Stack } from './stack.ts';
+import { TurnUser } from './turn.ts';
+
+// RFC 5737: for documentation, and so nobody's. Neither is private, which the TURN server would refuse.
+const address = '192.0.2.10';
+const domain = 'relay.internal';
+
+/** docker-compose.yml with an .env, a TURN server, and peers that have no other path. */
+export function inProduction(stack: Stack): void {
+  const islands: Island[] = [];
+  const undo: (() => Promise<unknown>)[] = [];
+  after(async () => {
+    for (const step of undo.toReversed()) await step();
+  });
+  let turnSecret: string;
+  let authorityFile: string;
+
+  /** Credentials as the relay makes them, for one way to the TURN server. */
+  const turn = (url: string, secret = turnSecret, now = Date.now() / 1000) =>
+    iceServers({ stunUrls: [], turnUrls: [url], turnSecret: secret, turnTtlSeconds: 600 }, 'peer', now);
+
+  test('an .env as .env.example has it: another name, own key, ports for everybody', async () => {
+    const example = await readFile(new URL('../../.env.example', import.meta.url), 'utf8');
+    const settings = parseEnv(example.replaceAll(/^#(?=[A-Z_]+=)/gm, '')) as Record<string, string>;
+    // RELAY_ISSUERS and its empty RELAY_SECRET_FILE would be instead of RELAY_SECRET.
+    const { RELAY_ISSUERS: _, RELAY_SECRET_FILE: __, ...rest } = settings;
+    stack.settings = {
+      ...stack.settings,
+      ...rest,
+      DOMAIN: domain,
+      TURN_HOST: domain,
+      TURN_IP: address,
+      RELAY_SECRET: testSecret,
+      // Grafana has no stand-in, so that Prometheus is started by its name.
+      COMPOSE_PROFILES: 'turn',
+    };
+    const own = ['address', 'del', `${address}/32`, 'dev', 'lo'];
+    await stack.run('ip', ...own.with(1, 'add'));
+    undo.push(() => stack.run('ip', ...own));
+    await stack.up('--build');
+    await stack.up('prometheus');
+    const directory = await mkdtemp(join(tmpdir(), 'compose-'));
+    undo.push(() => rm(directory, { recursive: true }));
+    authorityFile = join(directory, 'authority.pem');
+    await writeFile(authorityFile, await stack.trustCaddy());
+    turnSecret = await stack.read('relay', '/run/keys/turn-secret');
+    for (const [name, network] of Object.entries({ 'rdv-a': '203.0.113', 'rdv-b': '198.51.100' })) {
+      const island = await Island.create(name, network, address, `${address} ${domain}`);
+      islands.push(island);
+      undo.push(() => island.remove());
+    }
+    const redirect = await fetch(`http://${address}/`, { headers: { host: domain }, redirect: 'manual' });
+    assert.ok([301, 308].includes(redirect.status));
+    await assert.rejects(islands[0]?.run('ping', '-c', '1', '-W', '1', '198.51.100.2') ?? Promise.resolve());
+  });
+
+  /** Runs MCP between the islands; resolves with what the client says. */
+  async function through(more: Record<string, string>): Promise<Record<string, unknown>> {
+    const room = `room-${crypto.randomUUID()}`;
+    const env = async (role: 'server' | 'client') => ({
+      ROLE: role,
+      RELAY: `wss://${domain}`,
+      TOKEN: await createRoomToken({ key: testSecret, room, role, subject: role, ttl: '1h' }),
+      NODE_EXTRA_CA_CERTS: authorityFile,
+      ...more,
+    });
+    const [here, there] = islands;
+    assert.ok(here && there);
+    const server = here.peer(await env('server'));
+    const client = there.peer(await env('client'));
+    try {
+      const [said] = await within(Promise.all([text(client.stdout), once(client, 'close')]), 'the client ends', 60_000);
+      return JSON.parse(said) as Record<string, unknown>;
+    } finally {
+      client.kill();
+      server.kill();
+    }
+  }
+
+  test('peers without a route to each other run MCP through the TURN server that the relay names', async () => {
+    const said = await through({});
+    assert.equal(said['text'], 'through');
+    assert.ok([said['localCandidateType'], said['remoteCandidateType']].includes('relay'), JSON.stringify(said));
+  });
+
+  for (const url of [`turn:${domain}:3478?transport=tcp`, `turns:${domain}:5349?transport=tcp`]) {
+    test(`where no UDP gets through: ${url}`, async () => {
+      const udp = ['OUTPUT', '--protocol', 'udp', '--jump', 'DROP'];
+      for (const island of islands) await island.run('iptables', '--append', ...udp);
+      try {
+        const said = await through({ POLICY: 'relay', ICE_SERVERS: JSON.stringify(turn(url)) });
+        assert.deepEqual([said['text'], said['localCandidateType']], ['through', 'relay']);
+      } finally {
+        for (const island of islands) await island.run('iptables', '--delete', ...udp);
+      }
+    });
+  }
+
+  test('the TURN server refuses credentials that are wrong or have expired, and ways into private networks', async () => {
+    const url = `turn:${domain}`;
+    const cases: [number | undefined, ReturnType<typeof turn>][] = [
+      [401, turn(url, 'another secret')],
+      [401, turn(url, turnSecret, Date.now() / 1000 - 3600)],
+      [undefined, turn(url)],
+    ];
+    for (const [expected, [server]] of cases) {
+      const user = await TurnUser.connect(server ?? { urls: [] });
+      assert.equal(await user.allocate(), expected);
+      if (expected === undefined) {
+        assert.equal(await user.permit('198.51.100.2'), undefined);
+        const refused = ['10.0.0.1', '127.0.0.1', '169.254.169.254', '172.17.0.1', '192.168.1.1', '100.64.0.1'];
+        for (const peer of refused) assert.equal(await user.permit(peer), 403, peer);
+      }
+      user.close();
+    }
+  });
+
+  test('Prometheus finds every instance, and every query of the dashboard has data', async () => {
+    const ask = async (path: string): Promise<unknown> => {
+      const answer = await fetch(`http://localhost:9090/api/v1/${path}`);
+      return ((await answer.json()) as { data: unknown }).data;
+    };
+    await eventually(async () => {
+      const { activeTargets } = (await ask('targets')) as { activeTargets: { health: string }[] };
+      return activeTargets.length === 2 && activeTargets.every(({ health }) => health === 'up');
+    }, 60_000);
+    const file = new URL('../../deploy/grafana/dashboards/relay.json', import.meta.url);
+    const { panels } = JSON.parse(await readFile(file, 'utf8')) as { panels: { targets: { expr: string }[] }[] };
+    for (const { expr } of panels.flatMap(({ targets }) => targets)) {
+      const filled = async (): Promise<boolean> => {
+        const { result } = (await ask(`query?query=${encodeURIComponent(expr)}`)) as { result: unknown[] };
+        return result.length > 0;
+      };
+      await eventually(filled, 60_000, `${expr} has data`);
+    }
+  });
+
+  test('the rules are well-formed, and one fires', async () => {
+    const checked = await stack.compose(
+      'exec',
+      '-T',
+      'prometheus',
+      'promtool',
+      'check',
+      'rules',
+      '/etc/prometheus/alerts.yml',
+    );
+    assert.match(checked, /SUCCESS/);
+    await eventually(async () => {
+      await fetch('http://localhost:8080/v1/rooms', { headers: { authorization: 'Bearer wrong' } });
+      const answer = await fetch('http://localhost:9090/api/v1/alerts');
+      const { data } = (await answer.json()) as {
+        data: { alerts: { state: string; labels: Record<string, string> }[] };
+      };
+      return data.alerts.some(
+        ({ state, labels }) => state === 'firing' && labels['alertname'] === 'OperatorsDoorTried',
+      );
+    }, 60_000);
+  });
+
+  test('of that nothing is left either', async () => {
+    assert.equal(await stack.down(), '');
+  });
+}
