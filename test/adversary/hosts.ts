@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -16,6 +16,12 @@ export class Hosts {
   /** The address of this end, which is the hosts' gateway. */
   readonly address: string;
 
+  /** Nobody else takes away what a process leaves behind that ends in the middle. */
+  readonly #abandon = (): void => {
+    for (const { name } of [this.server, this.client]) spawnSync('ip', ['netns', 'del', name]);
+    spawnSync('ip', ['link', 'del', this.#bridge]);
+  };
+
   private constructor(network: number) {
     this.#bridge = bridgeOf(network);
     const [address, ...others] = Array.from(
@@ -31,6 +37,7 @@ export class Hosts {
 
   static async create(): Promise<Hosts> {
     const hosts = new Hosts(await claimNetwork());
+    process.once('exit', hosts.#abandon);
     try {
       await ip('address', 'add', `${hosts.address}/${prefix}`, 'dev', hosts.#bridge);
       await ip('link', 'set', hosts.#bridge, 'up');
@@ -44,6 +51,7 @@ export class Hosts {
   }
 
   async remove(): Promise<void> {
+    process.off('exit', this.#abandon);
     await Promise.all([this.server.remove(), this.client.remove()]);
     await ip('link', 'del', this.#bridge);
   }
@@ -83,13 +91,18 @@ export class Host {
     this.#near = `${options.name}0`;
   }
 
+  /** Of its network namespace. */
+  get name(): string {
+    return this.#options.name;
+  }
+
   /** What has to stand before a command so that it runs there. */
   get enter(): [string, ...string[]] {
-    return ['ip', 'netns', 'exec', this.#options.name];
+    return ['ip', 'netns', 'exec', this.name];
   }
 
   async create(): Promise<void> {
-    const { name } = this.#options;
+    const { name } = this;
     await ip('netns', 'add', name);
     this.#created = true;
     await ip('link', 'add', this.#near, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name);
@@ -123,7 +136,7 @@ export class Host {
 
   /** Takes the host's address away and gives it another one, as another network would. */
   async readdress(): Promise<void> {
-    const { name } = this.#options;
+    const { name } = this;
     await ip('-n', name, 'address', 'flush', 'dev', 'eth0');
     this.#address = (this.#address + 1) % this.#options.addresses.length;
     await this.#assign();
@@ -132,12 +145,12 @@ export class Host {
   async remove(): Promise<void> {
     if (!this.#created) return;
     await ip('link', 'del', this.#near);
-    await ip('netns', 'del', this.#options.name);
+    await ip('netns', 'del', this.name);
   }
 
   async #assign(): Promise<void> {
-    const { name, addresses, gateway } = this.#options;
-    await ip('-n', name, 'address', 'add', `${addresses[this.#address]}/${prefix}`, 'dev', 'eth0');
-    await ip('-n', name, 'route', 'replace', 'default', 'via', gateway, 'dev', 'eth0');
+    const { addresses, gateway } = this.#options;
+    await ip('-n', this.name, 'address', 'add', `${addresses[this.#address]}/${prefix}`, 'dev', 'eth0');
+    await ip('-n', this.name, 'route', 'replace', 'default', 'via', gateway, 'dev', 'eth0');
   }
 }

@@ -35,6 +35,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1)); // with what is done on exit
 const only = positionals.length > 0 ? (positionals as Fault[]) : faults;
 const progress = values.markdown ? stderr : stdout;
 const outcomes: Outcome[] = [];

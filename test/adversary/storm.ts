@@ -9,7 +9,7 @@ export interface Scene {
   hosts: Hosts;
   fleet: Fleet;
   ends: { server: RemoteEnd; client: RemoteEnd };
-  /** For how long nothing has come through, in one direction at least. */
+  /** For how long nothing has come through of what is sent, in one direction at least. */
   silentMs: () => number;
   /** The session has ended: there is nothing left to strike. */
   over: () => boolean;
@@ -68,7 +68,7 @@ export class Storm {
     while (!over()) {
       const wait = this.#random.between(betweenMs.least, betweenMs.most);
       if (!this.#random.chance(togetherChance)) await pause(wait);
-      while (silentMs() > mercyMs && !over()) await pause(100);
+      while (silentMs() > mercyMs && !over() && performance.now() < end) await pause(100);
       if (performance.now() > end) break;
       await this.#strike();
     }

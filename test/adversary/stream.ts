@@ -31,8 +31,8 @@ export async function sendNumbered(
   for (let number = 1; number <= plan.messages;) {
     due += random.between(0, 2 * burstEveryMs);
     await pause(due - performance.now());
-    const last = Math.min(plan.messages, number + Math.floor(random.between(0, 2 * perBurst)));
-    for (; number <= last; number++) {
+    const next = Math.min(plan.messages + 1, number + Math.round(random.between(0, 2 * perBurst)));
+    for (; number < next; number++) {
       const { least, most } = random.chance(1 / largeOneIn) ? large : small;
       await transport.send({
         jsonrpc: '2.0',

@@ -76,7 +76,11 @@ export async function weather(
   await client.begin({ seed: -seed, messages, calls, durationMs });
 
   await using watch = await Watch.start(ends);
-  const storm = new Storm({ hosts, fleet, ends, silentMs: () => watch.silentMs, over: () => watch.ended }, seed, only);
+  const storm = new Storm(
+    { hosts, fleet, ends, silentMs: () => watch.silentMs(scale), over: () => watch.ended },
+    seed,
+    only,
+  );
   await storm.rage(durationMs);
   const problems: string[] = [];
   await eventually(() => watch.ended || watch.complete(scale), calmMs, 'everything arrives').catch((error: Error) =>
@@ -138,9 +142,12 @@ class Watch implements AsyncDisposable {
     return watch;
   }
 
-  /** For how long nothing has come, at the end where that is longer. */
-  get silentMs(): number {
-    return Math.max(this.#latest.server.sinceArrivalMs, this.#latest.client.sinceArrivalMs);
+  /** For how long nothing has come, at the end where that is longer, and where not everything has come. */
+  silentMs({ messages }: Scale): number {
+    return Math.max(
+      0,
+      ...this.#all.filter(({ received }) => received < messages).map(({ sinceArrivalMs }) => sinceArrivalMs),
+    );
   }
 
   get ended(): boolean {
