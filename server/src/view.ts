@@ -77,7 +77,8 @@ export class GroupView {
   #put(member: Member): Notice | undefined {
     const known = this.members.get(member.id);
     this.members.set(member.id, member);
-    const news = known?.state !== member.state || known.joined < member.joined;
+    const refreshed = member.state === 'online' && JSON.stringify(known?.claims) !== JSON.stringify(member.claims);
+    const news = known?.state !== member.state || known.joined < member.joined || refreshed;
     return news ? { member, state: member.state } : undefined;
   }
 

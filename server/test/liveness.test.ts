@@ -100,6 +100,15 @@ test('a token that lives longer than a timer can wait does not end early', async
   );
 });
 
+test('the others hear of a fresh token', async (t) => {
+  const { url } = await startApp(t);
+  const s = await RawPeer.join(url, server());
+  const c = await RawPeer.join(url, client());
+  await s.sees(c, 'online');
+  c.send({ type: 'token', token: await client({ ttl: '2h', scope: 'files:read' }) });
+  assert.equal((await s.sees(c, 'online')).claims?.scope, 'files:read');
+});
+
 for (const [what, token] of Object.entries({
   subject: () => client({ subject: 'somebody else' }),
   room: () => client({ room: 'b' }),

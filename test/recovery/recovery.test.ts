@@ -222,3 +222,54 @@ test('close() ends a session that is lost, within seconds', async (t) => {
   await within(lonely.client.transport.close(), 'closed', 10_000);
   assert.deepEqual([lonely.client.closes, transport.state], [1, 'closed']);
 });
+
+test("a server sees its client's latest token", async (t) => {
+  const room = 'tokens';
+  const server = new End();
+  const scopes: unknown[] = [];
+  const first = Promise.withResolvers<void>();
+  const listener = await listen({ relay: relay.ws, token: await testToken({ room, role: 'server' }) }, (transport) => {
+    server.take(transport).onmessage = (_, extra) => {
+      scopes.push(extra?.authInfo?.scopes);
+      first.resolve();
+    };
+    return transport.start();
+  });
+  t.after(() => listener.close());
+  let fetched = 0;
+  const client = new End();
+  const token = async () => {
+    const scope = `time:${++fetched}`;
+    if (fetched > 1) await first.promise; // the relay asks at once, because the first one ends soon
+    return await testToken({ room, role: 'client', ttl: fetched === 1 ? 20 : '1h', scope });
+  };
+  const transport = client.take(new WebRTCClientTransport({ relay: relay.ws, token }));
+  t.after(() => transport.close());
+  await transport.start();
+  await eventually(async () => {
+    await client.send(1);
+    return JSON.stringify(scopes.at(-1)) === '["time:2"]';
+  });
+  assert.deepEqual(scopes[0], ['time:1']);
+});
+
+test('a server does not answer to a token that has ended, once the relay had the time to tell of another', async (t) => {
+  const room = 'ended';
+  const server = new End();
+  const listener = await listen({ relay: relay.ws, token: await testToken({ room, role: 'server' }) }, (transport) =>
+    server.take(transport).start(),
+  );
+  t.after(() => listener.close());
+  const client = new End();
+  const token = await testToken({ room, role: 'client', ttl: 2 });
+  const transport = client.take(new WebRTCClientTransport({ relay: relay.ws, token }));
+  t.after(() => transport.close());
+  await transport.start();
+  await client.send(1);
+  const sending = setInterval(() => client.send(1).catch(() => undefined), 500);
+  t.after(() => clearInterval(sending));
+  await eventually(() => client.closes === 1 && server.closes === 1, 100_000);
+  assert.equal(server.errors.at(-1), 'token_expired');
+  assert.equal(client.errors.at(-1), 'peer_refused');
+  assert.ok(server.received.length > 60, 'it did answer for as long as another token may have been under way');
+});

@@ -121,6 +121,7 @@ export function closeCodeOf(error: RendezvousError | undefined): number {
     case 'session_lost':
       return closeCode.noSession;
     case 'peer_refused':
+    case 'token_expired':
       return closeCode.refused;
     default:
       return closeCode.done;

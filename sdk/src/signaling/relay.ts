@@ -57,7 +57,7 @@ const lastingMs = 10_000;
  * itself, with full-jitter backoff and its `resume` secret, until it is closed or the relay's verdict is final.
  */
 export class RelayConnection {
-  /** A peer came (back), was lost or went. */
+  /** A peer came (back), was lost or went, or has a fresh token (`online` again). */
   onpeer?: ((peer: RemotePeer, state: PeerState) => void) | undefined;
   /** A peer that has had no channel yet makes an offer, with this SDP; the handler sets the channel's handlers at once. */
   onchannel?: ((channel: RelayChannel, peer: RemotePeer, sdp: string) => void) | undefined;
@@ -160,6 +160,16 @@ export class RelayConnection {
       this.#closing.signal.addEventListener('abort', closed);
       signal.addEventListener('abort', aborted);
     });
+  }
+
+  /** A peer of the room, online or away, with the claims of its latest token. */
+  peer(id: string): RemotePeer | undefined {
+    return this.#peers.get(id)?.peer;
+  }
+
+  /** For how long this peer has been in the room without a break, in milliseconds; 0 while it is not. */
+  get joinedForMs(): number {
+    return this.#state === 'joined' ? performance.now() - this.#adoptedAt : 0;
   }
 
   /** Whether a peer is in the room, online or away. */

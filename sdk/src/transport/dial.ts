@@ -63,7 +63,7 @@ export async function dialRelay(
           peer,
           signaling: channel,
           route,
-          remote: () => way.remote ?? remote,
+          ...credentials(relay, () => way.remote ?? remote),
           room: relay.room,
           sessionId: (role === 'client' ? self : undefined) ?? remote.id,
           keep: (session) => way instanceof FromClient && way.keep(session, remote),
@@ -82,6 +82,24 @@ export async function dialRelay(
     void relay.close();
     throw error;
   }
+}
+
+/** The relay and this machine may not agree on the time, and a fresh token takes its time to get here. */
+const graceMs = 60_000;
+
+/** Who the relay says the other side is, with its latest token; and whether that has ended while the relay could have told of another. */
+export function credentials(
+  relay: RelayConnection,
+  current: () => RemotePeer,
+): { remote: () => RemotePeer; expired: () => boolean } {
+  let latest = current();
+  const remote = () => {
+    const { id } = current();
+    latest = relay.peer(id) ?? (latest.id === id ? latest : current());
+    return latest;
+  };
+  const expired = () => remote().claims.exp * 1000 + graceMs < Date.now() && relay.joinedForMs > graceMs;
+  return { remote, expired };
 }
 
 /** What all of a relay connection's sessions have in common. */

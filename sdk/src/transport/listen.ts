@@ -3,7 +3,7 @@ import type { Engine } from '../peer/engine.ts';
 import type { RelayChannel } from '../signaling/channel.ts';
 import { RelayConnection, type RelayOptions, type RelayState, type RemotePeer } from '../signaling/relay.ts';
 import { inTime } from './deadline.ts';
-import { negotiate, relayRoute } from './dial.ts';
+import { credentials, negotiate, relayRoute } from './dial.ts';
 import { refuse } from './refuse.ts';
 import { Resumable } from './resumable.ts';
 import { engineFor } from './rtc.ts';
@@ -160,7 +160,7 @@ class AcceptedTransport extends WebRTCServerTransport {
         peer,
         signaling: channel,
         route,
-        remote: () => remote,
+        ...credentials(relay, () => remote),
         room: relay.room,
         sessionId: remote.id,
         keep: (session) => {

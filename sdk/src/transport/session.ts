@@ -136,7 +136,8 @@ export class Session {
     if (!this.#recovery || this.#ended.signal.aborted) return;
     // A connection that the offerer is making goes on: the other side may have given up the older one for it. The answerer's recovery
     // only waits, and its new connections are not part of it.
-    if (!this.#attaching || !this.#route.redial) this.#recovery.abort(new RendezvousError('closed', 'The connection is back.'));
+    if (!this.#attaching || !this.#route.redial)
+      this.#recovery.abort(new RendezvousError('closed', 'The connection is back.'));
     this.#recovery = undefined;
     this.onstate?.('connected');
   }

@@ -31,6 +31,8 @@ export interface Dialled {
   /** Who the relay says it is, as far as is known now; undefined without a relay. */
   remote?: () => RemotePeer;
   room?: string | undefined;
+  /** Its token has ended, and the relay has no other one of it. */
+  expired?: () => boolean;
   /** The MCP session's name in plain mode. */
   sessionId: string;
   /** A session that may need other connections: later offers for it are given to it. */
@@ -141,6 +143,7 @@ export abstract class WebRTCTransport {
         this.#state === 'closed' ? 'The transport is closed.' : 'The transport is not started.',
       );
     }
+    if (this.#refuseExpired()) throw tokenExpired();
     await this.#link.send(message, options);
   }
 
@@ -211,6 +214,7 @@ export abstract class WebRTCTransport {
   #flush(): void {
     const { remote, room } = this.#dialled ?? {};
     while (this.#onmessage && this.#state !== 'connecting' && this.#waiting.length > 0) {
+      if (this.#refuseExpired()) return;
       const { message, meta } = this.#waiting.shift()!;
       // Each time anew: the other side may have a fresh token.
       const authInfo = this.#role === 'server' && remote ? authInfoOf(remote(), room) : undefined;
@@ -223,6 +227,13 @@ export abstract class WebRTCTransport {
         });
       }
     }
+  }
+
+  /** A server answers to a token as long as that is valid; a client has nothing to refuse. */
+  #refuseExpired(): boolean {
+    if (this.#role !== 'server' || !this.#dialled?.expired?.()) return false;
+    this.#link?.end(tokenExpired());
+    return true;
   }
 
   #end(): void {
@@ -245,6 +256,9 @@ export abstract class WebRTCTransport {
 }
 
 const leastSecretBytes = 16;
+
+const tokenExpired = () =>
+  new RendezvousError('token_expired', "The client's room token has expired, and it did not come with another one.");
 
 const cannotProve = () =>
   new RendezvousError(
