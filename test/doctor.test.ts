@@ -97,8 +97,7 @@ void suite('doctor', { concurrency: 3 }, () => {
     assert.match(seen('peer'), /connected directly \(host, udp, [\d.]+ ms\), and closed again/);
     assert.ok(findings.every(({ addresses }) => addresses === undefined));
     assert.equal((await client.request('echo')).error, undefined); // of the same subject
-    assert.equal((expose.stderr.match(/client client connected/g) ?? []).length, 2);
-    await expose.says(/client client left/);
+    await expose.says(/client client connected[^]*client client connected[^]*client client left/);
   });
 
   test('speaks to people in lines', async (t) => {
