@@ -32,6 +32,7 @@ export class Exchange {
   readonly #options: ExchangeOptions;
   readonly #stopped = new AbortController();
   #described = false;
+  #accepted = false;
   readonly #localCandidates: CandidateInit[] = [];
   readonly #remoteCandidates: CandidateInit[] = [];
 
@@ -67,13 +68,15 @@ export class Exchange {
     if (!/^m=application .*(?:DTLS\/SCTP|UDP\/DTLS)/m.test(sdp)) {
       throw new RendezvousError('bad_signal', `The other peer's ${type} has no data channel in it.`);
     }
+    // Not behind the engine's word: a data channel may be open before a busy page hears that its answer was taken.
+    this.remoteSdp = sdp;
     try {
       await this.connection.setRemoteDescription({ type, sdp: withoutFraming(sdp) });
     } catch (cause) {
       const message = `The other peer's ${type} was not understood by the WebRTC engine.`;
       throw new RendezvousError('bad_signal', message, { cause });
     }
-    this.remoteSdp = sdp;
+    this.#accepted = true;
     this.#addCandidates();
   }
 
@@ -106,7 +109,7 @@ export class Exchange {
 
   #addCandidates(): void {
     // Not before this exchange's own description: a restarted connection still has the one of before.
-    if (!this.remoteSdp) return;
+    if (!this.#accepted) return;
     for (const candidate of this.#remoteCandidates.splice(0)) {
       // Not awaited: resolving a name may take long, and the answer must not wait for it. One candidate that the engine does
       // not understand is no reason to give up the others; when none works, ICE fails and says so.

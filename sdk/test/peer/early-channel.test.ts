@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { setImmediate as turn } from 'node:timers/promises';
+import { test } from 'node:test';
+import {
+  type Engine,
+  type JsonRpcMessage,
+  MemorySignaling,
+  WebRTCClientTransport,
+  WebRTCServerTransport,
+  weriftEngine,
+} from 'mcp-rendezvous';
+import { eventually } from '../../../test/support/wait.ts';
+
+/** werift as a page that is busy sees its engine: the data channel is open before the promise of the answer resolves. */
+const tardy: Engine = {
+  ...weriftEngine,
+  createPeerConnection(configuration) {
+    const connection = weriftEngine.createPeerConnection(configuration);
+    const take = connection.setRemoteDescription.bind(connection);
+    const create = connection.createDataChannel.bind(connection);
+    let isOpen = (): boolean => false;
+    connection.createDataChannel = (label, options) => {
+      const channel = create(label, options);
+      isOpen = () => channel.readyState === 'open';
+      return channel;
+    };
+    connection.setRemoteDescription = async (description) => {
+      await take(description);
+      await eventually(isOpen, 20_000);
+      await turn(); // whoever waits for the channel has heard of it
+    };
+    return connection;
+  },
+};
+
+test('both sides speak framed mode, also when a channel opens before the engine says that it took the answer', async (t) => {
+  const [left, right] = MemorySignaling.pair();
+  const client = new WebRTCClientTransport({ signaling: left });
+  const server = new WebRTCServerTransport({ signaling: right, rtc: tardy });
+  t.after(() => Promise.all([client.close(), server.close()]));
+  await Promise.all([client.start(), server.start()]);
+  const arrived = new Promise<JsonRpcMessage>((resolve) => (client.onmessage = resolve));
+  // Larger than any message of plain mode.
+  const message = { jsonrpc: '2.0' as const, method: 'large', params: { text: 'x'.repeat(400_000) } };
+  await server.send(message);
+  assert.deepEqual(await arrived, message);
+});
