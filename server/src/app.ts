@@ -22,6 +22,7 @@ import { answerError, problem } from './problem.ts';
 import { Rooms } from './rooms.ts';
 import { Session, type SessionContext } from './session.ts';
 import { Sessions } from './sessions.ts';
+import { trial } from './trial.ts';
 
 /** How long a peer has to answer the close frame before its socket is cut, in milliseconds. */
 const closeTimeoutMs = 2000;
@@ -111,7 +112,9 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
       problem(reply.header('upgrade', 'websocket'), 426, 'upgrade_required', 'This address takes WebSockets only.'),
     wsHandler: (socket, request) => sessions.add(new Session(socket, context, request.ip), socket),
   });
-  app.get('/', (_request, reply) => reply.type('text/html; charset=utf-8').send(page));
+  const development = keys.kind === 'development';
+  await app.register(page({ development, admin: config.adminToken !== undefined }));
+  if (development) await app.register(trial(keys.secret));
   app.get('/healthz', () => ({ status: 'ok' }));
   app.get('/readyz', (_request, reply) => {
     if (sessions.draining) return problem(reply, 503, 'going_away', 'This instance stops.');

@@ -43,6 +43,8 @@ async function printDevelopmentLines({ keys }: Config, address: string): Promise
     createRoomToken({ key: keys.secret, room, role, subject: `dev-${role}`, ttl: '24h' });
   process.stdout.write(`mcp-rendezvous relay: ${address}
 
+Open it in a browser to see it work.
+
 No key is configured, so this relay made one for as long as it runs. These tokens are for one room and last 24 hours.
 
 Share an MCP server:

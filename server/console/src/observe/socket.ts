@@ -1,0 +1,38 @@
+import { readToken } from '../place.ts';
+import type { Journal } from './journal.ts';
+
+/** Journals by the role whose socket they are about. In one page there may be one of each. */
+const journals = new Map<'server' | 'client', Journal>();
+
+/**
+ * Enters what the relay's sockets of a role do into a journal, from now on. The SDK uses the page's WebSocket, and has no option
+ * to bring another one, so that it is the page's that is replaced: by one that behaves the same and is listened to.
+ */
+export function observeSockets(role: 'server' | 'client', journal: Journal): void {
+  journals.set(role, journal);
+  if (globalThis.WebSocket !== ObservedWebSocket) globalThis.WebSocket = ObservedWebSocket;
+}
+
+class ObservedWebSocket extends WebSocket {
+  #journal: Journal | undefined;
+
+  override send(data: string | BufferSource | Blob): void {
+    // The first frame is the join, and its token says whose socket this is.
+    if (!this.#journal) this.#begin(String(data));
+    this.#journal?.travel('to-relay');
+    super.send(data);
+  }
+
+  #begin(join: string): void {
+    const { token } = JSON.parse(join) as { token?: string };
+    const role = readToken(token ?? '')?.role;
+    const journal = role && journals.get(role);
+    if (!journal) return;
+    this.#journal = journal;
+    journal.mark('relay');
+    this.addEventListener('message', ({ data }) => {
+      if ((JSON.parse(String(data)) as { type?: unknown }).type === 'joined') journal.mark('room');
+      journal.travel('from-relay');
+    });
+  }
+}

@@ -1,0 +1,167 @@
+/** A JSON-RPC message as it comes over a transport; nothing about its form is believed. */
+export interface Message {
+  jsonrpc?: unknown;
+  id?: unknown;
+  method?: unknown;
+  params?: unknown;
+  result?: unknown;
+  error?: unknown;
+  [member: string]: unknown;
+}
+
+/** What this needs of a transport. */
+export interface Wire {
+  send(message: Message): Promise<void>;
+  onmessage?: ((message: Message) => void) | undefined;
+  onclose?: (() => void) | undefined;
+}
+
+/** The other side's answer is an error, or there is no answer. */
+export class RpcError extends Error {
+  readonly code: number;
+  readonly data: unknown;
+
+  constructor(code: number, message: string, data?: unknown) {
+    super(message);
+    this.name = 'RpcError';
+    this.code = code;
+    this.data = data;
+  }
+}
+
+export const methodNotFound = -32_601;
+const internalError = -32_603;
+/** Not of JSON-RPC's own numbers: the connection ended. */
+export const connectionClosed = -32_000;
+
+export interface Progress {
+  progress: number;
+  total?: number;
+  message?: string;
+}
+
+export interface RequestOptions {
+  /** Cancels the request: the other side is told (`notifications/cancelled`). */
+  signal?: AbortSignal;
+  onprogress?: (progress: Progress) => void;
+}
+
+interface Pending {
+  resolve(result: unknown): void;
+  reject(error: Error): void;
+  onprogress?: ((progress: Progress) => void) | undefined;
+}
+
+/**
+ * One end of a JSON-RPC conversation in MCP's dialect: requests both ways, progress, cancellation. Written for a console: it
+ * shows what came instead of refusing what does not fit a schema.
+ */
+export class Rpc {
+  /** Answers the other side's request; what it throws becomes the error. */
+  onrequest?: (method: string, params: Record<string, unknown>, signal: AbortSignal) => Promise<unknown>;
+  onnotification?: (method: string, params: Record<string, unknown>) => void;
+  onclose?: () => void;
+  readonly #wire: Wire;
+  readonly #pending = new Map<number, Pending>();
+  readonly #answering = new Map<unknown, AbortController>();
+  #id = 0;
+  #closed = false;
+
+  constructor(wire: Wire) {
+    this.#wire = wire;
+    wire.onmessage = (message) => this.#receive(message);
+    wire.onclose = () => this.#close();
+  }
+
+  /** Rejects with RpcError, with the transport's error, or with the reason of `signal`. */
+  async request(method: string, params: Record<string, unknown> = {}, options: RequestOptions = {}): Promise<unknown> {
+    if (this.#closed) throw closed();
+    const { signal, onprogress } = options;
+    signal?.throwIfAborted();
+    const id = this.#id++;
+    const meta = onprogress ? { _meta: { ...(params['_meta'] as object | undefined), progressToken: id } } : {};
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#pending.set(id, { resolve, reject, onprogress });
+    const cancel = () => {
+      // MCP forbids cancelling `initialize`.
+      if (method !== 'initialize')
+        this.notify('notifications/cancelled', { requestId: id, reason: 'cancelled by hand' });
+      reject(signal?.reason as Error);
+    };
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      await this.#wire.send({ jsonrpc: '2.0', id, method, params: { ...params, ...meta } });
+      return await promise;
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      this.#pending.delete(id);
+      promise.catch(() => {}); // sending may have failed, and the connection ended behind it
+    }
+  }
+
+  notify(method: string, params: Record<string, unknown> = {}): void {
+    if (!this.#closed) this.#send({ jsonrpc: '2.0', method, params });
+  }
+
+  #receive(message: Message): void {
+    const { id, method } = message;
+    if (typeof method !== 'string') return this.#settle(message);
+    const params = isObject(message.params) ? message.params : {};
+    if (id !== undefined) return void this.#answer(id, method, params);
+    if (method === 'notifications/progress') return this.#progress(params);
+    if (method === 'notifications/cancelled') this.#answering.get(params['requestId'])?.abort();
+    this.onnotification?.(method, params);
+  }
+
+  #settle({ id, result, error }: Message): void {
+    const pending = this.#pending.get(id as number);
+    if (!pending) return; // late, or to nothing: the trace has it
+    if (error === undefined) return pending.resolve(result);
+    const { code, message, data } = isObject(error) ? error : {};
+    pending.reject(new RpcError(Number(code ?? internalError), String(message ?? 'an error without a message'), data));
+  }
+
+  #progress(params: Record<string, unknown>): void {
+    const { progressToken, progress, total, message } = params;
+    if (typeof progress !== 'number') return;
+    this.#pending.get(progressToken as number)?.onprogress?.({
+      progress,
+      ...(typeof total === 'number' && { total }),
+      ...(typeof message === 'string' && { message }),
+    });
+  }
+
+  async #answer(id: unknown, method: string, params: Record<string, unknown>): Promise<void> {
+    const cancelling = new AbortController();
+    this.#answering.set(id, cancelling);
+    let answer: Message;
+    try {
+      if (!this.onrequest) throw new RpcError(methodNotFound, `No method ${method} here.`);
+      answer = { jsonrpc: '2.0', id, result: await this.onrequest(method, params, cancelling.signal) };
+    } catch (error) {
+      const code = error instanceof RpcError ? error.code : internalError;
+      answer = { jsonrpc: '2.0', id, error: { code, message: (error as Error).message } };
+    }
+    this.#answering.delete(id);
+    // MCP: no answer to a request that was cancelled.
+    if (!cancelling.signal.aborted && !this.#closed) this.#send(answer);
+  }
+
+  #send(message: Message): void {
+    // A connection that ends says so by onclose; there is nobody else to tell.
+    this.#wire.send(message).catch(() => {});
+  }
+
+  #close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const { reject } of this.#pending.values()) reject(closed());
+    for (const cancelling of this.#answering.values()) cancelling.abort();
+    this.onclose?.();
+  }
+}
+
+const closed = () => new RpcError(connectionClosed, 'The connection has ended, and no answer came.');
+
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

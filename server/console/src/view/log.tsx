@@ -1,0 +1,69 @@
+import { useState } from 'preact/hooks';
+import type { McpSession } from '../mcp/session.ts';
+import { logLevels } from '../mcp/types.ts';
+import { useNotice } from './notice.tsx';
+import { Line, Text } from './text.tsx';
+import { textOf } from '../rpc/trace.ts';
+
+const shown = 200;
+
+/** What the server logs, from the level on that it is asked for. */
+export function Log({ session }: { session: McpSession }) {
+  const [level, setLevel] = useState('');
+  const notice = useNotice();
+  const logs = session.logs.value;
+  const set = async (to: string): Promise<void> => {
+    setLevel(to);
+    await session.setLogLevel(to).catch((error: unknown) => notice(`Refused: ${(error as Error).message}`));
+  };
+  return (
+    <section>
+      <div class="row">
+        {session.can('logging') && (
+          <label class="inline">
+            Least level{' '}
+            <select value={level} onChange={({ currentTarget }) => void set(currentTarget.value)}>
+              <option value="" disabled>
+                the server’s own
+              </option>
+              {logLevels.map((name) => (
+                <option key={name}>{name}</option>
+              ))}
+            </select>
+          </label>
+        )}
+        <button type="button" class="quiet" onClick={() => (session.logs.value = [])}>
+          Clear
+        </button>
+      </div>
+      {logs.length === 0 ? (
+        <p class="empty">
+          {session.can('logging') ? 'The server has logged nothing yet.' : 'This server does not send its log.'}
+        </p>
+      ) : (
+        <div role="log" aria-label="Log messages" tabIndex={0} class="scroll-log">
+          <ol class="log">
+            {logs.slice(-shown).map(({ n, at, level: of, logger, data }) => (
+              <li key={n} class={`level-${logLevels.includes(of as 'info') ? of : 'info'}`}>
+                <time>{new Date(at).toLocaleTimeString()}</time>
+                <strong>
+                  <Line most={20}>{of}</Line>
+                </strong>
+                <span class="muted">
+                  <Line most={60}>{logger}</Line>
+                </span>
+                {typeof data === 'string' && data.length < 500 ? (
+                  <span>
+                    <Line most={500}>{data}</Line>
+                  </span>
+                ) : (
+                  <Text text={textOf(data, 2)} label="Log message" />
+                )}
+              </li>
+            ))}
+          </ol>
+        </div>
+      )}
+    </section>
+  );
+}

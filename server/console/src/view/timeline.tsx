@@ -1,0 +1,78 @@
+import type { Journal, StepName } from '../observe/journal.ts';
+import { stepLabels, stepNames } from '../observe/journal.ts';
+import { ms } from './text.tsx';
+
+/** Each step from the click to the first answer, with the time that it took. */
+export function Timeline({ journal }: { journal: Journal }) {
+  const steps = journal.steps.value;
+  const failure = journal.failure.value;
+  const current = failure?.step ?? stepNames.find((name) => steps[name] === undefined);
+  const total = Math.max(...Object.values(steps), 1);
+  let before = 0;
+  return (
+    <ol class="timeline" aria-label="From the click to the first answer">
+      {stepNames.map((name) => {
+        const end = steps[name];
+        const begin = before;
+        if (end !== undefined) before = end;
+        const state =
+          end !== undefined && failure?.step !== name ? 'done' : stateOf(name, current, failure !== undefined);
+        return (
+          <li key={name} class={state} data-step={name}>
+            <span class="name">{stepLabels[name]}</span>
+            <svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
+              {end !== undefined && (
+                <rect
+                  x={(100 * begin) / total}
+                  width={Math.max((100 * (end - begin)) / total, 0.8)}
+                  height="10"
+                  rx="1"
+                />
+              )}
+            </svg>
+            <span class="time">{state === 'done' && end !== undefined ? ms(end - begin) : words[state]}</span>
+          </li>
+        );
+      })}
+      {current === undefined && (
+        <li class="total">
+          <span class="name">In all</span>
+          <span class="bar" />
+          <span class="time">{ms(total)}</span>
+        </li>
+      )}
+    </ol>
+  );
+}
+
+const words = { done: '', running: 'now', failed: 'failed', waiting: '–' } as const;
+
+function stateOf(name: StepName, current: StepName | undefined, failed: boolean): keyof typeof words {
+  if (name !== current) return 'waiting';
+  return failed ? 'failed' : 'running';
+}
+
+/** What happened when the connection was lost. */
+export function Recoveries({ journal }: { journal: Journal }) {
+  const recoveries = journal.recoveries.value;
+  if (recoveries.length === 0) return null;
+  const words = { running: 'under way', restored: 'restored, nothing lost', lost: 'not restored' };
+  return (
+    <section class="recoveries" aria-label="Recoveries">
+      <h3>Recoveries</h3>
+      <ol>
+        {recoveries.slice(-20).map(({ lostAt, how, outcome, tookMs }) => (
+          <li key={lostAt} class={outcome}>
+            <time>{new Date(lostAt).toLocaleTimeString()}</time>
+            <span>Path lost</span>
+            <span>{how}</span>
+            <strong>
+              {words[outcome]}
+              {tookMs !== undefined && ` after ${ms(tookMs)}`}
+            </strong>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}

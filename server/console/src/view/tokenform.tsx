@@ -1,0 +1,99 @@
+import { useState } from 'preact/hooks';
+import { readToken } from '../place.ts';
+
+export interface Given {
+  token: string;
+  secret: string | undefined;
+  relayOnly: boolean;
+}
+
+interface TokenFormProps {
+  /** The role that is wanted here. */
+  role: 'client' | 'server';
+  submit: string;
+  busy: boolean;
+  onsubmit: (given: Given) => void;
+}
+
+const elsewhere = {
+  client: 'This is a server’s token: paste it under “Share this tab”.',
+  server: 'This is a client’s token: paste it under “Connect”.',
+};
+
+/** Where a token is pasted. Its fields have no name, so that no form could ever put them into an address. */
+export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
+  const [token, setToken] = useState('');
+  const [secret, setSecret] = useState('');
+  const [relayOnly, setRelayOnly] = useState(false);
+  const typed = token.trim();
+  const claims = readToken(typed);
+  const fits = claims?.role === role;
+  const says = (): string => {
+    if (typed === '') return `From your backend: a room token with the role “${role}”. It stays in this page’s memory.`;
+    if (!claims) return 'This is not a room token: three parts, separated by dots.';
+    if (!fits) return elsewhere[role];
+    const ends = claims.expiresAt === undefined ? '' : `, until ${new Date(claims.expiresAt * 1000).toLocaleString()}`;
+    return `As ${claims.subject} in room ${claims.room}${ends}.`;
+  };
+  return (
+    <form
+      class="card token"
+      autoComplete="off"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (fits) onsubmit({ token: typed, secret: secret || undefined, relayOnly });
+      }}
+    >
+      <div class="field">
+        <label for="token">Room token</label>
+        <div class="row">
+          <input
+            id="token"
+            type="password"
+            class="grow"
+            autoComplete="off"
+            spellcheck={false}
+            placeholder="Paste a token"
+            aria-describedby="token-d"
+            value={token}
+            onInput={({ currentTarget }) => setToken(currentTarget.value)}
+          />
+          <button type="submit" class="primary" disabled={!fits || busy}>
+            {submit}
+          </button>
+        </div>
+        <small id="token-d" class={typed !== '' && !fits ? 'wrong' : ''} aria-live="polite">
+          {says().slice(0, 400)}
+        </small>
+      </div>
+      <details>
+        <summary>More</summary>
+        <div class="field">
+          <label for="secret">
+            End-to-end secret <span class="optional">optional</span>
+          </label>
+          <input
+            id="secret"
+            type="password"
+            autoComplete="off"
+            value={secret}
+            onInput={({ currentTarget }) => setSecret(currentTarget.value)}
+          />
+          <small>The same on both sides, if the other one has one: then not even the relay could sit in between.</small>
+        </div>
+        {role === 'client' && (
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={relayOnly}
+              onChange={({ currentTarget }) => setRelayOnly(currentTarget.checked)}
+            />
+            <span>
+              Only through TURN <small>so that the peers do not learn each other’s addresses</small>
+            </span>
+          </label>
+        )}
+      </details>
+    </form>
+  );
+}

@@ -1,0 +1,231 @@
+import { useMemo, useRef, useState } from 'preact/hooks';
+import { JsonInput, Members } from '../form/form.tsx';
+import { initialOf, readSchema } from '../form/schema.ts';
+import type { McpSession } from '../mcp/session.ts';
+import type { Task, Tool } from '../mcp/types.ts';
+import { isObject, type Progress } from '../rpc/rpc.ts';
+import { textOf } from '../rpc/trace.ts';
+import { Content } from './content.tsx';
+import { ErrorBox } from './error.tsx';
+import { Picker } from './picker.tsx';
+import { Json, Line, ms, Text } from './text.tsx';
+
+/** The server's tools: choose one, fill in its form, call it. */
+export function Tools({ session, onread }: { session: McpSession; onread: (uri: string) => void }) {
+  const listing = session.tools.value;
+  return (
+    <Picker
+      noun="tools"
+      listing={listing}
+      keyOf={(tool) => tool.name}
+      titleOf={(tool) => toolTitle(tool)}
+      detailOf={({ description }) => description ?? ''}
+      reload={() => session.loadTools()}
+    >
+      {(tool) => <ToolView key={tool.name} tool={tool} session={session} onread={onread} />}
+    </Picker>
+  );
+}
+
+const toolTitle = ({ title, annotations, name }: Tool): string => {
+  const annotated = annotations?.['title'];
+  return title ?? (typeof annotated === 'string' ? annotated : name);
+};
+
+interface Call {
+  /** Gone when it is over. */
+  cancel?: AbortController;
+  progress?: Progress;
+  task?: Task;
+  result?: unknown;
+  error?: unknown;
+  tookMs?: number;
+}
+
+function ToolView({ tool, session, onread }: { tool: Tool; session: McpSession; onread: (uri: string) => void }) {
+  const field = useMemo(() => readSchema(tool.inputSchema ?? { type: 'object' }), [tool.inputSchema]);
+  const [value, setValue] = useState(() => initialOf(field, undefined));
+  const [asJson, setAsJson] = useState(field.kind !== 'group');
+  const { taskSupport } = tool.execution ?? {};
+  const [asTask, setAsTask] = useState(taskSupport === 'required');
+  const [call, setCall] = useState<Call>();
+  const newest = useRef(0);
+
+  const run = async (): Promise<void> => {
+    const n = ++newest.current;
+    const cancel = new AbortController();
+    const began = performance.now();
+    const update = (change: Partial<Call>): void => {
+      if (n === newest.current) setCall((before) => ({ ...before, ...change }));
+    };
+    setCall({ cancel });
+    const end = (change: Partial<Call>): void => {
+      if (n === newest.current) setCall({ ...change, tookMs: performance.now() - began });
+    };
+    try {
+      const result = await session.callTool(tool.name, value ?? {}, {
+        signal: cancel.signal,
+        onprogress: (progress) => update({ progress }),
+        ...(asTask && { ontask: (task: Task) => update({ task }) }),
+      });
+      end({ result });
+    } catch (error) {
+      end({ error: cancel.signal.aborted ? new Error('Cancelled. The server was told.') : error });
+    }
+  };
+
+  return (
+    <article class="card" aria-label={`Tool ${tool.name}`}>
+      <header>
+        <h3>
+          <Line>{toolTitle(tool)}</Line>
+        </h3>
+        <code>
+          <Line>{tool.name}</Line>
+        </code>
+        <Hints tool={tool} />
+      </header>
+      {tool.description && <Description text={tool.description} />}
+      <form
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (!call?.cancel) void run();
+        }}
+      >
+        {field.kind === 'group' && !asJson ? (
+          <Members members={field.members} value={value} onchange={setValue} />
+        ) : (
+          <JsonInput label="Arguments" description="As JSON" required={false} value={value} onchange={setValue} />
+        )}
+        <div class="row">
+          <button type="submit" class="primary" disabled={call?.cancel !== undefined}>
+            Call
+          </button>
+          {call?.cancel && (
+            <button type="button" onClick={() => call.cancel?.abort(new Error('cancelled'))}>
+              Cancel
+            </button>
+          )}
+          {field.kind === 'group' && field.members.length > 0 && (
+            <button type="button" class="quiet" onClick={() => setAsJson(!asJson)}>
+              {asJson ? 'As a form' : 'As JSON'}
+            </button>
+          )}
+          {taskSupport === 'optional' && (
+            <label class="check">
+              <input
+                type="checkbox"
+                checked={asTask}
+                onChange={({ currentTarget }) => setAsTask(currentTarget.checked)}
+              />
+              as a task
+            </label>
+          )}
+        </div>
+      </form>
+      <div class="outcome" role="status" aria-live="polite" aria-busy={call?.cancel !== undefined}>
+        {call && <Outcome call={call} onread={onread} />}
+      </div>
+      <details>
+        <summary>Schemas</summary>
+        <Json value={tool.inputSchema} label="Input schema" />
+        {tool.outputSchema !== undefined && <Json value={tool.outputSchema} label="Output schema" />}
+      </details>
+    </article>
+  );
+}
+
+/** Characters of a description that are shown at once. */
+const shortDescription = 600;
+
+export const Description = ({ text }: { text: string }) =>
+  text.length > shortDescription ? (
+    <Text text={text} label="Description" />
+  ) : (
+    <p class="description">
+      <Line most={shortDescription}>{text}</Line>
+    </p>
+  );
+
+const hints = {
+  readOnlyHint: ['reads only', 'may change things'],
+  destructiveHint: ['may destroy', undefined],
+  openWorldHint: ['reaches outside', undefined],
+} as const;
+
+/** What the server says of the tool; a hint, and no promise. */
+function Hints({ tool: { annotations, execution } }: { tool: Tool }) {
+  const words = Object.entries(hints).flatMap(([name, [yes, no]]): string[] => {
+    const value = annotations?.[name];
+    return value === true ? [yes] : value === false && no ? [no] : [];
+  });
+  if (execution?.taskSupport === 'required') words.push('a task');
+  return (
+    <>
+      {words.map((word) => (
+        <span key={word} class="tag">
+          {word}
+        </span>
+      ))}
+    </>
+  );
+}
+
+function Outcome({
+  call: { cancel, progress, task, result, error, tookMs },
+  onread,
+}: {
+  call: Call;
+  onread: (uri: string) => void;
+}) {
+  if (cancel) {
+    return (
+      <div class="progress">
+        {progress?.total === undefined ? (
+          <progress aria-label="Progress" />
+        ) : (
+          <progress aria-label="Progress" value={progress.progress} max={progress.total} />
+        )}
+        <span class="muted">
+          <Line>
+            {task
+              ? `Task ${task.status}. ${task.statusMessage ?? ''}`
+              : (progress?.message ?? 'Waiting for the answer')}
+          </Line>
+        </span>
+      </div>
+    );
+  }
+  if (error !== undefined) return <ErrorBox error={error} tookMs={tookMs} />;
+  return <Result result={result} tookMs={tookMs} onread={onread} />;
+}
+
+function Result({
+  result,
+  tookMs,
+  onread,
+}: {
+  result: unknown;
+  tookMs: number | undefined;
+  onread: (uri: string) => void;
+}) {
+  if (!isObject(result)) return <Json value={result} label="Result" />;
+  const { content, structuredContent, isError } = result;
+  return (
+    <div class={isError === true ? 'result error' : 'result'}>
+      <h4>
+        {isError === true ? 'The tool says that it failed' : 'Result'}
+        {tookMs !== undefined && <span class="muted"> {ms(tookMs)}</span>}
+      </h4>
+      {content !== undefined && <Content blocks={content} onread={onread} />}
+      {structuredContent !== undefined && (
+        <section aria-label="Structured content">
+          <h4>Structured content</h4>
+          <Text text={textOf(structuredContent, 2)} label="Structured content" />
+        </section>
+      )}
+      {content === undefined && structuredContent === undefined && <Json value={result} label="Result" />}
+    </div>
+  );
+}

@@ -1,0 +1,15 @@
+import { visible } from './text.tsx';
+
+/** An address that somebody else names: shown in full, with its host in bold, and opened only when it is one of the web. */
+export function WebLink({ url }: { url: string }) {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (!parsed || !['https:', 'http:'].includes(parsed.protocol)) {
+    return <code>{visible(url.slice(0, 500))} (not an address of the web: it cannot be opened)</code>;
+  }
+  return (
+    <a href={parsed.href} target="_blank" rel="noopener noreferrer">
+      {parsed.protocol}//<strong>{parsed.host}</strong>
+      {visible(`${parsed.pathname}${parsed.search}`.slice(0, 500))}
+    </a>
+  );
+}
