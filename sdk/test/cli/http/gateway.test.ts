@@ -97,17 +97,17 @@ test('a message of the server goes to the stream of its request, even if another
   });
   const { url, open } = await start(t, () => new HttpUpstream({ url: upstream.url, headers: {} }));
   const headers = await open();
-  const first = eachMessage(await post(url, { id: 1, method: 'x' }, headers));
-  await until('the first request', () => streams.length === 1);
-  const second = eachMessage(await post(url, { id: 2, method: 'x' }, headers));
-  await until('the second request', () => streams.length === 2);
-  for (const { response, body } of streams) {
-    const note = { jsonrpc: '2.0', method: `notifications/${body.id}` };
-    response.end(`data: ${JSON.stringify(note)}\n\ndata: ${JSON.stringify(result(body.id))}\n\n`);
+  const answers: Response[] = [];
+  for (const id of [1, 2]) {
+    answers.push(await post(url, { id, method: 'x' }, headers));
+    await until('the request', () => streams.length === id);
   }
-  assert.equal((await first.next()).value?.method, 'notifications/1');
-  assert.equal((await second.next()).value?.method, 'notifications/2');
-  assert.deepEqual([(await first.next()).value?.id, (await second.next()).value?.id], [1, 2]);
+  for (const [index, { response, body }] of streams.entries()) {
+    const note = { jsonrpc: '2.0', method: 'notifications/note' };
+    response.end(`data: ${JSON.stringify(note)}\n\ndata: ${JSON.stringify(result(body.id))}\n\n`);
+    const order = (await messages(answers[index]!)).map(({ method, id }) => method ?? id);
+    assert.deepEqual(order, ['notifications/note', body.id]);
+  }
 });
 
 test('a stream that broke is resumed with Last-Event-ID; what came before is not repeated', async (t) => {
