@@ -12,6 +12,8 @@ import { NodeDataChannel } from './channel.ts';
 const maxMessageSize = 262_144;
 /** libdatachannel ends a connection without waiting for the acknowledgement of what was sent last: so long it is given. */
 const lingerMs = 2_000;
+/** So much earlier the offerer may try to reach the other side: see setRemoteDescription(). */
+const headStartMs = 100;
 
 /** See `kept` of the channels. */
 const kept = new Set<NativeConnection>();
@@ -30,6 +32,10 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
   readonly #mdns = new MdnsResolver();
   /** What libdatachannel told before setLocalDescription() was called. */
   #held: (() => void)[] | undefined = [];
+  /** Our own addresses, and the end of them, while there is no answer: see {@link setRemoteDescription}. */
+  #unanswered: (() => void)[] | undefined = [];
+  #ongathered: (() => void) | undefined;
+  #waiting: NodeJS.Timeout | undefined;
   #localType: 'offer' | 'answer' | undefined;
   #remote: { type: 'offer' | 'answer'; sdp: string } | undefined;
   #connectionState: RtcPeerConnection['connectionState'] = 'new';
@@ -105,12 +111,26 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
     queueMicrotask(() => held?.forEach((tell) => tell()));
   }
 
+  /**
+   * Between two of libdatachannel the offerer must be the first to reach the other one. If it is reached before it has the answer,
+   * the answer goes to its ICE first and to its DTLS after that, and a handshake that comes in between fails because there is no
+   * fingerprint yet to compare with: one connection in 300 within a machine. Or the ClientHello comes in between, is dropped, and
+   * sent again after a second: every other connection. So as the offerer we tell our own addresses only now; through a NAT or
+   * TURN server nobody could reach us before. And as the answerer we use those inside of an offer only when our answer has had the
+   * time to get there.
+   */
   async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
     this.#assertOpen();
     const { sdp, candidates } = takeCandidates(description.sdp);
-    this.#peer.setRemoteDescription(asDtlsServer(sdp), description.type);
+    this.#peer.setRemoteDescription(sdp, description.type);
     this.#remote = { ...description };
-    for (const candidate of candidates) this.#addCandidate(candidate).catch(() => {}); // one of several: the others count
+    if (description.type === 'offer') return this.#later(candidates);
+    this.#addAll(candidates);
+    this.#headStart(() => {
+      const unanswered = this.#unanswered;
+      this.#unanswered = undefined;
+      unanswered?.forEach((tell) => tell());
+    });
   }
 
   async addIceCandidate(candidate: CandidateInit): Promise<void> {
@@ -136,6 +156,7 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
 
   async #close(): Promise<void> {
     this.#mdns.close();
+    clearTimeout(this.#waiting);
     const lastSent = Math.max(...[...this.#channels].map((channel) => channel.endsBehind));
     // A channel ends behind its last message, a connection at once. One that was never open ends by its own close() only, and
     // would keep the process alive.
@@ -170,6 +191,20 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
     return takeCandidates(this.#peer.localDescription()?.sdp ?? '').sdp;
   }
 
+  /** An offer with candidates inside is answered when all candidates are gathered. */
+  #later(candidates: CandidateInit[]): void {
+    if (candidates.length > 0) this.#ongathered = () => this.#headStart(() => this.#addAll(candidates));
+  }
+
+  /** The offerer's. */
+  #headStart(then: () => void): void {
+    this.#waiting = setTimeout(then, headStartMs);
+  }
+
+  #addAll(candidates: CandidateInit[]): void {
+    for (const candidate of candidates) this.#addCandidate(candidate).catch(() => {}); // one of several: the others count
+  }
+
   async #addCandidate(candidate: CandidateInit): Promise<void> {
     const resolved = await resolveCandidate(candidate, this.#mdns);
     if (!resolved || this.#closing) return;
@@ -183,13 +218,14 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
       const candidate = line.replace(/^a=/, '');
       const type = / typ (\w+)/.exec(candidate)?.[1];
       if (type) this.#localTypes.add(type);
-      this.#tell(() => dispatch(this.onicecandidate, { candidate: { candidate, sdpMid, sdpMLineIndex: 0 } }));
+      this.#tell(() => this.#announce({ candidate, sdpMid, sdpMLineIndex: 0 }));
     });
     peer.onGatheringStateChange((state) => {
       this.#tell(() => {
         this.#iceGatheringState = state === 'complete' ? 'complete' : state === 'new' ? 'new' : 'gathering'; // it says in-progress
         if (state === 'complete') {
-          dispatch(this.onicecandidate, { candidate: null });
+          this.#announce(null);
+          this.#ongathered?.();
           this.#reportServers();
         }
         dispatch(this.onicegatheringstatechange, undefined);
@@ -228,6 +264,15 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
     if (this.#closing) return;
     if (this.#held) this.#held.push(event);
     else event();
+  }
+
+  #announce(candidate: (CandidateInit & { candidate: string }) | null): void {
+    const tell = () => {
+      if (!this.#closing) dispatch(this.onicecandidate, { candidate });
+    };
+    const ours = !candidate || / typ host/.test(candidate.candidate);
+    if (ours && this.#localType === 'offer' && this.#unanswered) this.#unanswered.push(tell);
+    else tell();
   }
 
   /** libdatachannel says nothing of a server that gave no candidate. */
@@ -294,12 +339,5 @@ function native({ urls, username, credential }: { urls: string; username?: strin
   if (username === undefined || credential === undefined) return { hostname, port };
   return { hostname, port, username, password: credential, relayType: 'TurnUdp' as const };
 }
-
-/**
- * Who answers may choose its part in the DTLS handshake (RFC 5763 §5). libdatachannel would choose to be the client, but until
- * its own ICE has found a path it drops what arrives: between two of them the first ClientHello is lost every other time,
- * and sent again after a second. The path of the answering side is there first.
- */
-const asDtlsServer = (offer: string) => offer.replace(/^a=setup:actpass/m, 'a=setup:active');
 
 const invalidState = (message: string) => new DOMException(message, 'InvalidStateError');
