@@ -133,7 +133,8 @@ export class HttpUpstream implements End {
       else answered.catch((error: Error) => this.#fail(request, open, error));
     } catch (error) {
       this.#open.delete(request.id);
-      if (!open.abort.signal.aborted) throw error;
+      if (open.abort.signal.aborted) return; // cancelled: nobody waits
+      throw error instanceof CliError ? error : lostAnswer();
     }
   }
 
@@ -346,6 +347,6 @@ function hint(status: number, location: string | undefined): string {
 const lostAnswer = () =>
   new CliError(
     'server_unreachable',
-    'The HTTP server closed the stream before its answer. The request may have had an effect.',
+    'The HTTP server closed the connection before its answer. The request may have had an effect.',
     true,
   );

@@ -196,8 +196,17 @@ test('a stream that breaks before the answer is resumed where it can be, and oth
   assert.deepEqual((await client.request(call('resumable', 'x'))).result, {});
   assert.deepEqual(resumed, ['e-1']);
   const { error } = await client.request(call('lost', 'x'));
-  assert.match(error?.message ?? '', /closed the stream before its answer. The request may have had an effect/);
+  assert.match(error?.message ?? '', /closed the connection before its answer. The request may have had an effect/);
   assert.equal((await client.request(modern(9, 'x'))).error?.data?.code, 'server_unreachable');
+});
+
+test('an answer that breaks off is an error', async (t) => {
+  const { url } = await serve(t, ({ response }) => {
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': '100' });
+    response.write('{', () => response.destroy());
+  });
+  const client = new Client(t, url);
+  await assert.rejects(client.upstream.send(modern(1, 'x')), { code: 'server_unreachable', retryable: true });
 });
 
 test('what the server says unasked comes over a stream of its own, which is opened again', async (t) => {
