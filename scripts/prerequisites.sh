@@ -12,6 +12,8 @@ chromium chromium
 ip iproute2
 turnserver coturn
 openssl openssl
+nginx nginx-light
+haproxy haproxy
 END
 [ -n "$missing_packages" ] || exit 0
 

@@ -1,0 +1,92 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { createCertificate } from '../support/certificate.ts';
+import { freePort } from '../support/redis.ts';
+import { eventually } from '../support/wait.ts';
+
+export type FrontName = 'nginx' | 'haproxy';
+
+const files = { nginx: 'nginx.conf', haproxy: 'haproxy.cfg' };
+
+/** nginx or HAProxy with the configuration in deploy/, changed as its first lines say, on a port of 127.0.0.1. */
+export class Front {
+  readonly port: number;
+  readonly #process: ChildProcess;
+  readonly #directory: string;
+
+  private constructor(port: number, process: ChildProcess, directory: string) {
+    this.port = port;
+    this.#process = process;
+    this.#directory = directory;
+  }
+
+  /**
+   * Resolves when it takes connections.
+   *
+   * @param relays their ports
+   * @param timeout in place of the 60 s that a WebSocket may be silent
+   */
+  static async start(name: FrontName, relays: [number, number], timeout = '60s'): Promise<Front> {
+    const port = await freePort();
+    const directory = await mkdtemp(join(tmpdir(), 'front-'));
+    const path = (file: string): string => join(directory, file);
+    const certificate = await createCertificate('DNS:localhost,IP:127.0.0.1');
+    setDefaultCACertificates([...getCACertificates('default'), certificate.cert]);
+    await writeFile(path('fullchain.pem'), certificate.cert);
+    await writeFile(path('privkey.pem'), certificate.key);
+    await writeFile(path('both.pem'), certificate.cert + certificate.key);
+    await certificate.remove();
+    const text = await readFile(new URL(`../../deploy/${files[name]}`, import.meta.url), 'utf8');
+    const changed = text
+      .replaceAll('/etc/ssl/relay.example.com.pem', path('both.pem'))
+      .replaceAll('/etc/ssl/relay.example.com/', `${directory}/`)
+      .replaceAll('relay.example.com', 'localhost')
+      .replace(/(listen |bind :)443\b/, (_, word: string) => `${word.replace(':', '')}127.0.0.1:${port}`)
+      .replaceAll(/\b60s\b/g, timeout)
+      .replace('127.0.0.1:8787', `127.0.0.1:${relays[0]}`)
+      .replace('127.0.0.1:8788', `127.0.0.1:${relays[1]}`);
+    await writeFile(path('config'), changed);
+    const args = {
+      nginx: ['-c', path('config'), '-p', directory, '-e', 'stderr', '-g', `daemon off; pid ${path('pid')};`],
+      haproxy: ['-db', '-f', path('config')],
+    }[name];
+    const child = spawn(name, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (part: string) => (said += part));
+    const front = new Front(port, child, directory);
+    await eventually(() => {
+      if (child.exitCode !== null) throw new Error(`${name} did not start:\n${said}`);
+      return front.#takesConnections();
+    }, 20_000);
+    return front;
+  }
+
+  get url(): string {
+    return `https://localhost:${this.port}`;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#process.exitCode === null) {
+      this.#process.kill('SIGTERM');
+      await once(this.#process, 'close');
+    }
+    await rm(this.#directory, { recursive: true });
+  }
+
+  async #takesConnections(): Promise<boolean> {
+    const socket = connect(this.port, '127.0.0.1');
+    try {
+      await once(socket, 'connect');
+      return true;
+    } catch {
+      return false; // not yet
+    } finally {
+      socket.destroy();
+    }
+  }
+}
