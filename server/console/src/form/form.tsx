@@ -241,10 +241,12 @@ interface LabelledProps {
 export function Labelled({ id, label, description, required, wrong = '', children }: LabelledProps) {
   return (
     <div class="field">
-      <label for={id}>
-        <Line>{label}</Line>
-        {!required && <span class="optional"> optional</span>}
-      </label>
+      <div class="field-head">
+        <label for={id}>
+          <Line>{label}</Line>
+        </label>
+        {!required && <span class="optional">optional</span>}
+      </div>
       {children}
       <small id={`${id}-d`} class={wrong ? 'wrong' : ''}>
         <Line most={500}>{wrong || description}</Line>

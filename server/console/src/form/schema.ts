@@ -1,4 +1,4 @@
-import { isObject } from '../rpc/rpc.ts';
+import { asText, isObject } from '../rpc/rpc.ts';
 
 /** How a value is asked for. What this does not know is asked for as JSON. */
 export type Field =
@@ -85,13 +85,13 @@ function groupField(schema: Record<string, unknown>, root: unknown, depth: numbe
 }
 
 function textField(schema: Record<string, unknown>): Field {
-  const format = String(schema['format'] ?? '');
+  const format = asText(schema['format']);
   const { min, max } = bounds(schema, 'minLength', 'maxLength');
   return {
     kind: 'text',
     multiline:
       max === undefined
-        ? format === '' && /prompt|text|content|body|message/i.test(String(schema['title'] ?? ''))
+        ? format === '' && /prompt|text|content|body|message/i.test(asText(schema['title']))
         : max > 200,
     format: format === 'email' || format === 'date' ? format : format === 'uri' ? 'url' : 'text',
     placeholder: format === 'date-time' ? '2026-01-31T12:00:00Z' : format === 'uri' ? 'https://' : '',

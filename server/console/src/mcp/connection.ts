@@ -5,7 +5,7 @@ import { Meter } from '../observe/meter.ts';
 import { observedRtc } from '../observe/rtc.ts';
 import { observeSockets } from '../observe/socket.ts';
 import { relay } from '../place.ts';
-import { type Message, Rpc, type Wire } from '../rpc/rpc.ts';
+import { asText, type Message, Rpc, type Wire } from '../rpc/rpc.ts';
 import { Trace } from '../rpc/trace.ts';
 import { McpSession } from './session.ts';
 
@@ -113,5 +113,5 @@ export class Connection {
 export function describe(error: unknown): [code: string, message: string] {
   const { code, message, name } = error as { code?: unknown; message?: unknown; name?: unknown };
   if (name === 'TimeoutError') return ['no_answer', `The MCP server sent no answer within ${firstAnswerMs / 1000} s.`];
-  return [String(code ?? 'failed'), String(message ?? error)];
+  return [asText(code, 'failed'), asText(message, 'Something failed.')];
 }

@@ -1,5 +1,5 @@
 import { type Signal, signal } from '@preact/signals';
-import { isObject, methodNotFound, type RequestOptions, type Rpc, RpcError } from '../rpc/rpc.ts';
+import { asText, isObject, methodNotFound, type RequestOptions, type Rpc, RpcError } from '../rpc/rpc.ts';
 import { Tasks } from './tasks.ts';
 import type { LogEntry, Prompt, Resource, ResourceTemplate, ServerInfo, Task, Tool } from './types.ts';
 
@@ -82,11 +82,11 @@ export class McpSession {
     const { serverInfo, capabilities: theirs, instructions, protocolVersion: version } = isObject(result) ? result : {};
     const named = isObject(serverInfo) ? serverInfo : {};
     this.info.value = {
-      name: String(named['name'] ?? 'a server without a name'),
+      name: asText(named['name'], 'a server without a name'),
       ...(typeof named['title'] === 'string' && { title: named['title'] }),
       ...(typeof named['version'] === 'string' && { version: named['version'] }),
       ...(typeof instructions === 'string' && { instructions }),
-      protocolVersion: String(version),
+      protocolVersion: asText(version),
       capabilities: isObject(theirs) ? theirs : {},
     };
     this.#rpc.notify('notifications/initialized');
@@ -175,9 +175,7 @@ export class McpSession {
     const done = new AbortController();
     const poll = async (): Promise<void> => {
       while (!done.signal.aborted) {
-        await new Promise((resolve) =>
-          setTimeout(resolve, Math.min(Math.max(Number(task.pollInterval) || 500, 250), 5000)),
-        );
+        await new Promise((resolve) => setTimeout(resolve, Math.min(Math.max(task.pollInterval || 500, 250), 5000)));
         if (done.signal.aborted) return;
         const status = await this.#rpc.request('tasks/get', { taskId }, { signal: done.signal });
         if (isObject(status)) ontask(status as unknown as Task);
@@ -240,7 +238,7 @@ export class McpSession {
       throw new RpcError(-32_000, `${mostAsks} questions wait already for the person at this console.`);
     }
     if (isObject(params['task']))
-      return this.#tasks.create(params['task'], (signal) => this.#question(kind, params, signal));
+      return this.#tasks.create(params['task'], (over) => this.#question(kind, params, over));
     return this.#question(kind, params, cancelled);
   }
 
@@ -276,12 +274,12 @@ export class McpSession {
         return this.loadPrompts();
       case 'notifications/message': {
         const { level, logger, data } = params;
-        const entry = { n: ++this.#numbers, at: Date.now(), level: String(level), logger: String(logger ?? ''), data };
+        const entry = { n: ++this.#numbers, at: Date.now(), level: asText(level), logger: asText(logger), data };
         this.logs.value = [...this.logs.value, entry].slice(-mostLogs);
         return;
       }
       case 'notifications/resources/updated': {
-        const uri = String(params['uri']);
+        const uri = asText(params['uri']);
         const updates = this.subscriptions.value.get(uri);
         if (updates !== undefined) this.subscriptions.value = new Map(this.subscriptions.value).set(uri, updates + 1);
         return;

@@ -58,7 +58,9 @@ export class Meter {
     const read = async (): Promise<void> => {
       if (reading) return;
       reading = true;
-      await this.#read().finally(() => (reading = false));
+      // A connection that is closed meanwhile has no statistics; the next reading is of another one, or there is none.
+      await this.#read().catch(() => {});
+      reading = false;
     };
     const timer = setInterval(() => void read(), everyMs);
     ended.addEventListener('abort', () => clearInterval(timer));
@@ -69,8 +71,8 @@ export class Meter {
     const connection = this.#journal.connection.peek();
     if (!connection || connection.connectionState === 'closed') return;
     const reports = new Map<string, Record<string, unknown>>();
-    for (const [id, report] of await connection.getStats())
-      reports.set(id as string, report as Record<string, unknown>);
+    const stats = (await connection.getStats()) as ReadonlyMap<string, Record<string, unknown>>;
+    for (const [id, report] of stats) reports.set(id, report);
     const pairs = readPairs(reports);
     if (pairs.length > 0) this.pairs.value = pairs.slice(0, mostPairs);
     const transport = [...reports.values()].find(({ type }) => type === 'transport');

@@ -18,7 +18,7 @@ class ObservedWebSocket extends WebSocket {
 
   override send(data: string | BufferSource | Blob): void {
     // The first frame is the join, and its token says whose socket this is.
-    if (!this.#journal) this.#begin(String(data));
+    if (!this.#journal && typeof data === 'string') this.#begin(data);
     this.#journal?.travel('to-relay');
     super.send(data);
   }
@@ -31,7 +31,7 @@ class ObservedWebSocket extends WebSocket {
     this.#journal = journal;
     journal.mark('relay');
     this.addEventListener('message', ({ data }) => {
-      if ((JSON.parse(String(data)) as { type?: unknown }).type === 'joined') journal.mark('room');
+      if ((JSON.parse(data as string) as { type?: unknown }).type === 'joined') journal.mark('room');
       journal.travel('from-relay');
     });
   }

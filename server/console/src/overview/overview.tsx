@@ -81,6 +81,7 @@ function Dashboard({ operator, onclose }: { operator: Operator; onclose: () => v
   const rate = (value: number): string => `${value < 10 ? value.toFixed(1) : Math.round(value)}/s`;
   return (
     <>
+      <h1 class="hidden">Overview</h1>
       <section class="stage" aria-label="The relay">
         <div class="stage-head">
           <p class={`state ${operator.error.value ? 'failed' : 'connected'}`} role="status">
@@ -108,7 +109,7 @@ function Dashboard({ operator, onclose }: { operator: Operator; onclose: () => v
       </section>
       <div class="columns wide-left">
         <section aria-label="Rooms">
-          <h2>Rooms</h2>
+          <h2 class="big-head">Rooms</h2>
           {rooms.length === 0 && <p class="card empty">Nobody is in any room.</p>}
           {rooms.map((room) => (
             <RoomCard
@@ -122,7 +123,7 @@ function Dashboard({ operator, onclose }: { operator: Operator; onclose: () => v
         </section>
         <div>
           <section class="card" aria-label="Recent refusals">
-            <h3>Recent refusals</h3>
+            <h2>Recent refusals</h2>
             {operator.refused.value.length === 0 ? (
               <p class="empty">None since you opened this.</p>
             ) : (
@@ -153,17 +154,20 @@ interface RoomCardProps {
 
 function RoomCard({ room, residents, operator }: RoomCardProps) {
   const notice = useNotice();
-  const act = (work: Promise<unknown>, done: string): void =>
-    void work.then(
-      () => notice(done),
-      (error: unknown) => notice((error as Error).message),
-    );
+  const act = async (work: Promise<unknown>, done: string): Promise<void> => {
+    try {
+      await work;
+      notice(done);
+    } catch (error) {
+      notice((error as Error).message);
+    }
+  };
   return (
     <article class="card" aria-label={`Room ${room.room}`}>
       <header>
-        <h3>
+        <h2>
           <Line>{room.room}</Line>
-        </h3>
+        </h2>
         {room.issuer && (
           <span class="tag">
             <Line>{room.issuer}</Line>
@@ -204,7 +208,7 @@ function RoomCard({ room, residents, operator }: RoomCardProps) {
                     <button
                       type="button"
                       aria-label={`Kick ${sub}`}
-                      onClick={() => act(operator.kick(room, id), `${sub} was removed.`)}
+                      onClick={() => void act(operator.kick(room, id), `${sub} was removed.`)}
                     >
                       Kick
                     </button>
@@ -213,7 +217,7 @@ function RoomCard({ room, residents, operator }: RoomCardProps) {
                       class="danger"
                       aria-label={`Revoke the tokens of ${sub}`}
                       onClick={() =>
-                        act(
+                        void act(
                           jti === undefined
                             ? operator.revoke('sub', sub, room.issuer)
                             : operator.revoke('jti', jti, room.issuer),
@@ -254,7 +258,7 @@ function Revoke({ operator }: { operator: Operator }) {
         void revoke();
       }}
     >
-      <h3>Revoke tokens</h3>
+      <h2>Revoke tokens</h2>
       <div class="row">
         <select
           aria-label="Revoke by"
@@ -303,7 +307,7 @@ function Issue({ operator }: { operator: Operator }) {
         void issue();
       }}
     >
-      <h3>Issue a token</h3>
+      <h2>Issue a token</h2>
       <div class="field">
         <label for="issue-room">Room</label>
         <input id="issue-room" required value={room} onInput={({ currentTarget }) => setRoom(currentTarget.value)} />

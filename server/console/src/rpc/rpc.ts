@@ -118,7 +118,7 @@ export class Rpc {
     if (!pending) return; // late, or to nothing: the trace has it
     if (error === undefined) return pending.resolve(result);
     const { code, message, data } = isObject(error) ? error : {};
-    pending.reject(new RpcError(Number(code ?? internalError), String(message ?? 'an error without a message'), data));
+    pending.reject(new RpcError(Number(code ?? internalError), asText(message, 'an error without a message'), data));
   }
 
   #progress(params: Record<string, unknown>): void {
@@ -155,7 +155,7 @@ export class Rpc {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const { reject } of this.#pending.values()) reject(closed());
+    for (const pending of this.#pending.values()) pending.reject(closed());
     for (const cancelling of this.#answering.values()) cancelling.abort();
     this.onclose?.();
   }
@@ -165,3 +165,7 @@ const closed = () => new RpcError(connectionClosed, 'The connection has ended, a
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** A member that ought to be a text, as one. */
+export const asText = (value: unknown, otherwise = ''): string =>
+  typeof value === 'string' ? value : typeof value === 'number' || typeof value === 'boolean' ? `${value}` : otherwise;

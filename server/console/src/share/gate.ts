@@ -6,8 +6,8 @@ export interface Request {
   n: number;
   peer: RemotePeer;
   what: string;
-  allow(): void;
-  deny(): void;
+  allow: () => void;
+  deny: () => void;
 }
 
 export interface CallRecord {

@@ -2,6 +2,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Members } from '../form/form.tsx';
 import { initialOf, readSchema } from '../form/schema.ts';
 import type { Ask, McpSession } from '../mcp/session.ts';
+import { asText } from '../rpc/rpc.ts';
 import { Messages } from './messages.tsx';
 import { Json, Line } from './text.tsx';
 import { WebLink } from './weblink.tsx';
@@ -29,9 +30,9 @@ function AskView({ ask }: { ask: Ask }) {
         : 'The server asks you something';
   return (
     <>
-      <h3 ref={heading} tabIndex={-1}>
+      <h2 ref={heading} tabIndex={-1}>
         {title}
-      </h3>
+      </h2>
       {ask.kind === 'sampling' ? (
         <Sampling ask={ask} />
       ) : ask.params['mode'] === 'url' ? (
@@ -118,7 +119,7 @@ const UrlElicitation = ({ ask }: { ask: Ask }) => (
       <Line most={2000}>{ask.params['message']}</Line>
     </p>
     <p>
-      <WebLink url={String(ask.params['url'])} />
+      <WebLink url={asText(ask.params['url'])} />
     </p>
     <Answers ask={ask} accept="I opened it" />
   </form>

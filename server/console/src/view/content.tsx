@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import { isObject } from '../rpc/rpc.ts';
+import { asText, isObject } from '../rpc/rpc.ts';
 import { Icon } from './icon.tsx';
 import { Json, Line, saveFile, size, Text } from './text.tsx';
 
@@ -12,7 +12,7 @@ export function Content({ blocks, onread }: { blocks: unknown; onread?: ((uri: s
   if (!Array.isArray(blocks)) return <Json value={blocks} label="Content" />;
   return (
     <div class="content">
-      {blocks.slice(0, most).map((block, n) => (
+      {blocks.slice(0, most).map((block: unknown, n) => (
         <Block key={n} block={block} label={blocks.length > 1 ? `Part ${n + 1}` : 'Result'} onread={onread} />
       ))}
       {blocks.length > most && (
@@ -38,10 +38,10 @@ function Block({
   const { type, text, data, mimeType, resource } = block;
   switch (type) {
     case 'text':
-      return <Text text={String(text)} label={label} />;
+      return <Text text={asText(text)} label={label} />;
     case 'image':
     case 'audio':
-      return <Media kind={type} data={String(data)} mimeType={String(mimeType)} label={label} />;
+      return <Media kind={type} data={asText(data)} mimeType={asText(mimeType)} label={label} />;
     case 'resource':
       return <ResourceContents contents={[resource]} />;
     case 'resource_link':
@@ -58,7 +58,7 @@ function ResourceLink({
   link: Record<string, unknown>;
   onread?: ((uri: string) => void) | undefined;
 }) {
-  const uri = String(link['uri']);
+  const uri = asText(link['uri']);
   return (
     <div class="link">
       <div>
@@ -91,21 +91,21 @@ export function ResourceContents({ contents }: { contents: unknown }) {
       {contents.slice(0, mostBlocks).map((part: unknown, n) => {
         if (!isObject(part)) return <Json key={n} value={part} label="Contents" />;
         const { uri, mimeType, text, blob } = part;
-        const name = nameOf(String(uri));
+        const name = nameOf(asText(uri));
         return (
           <figure key={n}>
             <figcaption>
               <code>
-                <Line>{String(uri)}</Line>
+                <Line>{asText(uri)}</Line>
               </code>{' '}
               <span class="muted">
-                <Line>{String(mimeType ?? '')}</Line>
+                <Line>{asText(mimeType)}</Line>
               </span>
             </figcaption>
             {typeof text === 'string' ? (
               <Text text={text} label={`Contents of ${name}`} save={name} />
             ) : (
-              <Bytes data={String(blob)} mimeType={String(mimeType)} name={name} />
+              <Bytes data={asText(blob)} mimeType={asText(mimeType)} name={name} />
             )}
           </figure>
         );

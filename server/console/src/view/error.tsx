@@ -1,4 +1,4 @@
-import { isObject, RpcError } from '../rpc/rpc.ts';
+import { asText, isObject, RpcError } from '../rpc/rpc.ts';
 import { Json, Line, ms } from './text.tsx';
 import { WebLink } from './weblink.tsx';
 
@@ -11,10 +11,10 @@ export function ErrorBox({ error, tookMs }: { error: unknown; tookMs?: number | 
   const { message } = error as Error;
   return (
     <div class="result error" role="alert">
-      <h4>
+      <h3>
         Error {isRpc && <code>{error.code}</code>}
         {tookMs !== undefined && <span class="muted"> {ms(tookMs)}</span>}
-      </h4>
+      </h3>
       <p>
         <Line most={2000}>{message}</Line>
       </p>
@@ -36,7 +36,7 @@ function Addresses({ data }: { data: unknown }) {
     <ul class="plain">
       {asked.slice(0, 10).map((one: unknown, n) => (
         <li key={n}>
-          <Line>{isObject(one) ? one['message'] : ''}</Line> <WebLink url={String(isObject(one) ? one['url'] : '')} />
+          <Line>{isObject(one) ? one['message'] : ''}</Line> <WebLink url={isObject(one) ? asText(one['url']) : ''} />
         </li>
       ))}
       <li class="muted">Open it, do what it asks, and call again.</li>

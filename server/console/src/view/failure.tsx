@@ -5,9 +5,9 @@ import { Line } from './text.tsx';
 /** Where it failed, why, and what to do. */
 export const FailureCard = ({ failure }: { failure: Failure }) => (
   <section class="failure" role="alert">
-    <h3>
+    <h2>
       Failed at: {stepLabels[failure.step]} <code>{failure.code}</code>
-    </h3>
+    </h2>
     <p>
       <Line most={1000}>{failure.message}</Line>
     </p>

@@ -42,14 +42,14 @@ export const Figure = ({ name, value, detail = '', children }: FigureProps) => (
   </div>
 );
 
-/** Seconds of a line at its full width. */
-const seconds = 60;
+/** Samples of a line at its full width, at the least: it grows, and then it moves. */
+const leastSamples = 20;
 
 function Spark({ samples, of }: { samples: Sample[]; of: (sample: Sample) => number }) {
   const values = samples.map(of);
   const most = Math.max(...values, 1e-9);
   const points = values.map(
-    (value, n) => `${((seconds - values.length + n + 1) * 100) / seconds},${23 - (20 * value) / most}`,
+    (value, n) => `${(n * 100) / (Math.max(values.length, leastSamples) - 1)},${22.5 - (20 * value) / most}`,
   );
   return (
     <svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true">

@@ -46,7 +46,7 @@ export function Picker<T>({ noun, listing, keyOf, titleOf, detailOf, reload, fir
               setMost(step);
             }}
           />
-          <button type="button" class="quiet" onClick={reload} aria-label={`Load the ${noun} again`}>
+          <button type="button" class="quiet" onClick={reload} title={`Load the ${noun} again`}>
             Reload
           </button>
         </div>

@@ -40,9 +40,9 @@ function PromptView({ prompt, session }: { prompt: Prompt; session: McpSession }
   return (
     <article class="card" aria-label={`Prompt ${prompt.name}`}>
       <header>
-        <h3>
+        <h2>
           <Line>{prompt.title ?? prompt.name}</Line>
-        </h3>
+        </h2>
         <code>
           <Line>{prompt.name}</Line>
         </code>

@@ -62,9 +62,9 @@ function ResourceView({ resource, session, readNow }: { resource: Resource; sess
   return (
     <article class="card" aria-label={`Resource ${uri.slice(0, 100)}`}>
       <header>
-        <h3>
+        <h2>
           <Line>{resource.title ?? resource.name ?? uri}</Line>
-        </h3>
+        </h2>
         <code>
           <Line>{uri}</Line>
         </code>
@@ -105,9 +105,9 @@ function TemplateView({ template: { uriTemplate, title, name, description }, ses
   return (
     <article class="card" aria-label="Template of resources">
       <header>
-        <h3>
+        <h2>
           <Line>{title ?? name ?? uriTemplate}</Line>
-        </h3>
+        </h2>
         <code>
           <Line>{uriTemplate}</Line>
         </code>

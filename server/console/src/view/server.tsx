@@ -9,9 +9,9 @@ export function ServerView({ session }: { session: McpSession }) {
   return (
     <div class="columns">
       <section class="card">
-        <h3>
+        <h2>
           <Line>{info.title ?? info.name}</Line>
-        </h3>
+        </h2>
         <dl class="facts">
           <dt>Name</dt>
           <dd>
@@ -49,7 +49,7 @@ function Roots({ session }: { session: McpSession }) {
     );
   return (
     <section class="card">
-      <h3>Roots of this client</h3>
+      <h2>Roots of this client</h2>
       <form
         onSubmit={(event) => {
           event.preventDefault();

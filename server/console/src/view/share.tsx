@@ -92,6 +92,7 @@ function Shared({ sharing: { serving, gate, room, invitation }, onclose }: { sha
   const caption = captionOf(serving, visitors.length, room);
   return (
     <>
+      <h1 class="hidden">Shared tab</h1>
       <section class="stage" aria-label="Shared tab">
         <div class="stage-head">
           <p class={`state ${phase}`} role="status">
@@ -127,7 +128,7 @@ function Shared({ sharing: { serving, gate, room, invitation }, onclose }: { sha
       <Requests gate={gate} />
       <div class="columns">
         <section class="card" aria-label="Invitation">
-          <h3>Let a client in</h3>
+          <h2>Let a client in</h2>
           {invitation ? (
             <Invitation token={invitation} />
           ) : (
@@ -135,7 +136,7 @@ function Shared({ sharing: { serving, gate, room, invitation }, onclose }: { sha
           )}
         </section>
         <section class="card" aria-label="Clients and calls">
-          <h3>Clients</h3>
+          <h2>Clients</h2>
           {visitors.length === 0 ? (
             <p class="empty">Nobody is here yet.</p>
           ) : (
@@ -145,7 +146,7 @@ function Shared({ sharing: { serving, gate, room, invitation }, onclose }: { sha
               ))}
             </ul>
           )}
-          <h3>Calls</h3>
+          <h2>Calls</h2>
           {gate.records.value.length === 0 ? (
             <p class="empty">No tool was called yet.</p>
           ) : (
@@ -200,7 +201,7 @@ function Requests({ gate }: { gate: Gate }) {
   if (!request) return null;
   return (
     <section class="ask" role="alertdialog" aria-label="A client asks" aria-describedby="request">
-      <h3>May it?</h3>
+      <h2>May it?</h2>
       <p id="request">
         <strong>
           <Line most={80}>{request.peer.subject}</Line>

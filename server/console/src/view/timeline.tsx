@@ -56,10 +56,10 @@ function stateOf(name: StepName, current: StepName | undefined, failed: boolean)
 export function Recoveries({ journal }: { journal: Journal }) {
   const recoveries = journal.recoveries.value;
   if (recoveries.length === 0) return null;
-  const words = { running: 'under way', restored: 'restored, nothing lost', lost: 'not restored' };
+  const outcomes = { running: 'under way', restored: 'restored, nothing lost', lost: 'not restored' };
   return (
     <section class="recoveries" aria-label="Recoveries">
-      <h3>Recoveries</h3>
+      <h2>Recoveries</h2>
       <ol>
         {recoveries.slice(-20).map(({ lostAt, how, outcome, tookMs }) => (
           <li key={lostAt} class={outcome}>
@@ -67,7 +67,7 @@ export function Recoveries({ journal }: { journal: Journal }) {
             <span>Path lost</span>
             <span>{how}</span>
             <strong>
-              {words[outcome]}
+              {outcomes[outcome]}
               {tookMs !== undefined && ` after ${ms(tookMs)}`}
             </strong>
           </li>

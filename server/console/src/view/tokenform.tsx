@@ -69,9 +69,10 @@ export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
       <details>
         <summary>More</summary>
         <div class="field">
-          <label for="secret">
-            End-to-end secret <span class="optional">optional</span>
-          </label>
+          <div class="field-head">
+            <label for="secret">End-to-end secret</label>
+            <span class="optional">optional</span>
+          </div>
           <input
             id="secret"
             type="password"

@@ -77,9 +77,9 @@ function ToolView({ tool, session, onread }: { tool: Tool; session: McpSession; 
   return (
     <article class="card" aria-label={`Tool ${tool.name}`}>
       <header>
-        <h3>
+        <h2>
           <Line>{toolTitle(tool)}</Line>
-        </h3>
+        </h2>
         <code>
           <Line>{tool.name}</Line>
         </code>
@@ -214,14 +214,14 @@ function Result({
   const { content, structuredContent, isError } = result;
   return (
     <div class={isError === true ? 'result error' : 'result'}>
-      <h4>
+      <h3>
         {isError === true ? 'The tool says that it failed' : 'Result'}
         {tookMs !== undefined && <span class="muted"> {ms(tookMs)}</span>}
-      </h4>
+      </h3>
       {content !== undefined && <Content blocks={content} onread={onread} />}
       {structuredContent !== undefined && (
-        <section aria-label="Structured content">
-          <h4>Structured content</h4>
+        <section>
+          <h3>Structured content</h3>
           <Text text={textOf(structuredContent, 2)} label="Structured content" />
         </section>
       )}

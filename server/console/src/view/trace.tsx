@@ -1,6 +1,6 @@
 import { useMemo, useState } from 'preact/hooks';
-import type { Direction, Kind, Trace, TraceEntry } from '../rpc/trace.ts';
-import { Line, ms, saveFile, size, Text } from './text.tsx';
+import { type Direction, type Kind, textOf, type Trace, type TraceEntry } from '../rpc/trace.ts';
+import { bytes, Line, ms, saveFile, Text } from './text.tsx';
 
 const step = 100;
 
@@ -114,12 +114,12 @@ function Row({ entry, open, toggle }: { entry: TraceEntry; open: boolean; toggle
           {id !== undefined && (
             <>
               {' '}
-              <Line most={12}>{`#${String(id)}`}</Line>
+              <Line most={12}>{`#${textOf(id)}`}</Line>
             </>
           )}
         </span>
         <span class="muted">{tookMs === undefined ? '' : ms(tookMs)}</span>
-        <span class="muted">{size(length)}B</span>
+        <span class="muted">{bytes(length)}</span>
       </button>
       {open && <Text text={pretty(text)} label={`Message ${method}`} />}
     </li>

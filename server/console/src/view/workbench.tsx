@@ -69,6 +69,7 @@ export function Workbench({ connection, serving, onclose, onagain }: WorkbenchPr
 
   return (
     <>
+      <h1 class="hidden">Connection</h1>
       <section class="stage" aria-label="Connection">
         <div class="stage-head">
           <p class={`state ${phase}`} role="status">
@@ -118,11 +119,11 @@ export function Workbench({ connection, serving, onclose, onagain }: WorkbenchPr
           <summary>Timeline and network paths</summary>
           <div class="columns">
             <section aria-label="Timeline">
-              <h3>From the click to the first answer</h3>
+              <h2>From the click to the first answer</h2>
               <Timeline journal={journal} />
             </section>
             <section aria-label="Network paths">
-              <h3>Candidate pairs</h3>
+              <h2>Candidate pairs</h2>
               <Pairs meter={meter} />
             </section>
           </div>
