@@ -118,9 +118,9 @@ test("a single client of a server transport comes back too, and over a channel o
     },
   };
   for (const [way, make] of Object.entries(ways)) {
-    await t.test(way, async (t) => {
+    await t.test(way, async (inner) => {
       const [clientTransport, serverTransport, client, server] = await make();
-      t.after(() => Promise.all([clientTransport.close(), serverTransport.close()]));
+      inner.after(() => Promise.all([clientTransport.close(), serverTransport.close()]));
       await Promise.all([clientTransport.start(), serverTransport.start()]);
       await client.engine.break();
       await within(Promise.all([client.send(10), server.send(10)]), 'sent', 20_000);
@@ -144,7 +144,7 @@ test('the session goes on under another identity at the relay', async (t) => {
   );
   t.after(() => transport.close());
   await transport.start();
-  const before = [client.transport.peer?.id, server.transport.peer?.id];
+  const first = [client.transport.peer?.id, server.transport.peer?.id];
   // A relay without Redis forgets everybody when it starts again: both join under new ids.
   const port = new URL(own.url).port;
   await own.stop('SIGKILL');
@@ -154,7 +154,7 @@ test('the session goes on under another identity at the relay', async (t) => {
   await client.engine.break();
   await within(Promise.all([client.send(10), server.send(10)]), 'sent', 30_000);
   await eventually(() => client.inOrder(10) && server.inOrder(10), 20_000);
-  assert.notDeepEqual([client.transport.peer?.id, server.transport.peer?.id], before);
+  assert.notDeepEqual([client.transport.peer?.id, server.transport.peer?.id], first);
 });
 
 test('a server that is gone for good ends the session once, with session_lost', async (t) => {
@@ -266,7 +266,7 @@ test('a server does not answer to a token that has ended, once the relay had the
   t.after(() => transport.close());
   await transport.start();
   await client.send(1);
-  const sending = setInterval(() => client.send(1).catch(() => undefined), 500);
+  const sending = setInterval(() => void client.send(1).catch(() => undefined), 500);
   t.after(() => clearInterval(sending));
   await eventually(() => client.closes === 1 && server.closes === 1, 100_000);
   assert.equal(server.errors.at(-1), 'token_expired');

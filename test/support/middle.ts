@@ -51,7 +51,7 @@ export class MiddleRelay {
       channel.end();
       socket.terminate();
     }
-    await Promise.all(this.#connected.map(({ connection }) => connection.close()));
+    await Promise.all(this.#connected.map(async ({ connection }) => connection.close()));
     this.#server.close();
   }
 
