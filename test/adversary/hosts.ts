@@ -3,10 +3,13 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 const ip = async (...args: string[]): Promise<void> => void (await run('ip', args));
+const tc = async (...args: string[]): Promise<void> => void (await run('tc', args));
 
 /** Networks that may exist at the same time: 203.0.113.128/25 in parts of 16 addresses (RFC 5737: for documentation). */
 const networks = 8;
 const prefix = 28;
+/** What a cable carries each way. A large message then takes a while, so that it is cut in the middle now and then. */
+const rate = ['tbf', 'rate', '20mbit', 'burst', '64kb', 'latency', '200ms'];
 
 /** Two hosts (network namespaces) whose cables end in a bridge here. Needs Linux and root. */
 export class Hosts {
@@ -106,6 +109,8 @@ export class Host {
     await ip('netns', 'add', name);
     this.#created = true;
     await ip('link', 'add', this.#near, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name);
+    await tc('qdisc', 'add', 'dev', this.#near, 'root', ...rate);
+    await tc('-n', name, 'qdisc', 'add', 'dev', 'eth0', 'root', ...rate);
     // One address at a time: none of IPv6 that would outlast the one that is taken away.
     const [command, ...args] = this.enter;
     await run(command, [...args, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6']);
