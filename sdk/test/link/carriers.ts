@@ -15,11 +15,10 @@ export interface Carriers {
 
 /** Both ends of a real data channel. */
 export async function connectCarriers(t: TestContext, engine: Engine = weriftEngine): Promise<Carriers> {
-  const { offerer, answerer, near, far } = await connectPair({
-    offerer: engine.createPeerConnection(direct),
-    answerer: engine.createPeerConnection(direct),
-  });
+  const offerer = engine.createPeerConnection(direct);
+  const answerer = engine.createPeerConnection(direct);
   t.after(() => Promise.all([offerer.close(), answerer.close()]));
+  const { near, far } = await connectPair({ offerer, answerer });
   return { near: carrier(engine, offerer, near), far: carrier(engine, answerer, far) };
 }
 
@@ -39,6 +38,7 @@ export class Recorder {
   readonly metas: (MessageMeta | undefined)[] = [];
   readonly errors: RendezvousError[] = [];
   readonly losses: RendezvousError[] = [];
+  lost = false;
   found = 0;
   /** One entry a call. */
   readonly closes: (RendezvousError | undefined)[] = [];
@@ -50,8 +50,12 @@ export class Recorder {
       this.metas.push(meta);
     };
     this.link.onerror = (error) => this.errors.push(error);
-    this.link.onlost = (reason) => this.losses.push(reason);
+    this.link.onlost = (reason) => {
+      this.losses.push(reason);
+      this.lost = true;
+    };
     this.link.onfound = () => {
+      this.lost = false;
       this.found += 1;
     };
     this.link.onclose = (error) => this.closes.push(error);

@@ -8,6 +8,8 @@ import type { Carrier } from '../../src/link/link.ts';
 export class PipeEnd {
   /** What the link sent and `reading` took. */
   readonly sent: Uint8Array[] = [];
+  /** Of every frame that was taken, and of the end. */
+  onevent: (() => void) | undefined;
   /** A peer that does not read leaves everything in the channel's buffer. */
   reading = true;
   readonly carrier: Carrier;
@@ -17,12 +19,13 @@ export class PipeEnd {
     const channel = new PipeChannel((data) => {
       if (this.reading) this.sent.push(data);
       else channel.bufferedAmount += data.length;
+      this.onevent?.();
     });
     this.#channel = channel;
     const connection = {
       connectionState: 'connected',
       onconnectionstatechange: null,
-      close: () => channel.close(),
+      close: () => this.close(),
       // The members of a connection that a link has no use for.
     } as unknown as RtcPeerConnection;
     const sdp = `v=0\r\na=fingerprint:sha-256 00\r\na=max-message-size:262144\r\n`;
@@ -51,7 +54,35 @@ export class PipeEnd {
 
   close(): void {
     this.#channel.close();
+    this.onevent?.();
   }
+}
+
+/**
+ * Two ends of one channel. What goes in comes out in order, some at a time and after as many turns of the event loop as `random`
+ * (0 to 1) says; the end of one end is noticed at the other, and what was on its way is lost with it.
+ */
+export function joinPipes(random: () => number): [PipeEnd, PipeEnd] {
+  const ends = [new PipeEnd(), new PipeEnd()] as const;
+  for (const [from, to] of [ends, ends.toReversed()] as [PipeEnd, PipeEnd][]) {
+    let turning = false;
+    const turn = () => {
+      turning = false;
+      if (random() < 0.5) {
+        if (!from.open) to.close();
+        for (let some = random() * 8; some > 0 && to.open && from.sent.length > 0; some--) {
+          to.put(new Uint8Array(from.sent.shift()!));
+        }
+      }
+      if (to.open && (from.sent.length > 0 || !from.open)) next();
+    };
+    const next = () => {
+      if (!turning) setImmediate(turn);
+      turning = true;
+    };
+    from.onevent = next;
+  }
+  return [...ends];
 }
 
 class PipeChannel implements RtcDataChannel {
