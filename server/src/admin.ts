@@ -4,9 +4,10 @@ import { createRoomToken, ttlSeconds } from 'mcp-rendezvous/token';
 import * as z from 'zod';
 import type { Broker, Resident, RoomSummary } from './broker/broker.ts';
 import { Bucket, type Rate } from './bucket.ts';
-import type { Keys } from './config.ts';
 import { networkOf } from './gate.ts';
 import { parseRoomKey, roomKeyOf } from './ids.ts';
+import type { Keyring } from './keyring.ts';
+import type { Keys } from './keys.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { HttpProblem, problem } from './problem.ts';
@@ -72,7 +73,7 @@ interface AdminOptions {
   /** What an operator shows as bearer token (RFC 6750 §2.1). */
   token: string;
   broker: Broker;
-  keys: Keys;
+  keyring: Keyring;
   metrics: Metrics;
   log: Logger;
 }
@@ -106,26 +107,26 @@ async function listRooms({ broker }: AdminOptions, query: unknown) {
   return { rooms: rooms.map(shownRoom), next: after === undefined ? null : writeCursor(after) };
 }
 
-async function showRoom({ broker, keys }: AdminOptions, params: unknown, query: unknown) {
+async function showRoom({ broker, keyring }: AdminOptions, params: unknown, query: unknown) {
   const { room } = parse(roomParams, params);
-  const from = issuerOf(keys, parse(roomQuery, query).issuer);
+  const from = issuerOf(keyring.keys, parse(roomQuery, query).issuer);
   const peers = await broker.residents(roomKeyOf(from, room));
   if (peers.length === 0) throw new HttpProblem(404, 'room_not_found', 'Nobody is in this room.');
   return { room, issuer: from, peers: peers.map(shownPeer) };
 }
 
-async function kick({ broker, keys, log }: AdminOptions, params: unknown, query: unknown): Promise<void> {
+async function kick({ broker, keyring, log }: AdminOptions, params: unknown, query: unknown): Promise<void> {
   const { room, peer } = parse(peerParams, params);
-  const from = issuerOf(keys, parse(roomQuery, query).issuer);
+  const from = issuerOf(keyring.keys, parse(roomQuery, query).issuer);
   if (!(await broker.kick(roomKeyOf(from, room), peer))) {
     throw new HttpProblem(404, 'peer_not_found', 'There is no such peer in this room.');
   }
   log.info({ peer, room }, 'kicked');
 }
 
-async function revoke({ broker, keys, metrics, log }: AdminOptions, body: unknown) {
+async function revoke({ broker, keyring, metrics, log }: AdminOptions, body: unknown) {
   const { issuer: named, until, ...names } = parse(revocationBody, body);
-  const from = issuerOf(keys, named);
+  const from = issuerOf(keyring.keys, named);
   const now = Math.floor(Date.now() / 1000);
   const ends = Math.min(until ?? now + defaultRevocationSeconds, now + longestSeconds);
   if (ends <= now)
@@ -138,9 +139,9 @@ async function revoke({ broker, keys, metrics, log }: AdminOptions, body: unknow
   return { [by]: value, issuer: from, until: ends, removed };
 }
 
-async function issueToken({ keys, log }: AdminOptions, body: unknown) {
+async function issueToken({ keyring, log }: AdminOptions, body: unknown) {
   const { room, role, sub, ttl, scope, issuer: named } = parse(tokenBody, body);
-  const signer = signerOf(keys, issuerOf(keys, named));
+  const signer = signerOf(keyring.keys, issuerOf(keyring.keys, named));
   const expiresAt = Math.floor(Date.now() / 1000) + ttl;
   const options = { ...signer, room, role, subject: sub, ttl, ...(scope !== undefined && { scope }) };
   const token = await createRoomToken(options);
@@ -209,13 +210,13 @@ function issuerOf(keys: Keys, named: string | undefined): string {
 }
 
 function signerOf(keys: Keys, from: string): { key: string; issuer?: string; audience?: string } {
-  if (keys.kind !== 'issuers') return { key: keys.secret, ...(from && { issuer: from }) };
+  if (keys.kind !== 'issuers') return { key: keys.secrets[0], ...(from && { issuer: from }) };
   const entry = keys.issuers.find(({ issuer: name }) => name === from);
   if (entry?.keys.kind !== 'secret') {
     const message = 'This relay has only public keys of this issuer, and cannot sign. Ask the issuer for tokens.';
     throw new HttpProblem(409, 'no_signing_key', message);
   }
-  return { key: entry.keys.secret, issuer: entry.issuer, audience: entry.audience };
+  return { key: entry.keys.secrets[0], issuer: entry.issuer, audience: entry.audience };
 }
 
 const shownRoom = ({ room: key, server, clients }: RoomSummary) => ({

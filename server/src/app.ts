@@ -8,13 +8,13 @@ import Fastify, {
 } from 'fastify';
 import { connectPath, subprotocol } from 'mcp-rendezvous/protocol';
 import { admin } from './admin.ts';
-import { createVerify } from './auth.ts';
 import type { Broker } from './broker/broker.ts';
 import { MemoryBroker } from './broker/memory.ts';
 import { RedisBroker } from './broker/redis.ts';
 import type { Config } from './config.ts';
 import { Gate } from './gate.ts';
 import { iceServers, renewalMs } from './ice.ts';
+import { Keyring } from './keyring.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { page } from './page.ts';
@@ -49,10 +49,12 @@ export interface App extends FastifyInstance {
 export async function createApp({ config, log }: { config: Config; log: Logger }): Promise<App> {
   const { limits, redis, keys } = config;
   const sessions = new Sessions();
+  const keyring = new Keyring(config, log);
   const metrics = createMetrics({
     ready: () => broker.ready,
     draining: () => sessions.draining,
     rooms: () => rooms.size,
+    keysOutdated: () => keyring.outdated,
   });
   const broker: Broker = redis ? new RedisBroker(redis, limits, log, metrics) : new MemoryBroker(limits);
   const rooms = new Rooms(broker, { log, metrics, graceMs: limits.leaseMs, maxRooms: limits.maxRooms });
@@ -60,7 +62,7 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     rooms,
     gate: new Gate(limits, metrics),
     moveAfterMs: () => sessions.moveAfterMs(),
-    verify: createVerify(keys),
+    verify: keyring.verify,
     iceServers: (subject) => iceServers(config.ice, subject, Date.now() / 1000),
     renewIceMs: renewalMs(config.ice),
     limits,
@@ -101,8 +103,14 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   app.server.on('upgrade', (request) => {
     if (closing) request.socket.destroySoon();
   });
-  app.addHook('onReady', () => broker.start(rooms));
-  app.addHook('onClose', () => broker.close());
+  app.addHook('onReady', () => {
+    keyring.start();
+    return broker.start(rooms);
+  });
+  app.addHook('onClose', () => {
+    keyring.close();
+    return broker.close();
+  });
 
   app.route({
     method: 'GET',
@@ -112,9 +120,8 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
       problem(reply.header('upgrade', 'websocket'), 426, 'upgrade_required', 'This address takes WebSockets only.'),
     wsHandler: (socket, request) => sessions.add(new Session(socket, context, request.ip), socket),
   });
-  const development = keys.kind === 'development';
-  await app.register(page({ development, admin: config.adminToken !== undefined }));
-  if (development) await app.register(trial(keys.secret));
+  await app.register(page({ development: keys.kind === 'development', admin: config.adminToken !== undefined }));
+  if (keys.kind === 'development') await app.register(trial(keys.secrets[0]));
   app.get('/healthz', () => ({ status: 'ok' }));
   app.get('/readyz', (_request, reply) => {
     if (sessions.draining) return problem(reply, 503, 'going_away', 'This instance stops.');
@@ -126,7 +133,7 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   );
   app.setNotFoundHandler((_request, reply) => problem(reply, 404, 'not_found', 'There is nothing at this address.'));
   if (config.adminToken !== undefined) {
-    await app.register(admin({ token: config.adminToken, broker, keys, metrics, log }));
+    await app.register(admin({ token: config.adminToken, broker, keyring, metrics, log }));
   }
   const drain = (): Promise<void> => sessions.drain(redis ? limits.drainWindowMs : 0);
   return Object.assign(app as FastifyInstance, { drain });

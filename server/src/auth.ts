@@ -10,9 +10,9 @@ import {
 } from 'jose';
 import type { PeerClaims } from 'mcp-rendezvous/protocol';
 import { defaultAudience, roomClaims } from 'mcp-rendezvous/token';
-import type { Issuer, Keys } from './config.ts';
 import { RelayError } from './errors.ts';
 import { roomKeyOf } from './ids.ts';
+import type { Issuer, Keys, Secrets } from './keys.ts';
 
 /** Who a room token says that a peer is. */
 export interface Identity {
@@ -36,17 +36,21 @@ const jwksTimeoutMs = 3000;
 const jwksCooldownMs = 30_000;
 
 interface Verifier {
-  key: JWTVerifyGetKey;
+  /** Tried one after the other. */
+  keys: JWTVerifyGetKey[];
   options: JWTVerifyOptions;
 }
 
-/** The verifier for the relay's keys: one secret, or each issuer's own keys. */
-export function createVerify(keys: Keys): Verify {
+/** Keys behind addresses, by address: loaded once, also when the issuers that name them are read again. */
+export type RemoteKeys = Map<string, JWTVerifyGetKey>;
+
+/** The verifier for the relay's keys: its secrets, or each issuer's own keys. */
+export function createVerify(keys: Keys, remote: RemoteKeys = new Map()): Verify {
   if (keys.kind !== 'issuers') {
-    const verifier = secretVerifier(keys.secret, { audience: defaultAudience });
+    const verifier = secretVerifier(keys.secrets, { audience: defaultAudience });
     return async (token) => identity(await verified(token, verifier));
   }
-  const issuers = new Map(keys.issuers.map((issuer) => [issuer.issuer, issuerVerifier(issuer)]));
+  const issuers = new Map(keys.issuers.map((issuer) => [issuer.issuer, issuerVerifier(issuer, remote)]));
   return async (token) => {
     const verifier = issuers.get(claimedIssuer(token));
     if (!verifier) throw new RelayError('token_wrong_issuer');
@@ -54,21 +58,27 @@ export function createVerify(keys: Keys): Verify {
   };
 }
 
-function issuerVerifier({ issuer, audience, keys }: Issuer): Verifier {
+function issuerVerifier({ issuer, audience, keys }: Issuer, remote: RemoteKeys): Verifier {
   const options = { issuer, audience };
   switch (keys.kind) {
     case 'secret':
-      return secretVerifier(keys.secret, options);
+      return secretVerifier(keys.secrets, options);
     case 'jwks':
-      return { key: createLocalJWKSet(keys.jwks), options: { ...options, algorithms: asymmetric } };
-    case 'jwksUrl':
-      return { key: remoteKeys(keys.url), options: { ...options, algorithms: asymmetric } };
+      return { keys: [createLocalJWKSet(keys.jwks)], options: { ...options, algorithms: asymmetric } };
+    case 'jwksUrl': {
+      const loaded = remote.get(keys.url) ?? remoteKeys(keys.url);
+      remote.set(keys.url, loaded);
+      return { keys: [loaded], options: { ...options, algorithms: asymmetric } };
+    }
   }
 }
 
-function secretVerifier(secret: string, options: JWTVerifyOptions): Verifier {
-  const key = new TextEncoder().encode(secret);
-  return { key: () => Promise.resolve(key), options: { ...options, algorithms: ['HS256'] } };
+function secretVerifier(secrets: Secrets, options: JWTVerifyOptions): Verifier {
+  const keys = secrets.map((secret): JWTVerifyGetKey => {
+    const key = new TextEncoder().encode(secret);
+    return () => Promise.resolve(key);
+  });
+  return { keys, options: { ...options, algorithms: ['HS256'] } };
 }
 
 /** Keys behind an address. That they cannot be loaded is the relay's trouble and says nothing about the token. */
@@ -98,14 +108,19 @@ function claimedIssuer(token: string): string {
   }
 }
 
-async function verified(token: string, { key, options }: Verifier): Promise<JWTPayload> {
+async function verified(token: string, { keys, options }: Verifier): Promise<JWTPayload> {
   const full = { ...options, clockTolerance: clockToleranceSeconds, requiredClaims: ['exp'] };
-  try {
-    return (await jwtVerify(token, key, full)).payload;
-  } catch (error) {
-    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw refusal(error);
-    return await verifiedByOneOf(token, error, full);
+  let refused: unknown;
+  for (const key of keys) {
+    try {
+      return (await jwtVerify(token, key, full)).payload;
+    } catch (error) {
+      if (error instanceof errors.JWKSMultipleMatchingKeys) return await verifiedByOneOf(token, error, full);
+      if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw refusal(error);
+      refused = error;
+    }
   }
+  throw refusal(refused);
 }
 
 /** A token without `kid` while several keys have its algorithm, as during a key rotation. */

@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { defaultMaxFrameBytes } from 'mcp-rendezvous/protocol';
-import { defaultAudience, minimumSecretBytes } from 'mcp-rendezvous/token';
 import * as z from 'zod';
 import { parseRedisUrl } from './broker/address.ts';
 import type { Rate } from './bucket.ts';
 import type { IceConfig } from './ice.ts';
+import { isLoopback, type Keys, type KeysFile, readIssuers, readSecretKeys, secretLines } from './keys.ts';
 import { withSecretFiles } from './secrets.ts';
 
 /** Everything that is wrong with the environment, at once. */
@@ -21,18 +20,6 @@ export class ConfigError extends Error {
     this.problems = problems;
   }
 }
-
-/** An issuer of room tokens and the keys that its tokens are verified with. */
-export interface Issuer {
-  issuer: string;
-  audience: string;
-  keys:
-    | { kind: 'secret'; secret: string }
-    | { kind: 'jwks'; jwks: { keys: Record<string, unknown>[] } }
-    | { kind: 'jwksUrl'; url: string };
-}
-
-export type Keys = { kind: 'secret' | 'development'; secret: string } | { kind: 'issuers'; issuers: Issuer[] };
 
 /** Bytes and milliseconds. */
 export interface Limits {
@@ -69,6 +56,8 @@ export interface Config {
   host: string;
   port: number;
   keys: Keys;
+  /** Where the keys are read again when they change; undefined when they are not in a file. */
+  keysFile: KeysFile | undefined;
   redis: RedisConfig | undefined;
   /** Opens the operator's addresses; without it they are not there. */
   adminToken: string | undefined;
@@ -97,13 +86,6 @@ const list = (item: RegExp, wrong: string, description: string) =>
     .prefault('')
     .describe(description);
 
-const strongSecret = z
-  .string()
-  .refine(
-    (text) => Buffer.byteLength(text) >= minimumSecretBytes,
-    `is too short: an HS256 secret has at least ${minimumSecretBytes} bytes (RFC 7518 §3.2). Make one with: openssl rand -base64 48`,
-  );
-
 const secretFile = (name: string) => z.string().optional().describe(`file with \`${name}\`, read if that is not set`);
 
 /** An address, a network, or a name that Fastify has for some. A bare number of proxies cannot be checked against anything. */
@@ -115,7 +97,9 @@ const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 export const environment = z.object({
   RELAY_HOST: z.string().prefault('127.0.0.1').describe('address to listen on; `0.0.0.0` for all'),
   RELAY_PORT: integer(8787, 0, 65_535, 'port to listen on; 0 takes a free one'),
-  RELAY_SECRET: strongSecret.optional().describe('HS256 key of the room tokens, at least 32 bytes'),
+  RELAY_SECRET: secretLines
+    .optional()
+    .describe('HS256 key of the room tokens, at least 32 bytes; several while it is replaced, one a line'),
   RELAY_SECRET_FILE: secretFile('RELAY_SECRET'),
   RELAY_ISSUERS_FILE: z
     .string()
@@ -224,11 +208,11 @@ type Environment = z.output<typeof environment>;
  * @throws ConfigError with every problem at once. No secret is in its message.
  */
 export function parseConfig(env: Record<string, string | undefined>): Config {
-  const given = Object.entries(env).filter(
-    (entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '',
+  const given = Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== ''),
   );
-  const problems = misspelled(given.map(([name]) => name));
-  const set = withSecretFiles(Object.fromEntries(given), problems);
+  const problems = misspelled(Object.keys(given));
+  const set = withSecretFiles(given, problems);
   const parsed = environment.safeParse(set);
   if (!parsed.success) {
     problems.push(
@@ -250,6 +234,7 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
     host: values.RELAY_HOST,
     port: values.RELAY_PORT,
     keys,
+    keysFile: keysFile(given),
     redis,
     adminToken: values.ADMIN_TOKEN,
     ice: {
@@ -306,7 +291,7 @@ function readKeys(values: Environment, problems: string[]): Keys | undefined {
     );
     return undefined;
   }
-  if (RELAY_SECRET !== undefined) return { kind: 'secret', secret: RELAY_SECRET };
+  if (RELAY_SECRET !== undefined) return { kind: 'secret', secrets: RELAY_SECRET };
   if (RELAY_ISSUERS_FILE !== undefined) return readIssuers(RELAY_ISSUERS_FILE, problems);
   if (!isLoopback(RELAY_HOST)) {
     problems.push(
@@ -314,60 +299,17 @@ function readKeys(values: Environment, problems: string[]): Keys | undefined {
     );
     return undefined;
   }
-  return { kind: 'development', secret: randomBytes(36).toString('base64url') };
+  return { kind: 'development', secrets: [randomBytes(36).toString('base64url')] };
 }
 
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
-
-const publicKey = z
-  .looseObject({
-    kty: z.enum(['EC', 'RSA', 'OKP'], 'has to be EC, RSA or OKP: a symmetric key (oct) belongs into `secret`'),
-  })
-  .refine((key) => !('d' in key), 'is a private key: put only the public half here');
-
-const issuersFile = z
-  .array(
-    z
-      .strictObject({
-        issuer: z.string().min(1),
-        audience: z.string().min(1).default(defaultAudience),
-        secret: strongSecret.optional(),
-        jwks: z.looseObject({ keys: z.array(publicKey).min(1) }).optional(),
-        jwksUrl: z
-          .url({ protocol: /^https?$/ })
-          .refine((url) => url.startsWith('https:') || isLoopback(new URL(url).hostname), 'has to begin with https://')
-          .optional(),
-      })
-      .transform(({ issuer, audience, ...keys }, context): Issuer => {
-        const { secret, jwks, jwksUrl } = keys;
-        const given = [secret, jwks, jwksUrl].filter((key) => key !== undefined);
-        if (given.length !== 1) context.addIssue('needs exactly one of secret, jwks and jwksUrl');
-        if (secret !== undefined) return { issuer, audience, keys: { kind: 'secret', secret } };
-        if (jwks !== undefined) return { issuer, audience, keys: { kind: 'jwks', jwks } };
-        return { issuer, audience, keys: { kind: 'jwksUrl', url: jwksUrl ?? '' } };
-      }),
-  )
-  .min(1)
-  .refine((issuers) => new Set(issuers.map(({ issuer }) => issuer)).size === issuers.length, 'names an issuer twice');
-
-function readIssuers(path: string, problems: string[]): Keys | undefined {
-  let content: unknown;
-  try {
-    content = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    // A parser's message may quote the file, and the file may hold a secret.
-    const reason =
-      error instanceof SyntaxError ? 'is not JSON' : `cannot be read (${(error as NodeJS.ErrnoException).code})`;
-    problems.push(`RELAY_ISSUERS_FILE ${path} ${reason}.`);
-    return undefined;
+/** @param given the variables as they were set, without what was read from files */
+function keysFile(given: Record<string, string>): KeysFile | undefined {
+  const { RELAY_SECRET, RELAY_SECRET_FILE, RELAY_ISSUERS_FILE } = given;
+  if (RELAY_ISSUERS_FILE !== undefined) {
+    return { path: RELAY_ISSUERS_FILE, read: (problems) => readIssuers(RELAY_ISSUERS_FILE, problems) };
   }
-  const parsed = issuersFile.safeParse(content);
-  if (parsed.success) return { kind: 'issuers', issuers: parsed.data };
-  for (const { path: where, message } of parsed.error.issues) {
-    problems.push(`RELAY_ISSUERS_FILE ${path}: ${where.length > 0 ? `${where.join('.')} ` : 'the list '}${message}.`);
-  }
-  return undefined;
+  if (RELAY_SECRET !== undefined || RELAY_SECRET_FILE === undefined) return undefined;
+  return { path: RELAY_SECRET_FILE, read: (problems) => readSecretKeys(RELAY_SECRET_FILE, problems) };
 }
 
 function readTrustProxy(text: string): Config['trustProxy'] {

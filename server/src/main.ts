@@ -40,7 +40,7 @@ async function printDevelopmentLines({ keys }: Config, address: string): Promise
   const relay = address.replace(/^http/, 'ws');
   const room = `room-${randomBytes(6).toString('base64url')}`;
   const token = (role: 'server' | 'client') =>
-    createRoomToken({ key: keys.secret, room, role, subject: `dev-${role}`, ttl: '24h' });
+    createRoomToken({ key: keys.secrets[0], room, role, subject: `dev-${role}`, ttl: '24h' });
   process.stdout.write(`mcp-rendezvous relay: ${address}
 
 Open it in a browser to see it work.

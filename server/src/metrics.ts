@@ -11,6 +11,8 @@ export interface Scraped {
   draining(): boolean;
   /** Rooms with a peer on this instance. */
   rooms(): number;
+  /** Whether the file with the keys cannot be used as it is now. */
+  keysOutdated(): boolean;
 }
 
 export function createMetrics(scraped: Scraped) {
@@ -30,6 +32,11 @@ export function createMetrics(scraped: Scraped) {
     Number(scraped.ready()),
   );
   gauge('rendezvous_draining', '1 while this instance sends its peers to others', () => Number(scraped.draining()));
+  gauge(
+    'rendezvous_keys_outdated',
+    '1 while the file with the keys cannot be used, and those before are in force',
+    () => Number(scraped.keysOutdated()),
+  );
   gauge('rendezvous_rooms', 'Rooms with a peer on this instance', () => scraped.rooms());
   return {
     registry,

@@ -15,13 +15,20 @@ export function withSecretFiles(set: Record<string, string>, problems: string[])
   for (const name of secretNames) {
     const path = set[`${name}_FILE`];
     if (path === undefined || set[name] !== undefined) continue;
-    try {
-      const text = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
-      if (text === '') problems.push(`${name}_FILE ${path} is empty.`);
-      else read[name] = text;
-    } catch (error) {
-      problems.push(`${name}_FILE ${path} cannot be read (${(error as NodeJS.ErrnoException).code}).`);
-    }
+    const text = readSecretFile(name, path, problems);
+    if (text !== undefined) read[name] = text;
   }
   return { ...set, ...read };
+}
+
+/** What is in the file of a secret; undefined, with the reason in `problems`, when there is nothing. */
+export function readSecretFile(name: string, path: string, problems: string[]): string | undefined {
+  try {
+    const text = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+    if (text !== '') return text;
+    problems.push(`${name}_FILE ${path} is empty.`);
+  } catch (error) {
+    problems.push(`${name}_FILE ${path} cannot be read (${(error as NodeJS.ErrnoException).code}).`);
+  }
+  return undefined;
 }

@@ -21,7 +21,7 @@ await eventually(async () => (await cluster.command('CLUSTER INFO')).includes('c
 const clusterUrl = `redis+cluster://127.0.0.1:${cluster.port}`;
 const options = { resumeWindowMs: 200, leaseMs: 600, maxClientsPerRoom: 8 };
 const log = createLogger('silent');
-const metrics = createMetrics({ ready: () => true, draining: () => false, rooms: () => 0 });
+const metrics = createMetrics({ ready: () => true, draining: () => false, rooms: () => 0, keysOutdated: () => false });
 /** A broker of an instance on this Redis. */
 const onRedis = (url: string, leaseMs = options.leaseMs): Broker =>
   new RedisBroker({ url, ca: undefined }, { ...options, leaseMs }, log, metrics);

@@ -23,8 +23,8 @@ test('without any variable: loopback, a random key, in memory', () => {
   const [config, again] = [parseConfig({}), parseConfig({})];
   assert.deepEqual([config.host, config.port, config.redis], ['127.0.0.1', 8787, undefined]);
   assert.ok(config.keys.kind === 'development' && again.keys.kind === 'development');
-  assert.ok(config.keys.secret.length >= 32);
-  assert.notEqual(config.keys.secret, again.keys.secret);
+  assert.ok(config.keys.secrets[0].length >= 32);
+  assert.notEqual(config.keys.secrets[0], again.keys.secrets[0]);
 });
 
 test('an empty variable is one that is not set', () => {
@@ -44,7 +44,7 @@ test('everything that is set arrives', () => {
     TRUST_PROXY: '10.0.0.0/8, loopback',
     LEASE_MS: '3000',
   });
-  assert.deepEqual(config.keys, { kind: 'secret', secret });
+  assert.deepEqual(config.keys, { kind: 'secret', secrets: [secret] });
   assert.deepEqual(config.ice.stunUrls, ['stun:a', 'stun:b:3478']);
   assert.deepEqual(config.allowedOrigins, ['https://app.example', 'http://localhost:5173']);
   assert.deepEqual(config.trustProxy, ['10.0.0.0/8', 'loopback']);
@@ -85,6 +85,16 @@ test('variables that Kubernetes sets for a Service named relay are explained or 
   assert.match(problems({ RELAY_PORT: 'tcp://10.0.0.1:8787' }).join(), /enableServiceLinks/);
 });
 
+test('several secrets are one a line, and each of them has to be long enough', () => {
+  const other = 'another secret that is long enough too';
+  const config = parseConfig({ RELAY_SECRET: `${other}\r\n${secret}\n` });
+  assert.deepEqual(config.keys, { kind: 'secret', secrets: [other, secret] });
+  assert.equal(config.keysFile, undefined);
+  const weak = problems({ RELAY_SECRET: `${secret}\nhunter2` }).join();
+  assert.match(weak, /^RELAY_SECRET\S* is too short/);
+  assert.ok(!weak.includes('hunter2') && !weak.includes(secret));
+});
+
 test('TURN servers need their secret, and one kind of keys excludes the other', () => {
   assert.match(problems({ TURN_URLS: 'turn:a' }).join(), /^TURN_URLS needs TURN_SECRET/);
   assert.match(problems({ RELAY_SECRET: secret, RELAY_ISSUERS_FILE: '/x' }).join(), /exclude each other/);
@@ -120,7 +130,7 @@ test('secrets can be in files, and what is set itself counts before them', async
     TURN_SECRET_FILE: await file('turn', ' shared '),
   };
   const config = parseConfig(files);
-  assert.deepEqual(config.keys, { kind: 'secret', secret });
+  assert.deepEqual(config.keys, { kind: 'secret', secrets: [secret] });
   assert.deepEqual(
     [config.adminToken, config.redis?.url, config.ice.turnSecret],
     ['a'.repeat(16), 'redis://relay:pass@redis', ' shared '],
@@ -152,6 +162,8 @@ test('an issuers file is checked when the relay starts', async (t) => {
     [/FILE: 0 needs exactly one of/, [{ issuer: 'i' }]],
     [/FILE: 0 needs exactly one of/, [{ issuer: 'i', secret, jwksUrl: 'https://x.example' }]],
     [/FILE: 0\.secret is too short/, [{ issuer: 'i', secret: 'hunter2' }]],
+    [/FILE: 0\.secret/, [{ issuer: 'i', secret: [] }]],
+    [/FILE: 0\.secret\.1 is too short/, [{ issuer: 'i', secret: [secret, 'hunter2'] }]],
     [/FILE: 0\.jwksUrl has to begin with https/, [{ issuer: 'i', jwksUrl: 'http://x.example' }]],
     [/oct.* belongs into `secret`/, [{ issuer: 'i', jwks: { keys: [{ kty: 'oct', k: 'hunter2' }] } }]],
     [/private key/, [{ issuer: 'i', jwks: { keys: [{ kty: 'EC', crv: 'P-256', x: 'x', y: 'y', d: 'hunter2' }] } }]],
