@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { eventually } from '../support/wait.ts';
 
 const run = promisify(execFile);
 const top = fileURLToPath(new URL('../..', import.meta.url));
@@ -19,7 +20,7 @@ export interface Presence {
 export class Stack {
   readonly project = 'rendezvous-test';
   /** For docker-compose.yml: what an operator would write into .env. It is not to take long. */
-  settings: Record<string, string> = { DRAIN_WINDOW_MS: '2000' };
+  settings: Record<string, string> = { DRAIN_WINDOW_MS: '1000' };
 
   /** Runs a program in the repository's folder; rejects with what it said when it fails. */
   async run(command: string, ...args: string[]): Promise<string> {
@@ -60,6 +61,20 @@ export class Stack {
   /** The ids of a service's running containers. */
   async containers(service: string): Promise<string[]> {
     return (await this.compose('ps', '--quiet', service)).split('\n').filter(Boolean);
+  }
+
+  /** The instances of the relay that have peers. */
+  async busy(): Promise<string[]> {
+    const ids = await this.containers('relay');
+    const read = "process.stdout.write(await (await fetch('http://127.0.0.1:8787/metrics')).text())";
+    const metrics = await Promise.all(ids.map((id) => this.docker('exec', id, 'node', '--eval', read)));
+    return ids.filter((_, index) => /^rendezvous_peers\{[^}]*\} [1-9]/m.test(metrics[index] ?? ''));
+  }
+
+  /** Resolves when the container is found healthy. */
+  async healthy(container: string): Promise<void> {
+    const status = () => this.docker('inspect', '--format', '{{.State.Health.Status}}', container);
+    await eventually(async () => (await status()) === 'healthy', 60_000);
   }
 
   /** A file in a running container of the service. */

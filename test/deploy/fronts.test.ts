@@ -43,7 +43,9 @@ for (const name of ['nginx', 'haproxy'] as const) {
       '/v1/tokens',
     ]) {
       const headers = { authorization: `Bearer ${'a'.repeat(16)}` };
-      assert.equal((await fetch(front.url + path, { headers })).status, 404, path);
+      const response = await fetch(front.url + path, { headers });
+      assert.equal(response.status, 404, path);
+      assert.doesNotMatch(await response.text(), /"error"/, `the front's own answer, not the relay's: ${path}`);
     }
   });
 
