@@ -105,7 +105,7 @@ test('the others hear of a fresh token', async (t) => {
   const s = await RawPeer.join(url, server());
   const c = await RawPeer.join(url, client());
   await s.sees(c, 'online');
-  c.send({ type: 'token', token: await client({ ttl: 7200, scope: 'files:read' }) });
+  c.send({ type: 'token', token: await testToken({ room: 'a', role: 'client', scope: 'files:read' }) });
   assert.equal((await s.sees(c, 'online')).claims?.scope, 'files:read');
 });
 
