@@ -37,7 +37,7 @@ export class Fleet {
   async launch(index: number): Promise<void> {
     const relay = await RelayProcess.start(this.#env(index));
     this.instances[index] = relay;
-    await eventually(() => isReady(relay), 10_000, `instance ${index} is ready`);
+    await eventually(() => isReady(relay), 30_000, `instance ${index} is ready`);
     this.balancer.targets = this.#ports();
   }
 

@@ -35,7 +35,7 @@ export class RelayProcess {
       if (relay.exited) throw new Error(`the relay did not start:\n${relay.stdout}${relay.stderr}`);
       relay.url = /listening at (http:[^"\s]+)/.exec(relay.stdout + relay.stderr)?.[1] ?? '';
       return relay.url !== '';
-    });
+    }, 30_000);
     return relay;
   }
 
