@@ -1,6 +1,8 @@
 #!/bin/sh
 # Makes the keys of an installation that are not there yet, and leaves the others as they are. Each user of a key gets it in a
 # volume of its own, where everybody in its container may read it: containers differ in their users, and have one purpose each.
+#
+# With `rotate` room tokens are signed with a new key from now on; those signed with the one before are still valid.
 set -eu
 umask 022
 cd /keys
@@ -21,6 +23,9 @@ if [ ! -s relay/relay-secret ]; then
   echo 'This installation has made itself a key for room tokens, in a volume. To see it:'
   echo '  docker compose exec relay cat /run/keys/relay-secret'
   echo 'To use keys of your own, set RELAY_SECRET or RELAY_ISSUERS in .env.'
+fi
+if [ "${1:-}" = rotate ]; then
+  { random; head -n 1 relay/relay-secret; } | write relay/relay-secret
 fi
 [ -s relay/admin-token ] || random | write relay/admin-token
 [ -s turn/turn-secret ] || random | write turn/turn-secret

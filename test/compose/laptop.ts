@@ -111,6 +111,19 @@ export function onLaptop(stack: Stack): void {
     await pair.visit();
   });
 
+  test('a rotated key: the new one and the one before are valid, without a restart', async () => {
+    await stack.compose('run', '--rm', 'keys', 'rotate');
+    const [fresh = '', before] = (await stack.read('relay', '/run/keys/relay-secret')).split('\n');
+    assert.equal(before, key);
+    assert.notEqual(fresh, key);
+    await eventually(async () => {
+      const other = await Pair.connect(relay, fresh).catch(() => undefined); // not every instance has it yet
+      await other?.close();
+      return other !== undefined;
+    }, 30_000);
+    await pair.visit();
+  });
+
   test('an instance that hangs for 30 s under load: nobody is lost, and it is used again', async () => {
     const [hung = ''] = await stack.containers('relay');
     await stack.docker('pause', hung);
