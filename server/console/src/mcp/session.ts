@@ -1,5 +1,7 @@
 import { type Signal, signal } from '@preact/signals';
 import { asText, isObject, methodNotFound, type RequestOptions, type Rpc, RpcError } from '../rpc/rpc.ts';
+import { Recent } from '../rpc/recent.ts';
+import { textOf } from '../rpc/trace.ts';
 import { Tasks } from './tasks.ts';
 import type { LogEntry, Prompt, Resource, ResourceTemplate, ServerInfo, Task, Tool } from './types.ts';
 
@@ -32,8 +34,10 @@ const protocolVersion = '2025-11-25';
 const mostItems = 10_000;
 const mostPages = 500;
 const mostLogs = 1000;
+const mostLogText = 20_000;
 /** Questions that may wait for the person at the same time; more than that is no conversation. */
 const mostAsks = 10;
+const reloadPauseMs = 1000;
 const taskTtlMs = 600_000;
 
 const capabilities = {
@@ -56,13 +60,15 @@ export class McpSession {
   readonly resources: Signal<Listing<Resource>> = signal(empty());
   readonly templates: Signal<Listing<ResourceTemplate>> = signal(empty());
   readonly prompts: Signal<Listing<Prompt>> = signal(empty());
-  readonly logs = signal<LogEntry[]>([]);
+  readonly logs = new Recent<LogEntry>(mostLogs);
   readonly asks = signal<Ask[]>([]);
   readonly roots = signal<{ uri: string; name: string }[]>([]);
   /** Resources that are subscribed to, with how often each was updated. */
   readonly subscriptions = signal<ReadonlyMap<string, number>>(new Map());
   readonly #rpc: Rpc;
   readonly #tasks = new Tasks();
+  /** Lists that are being loaded, and whether they have changed meanwhile. */
+  readonly #loading = new Map<string, boolean>();
   #numbers = 0;
 
   constructor(rpc: Rpc) {
@@ -193,7 +199,19 @@ export class McpSession {
     }
   }
 
+  /** Loads a list, once at a time: what changes meanwhile is loaded behind it, however often it was announced. */
   async #load<T>(method: string, member: string, key: string, into: Signal<Listing<T>>): Promise<void> {
+    const again = this.#loading.has(method);
+    this.#loading.set(method, again);
+    if (again) return;
+    await this.#loadOnce(method, member, key, into);
+    const changed = this.#loading.get(method);
+    if (changed) await new Promise((resolve) => setTimeout(resolve, reloadPauseMs));
+    this.#loading.delete(method);
+    if (changed) await this.#load(method, member, key, into);
+  }
+
+  async #loadOnce<T>(method: string, member: string, key: string, into: Signal<Listing<T>>): Promise<void> {
     into.value = { ...into.value, state: into.value.state === 'ready' ? 'ready' : 'loading' };
     const items: T[] = [];
     try {
@@ -274,8 +292,9 @@ export class McpSession {
         return this.loadPrompts();
       case 'notifications/message': {
         const { level, logger, data } = params;
-        const entry = { n: ++this.#numbers, at: Date.now(), level: asText(level), logger: asText(logger), data };
-        this.logs.value = [...this.logs.value, entry].slice(-mostLogs);
+        const text = (typeof data === 'string' ? data : textOf(data)).slice(0, mostLogText);
+        const entry = { at: Date.now(), level: asText(level), logger: asText(logger), text };
+        this.logs.add((n) => ({ n, ...entry }));
         return;
       }
       case 'notifications/resources/updated': {

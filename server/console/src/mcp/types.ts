@@ -46,7 +46,8 @@ export interface LogEntry {
   at: number;
   level: string;
   logger: string;
-  data: unknown;
+  /** The data; as JSON, if it is no text. */
+  text: string;
 }
 
 export interface Task {

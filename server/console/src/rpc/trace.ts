@@ -1,5 +1,5 @@
-import { signal } from '@preact/signals';
-import { type Message, isObject } from './rpc.ts';
+import { Recent } from './recent.ts';
+import { isObject, type Message } from './rpc.ts';
 
 export type Direction = 'out' | 'in';
 export type Kind = 'request' | 'response' | 'error' | 'notification';
@@ -21,18 +21,15 @@ export interface TraceEntry {
   text: string;
 }
 
-const mostEntries = 2000;
+const mostEntries = 1000;
 /** Characters of one message that are kept; what is longer can be seen where it is shown as a result. */
-const mostText = 100_000;
+const mostText = 50_000;
 
 /** Everything that went over one MCP session, newest last; the oldest are forgotten. */
 export class Trace {
-  readonly entries = signal<TraceEntry[]>([]);
-  /** How many there were, the forgotten ones included. */
-  readonly count = signal(0);
+  readonly recent = new Recent<TraceEntry>(mostEntries);
   onmessage?: (direction: Direction) => void;
   readonly #open = new Map<string, { method: string; at: number }>();
-  #added: TraceEntry[] = [];
 
   add(direction: Direction, message: Message): void {
     const { id } = message;
@@ -45,31 +42,12 @@ export class Trace {
     else if (id !== undefined) this.#open.delete(key);
     const isAnswer = kind === 'response' || kind === 'error';
     const method = isAnswer ? (asked?.method ?? '?') : String(message.method);
-    this.#added.push({
-      n: this.count.value + this.#added.length,
-      at: Date.now(),
-      direction,
-      kind,
-      method: method.slice(0, 200),
-      id,
-      ...(isAnswer && asked && { tookMs: now - asked.at }),
-      size: text.length,
-      text: text.length > mostText ? `${text.slice(0, mostText)}…` : text,
-    });
-    // A flood of messages is shown frame by frame, and costs one rendering each.
-    if (this.#added.length === 1) setTimeout(() => this.#publish(), 50);
+    const tookMs = isAnswer && asked ? { tookMs: now - asked.at } : {};
+    const kept = text.length > mostText ? `${text.slice(0, mostText)}…` : text;
+    const at = Date.now();
+    const rest = { at, direction, kind, method: method.slice(0, 200), id, size: text.length, text: kept, ...tookMs };
+    this.recent.add((n) => ({ n, ...rest }));
     this.onmessage?.(direction);
-  }
-
-  clear(): void {
-    this.entries.value = [];
-  }
-
-  #publish(): void {
-    const added = this.#added;
-    this.#added = [];
-    this.count.value += added.length;
-    this.entries.value = [...this.entries.value, ...added].slice(-mostEntries);
   }
 }
 
@@ -78,11 +56,20 @@ function kindOf({ method, id, error }: Message): Kind {
   return isObject(error) ? 'error' : 'response';
 }
 
+/** Levels of nesting that are shown by indentation: each line of a deeper one would be longer than what it says. */
+const deepestIndented = 40;
+
 /** JSON of whatever it is; what is nested so deep that no parser of JavaScript walks it is named instead. */
 export function textOf(value: unknown, indent?: number): string {
   try {
-    return JSON.stringify(value, undefined, indent) ?? 'undefined';
+    const spaces = indent !== undefined && isDeeper(value, deepestIndented) ? undefined : indent;
+    return JSON.stringify(value, undefined, spaces) ?? 'undefined';
   } catch {
     return '"(nested too deep to be shown)"';
   }
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((member) => isDeeper(member, levels - 1));
 }

@@ -3,7 +3,6 @@ import type { McpSession } from '../mcp/session.ts';
 import { logLevels } from '../mcp/types.ts';
 import { useNotice } from './notice.tsx';
 import { Line, Text } from './text.tsx';
-import { textOf } from '../rpc/trace.ts';
 
 const shown = 200;
 
@@ -11,7 +10,7 @@ const shown = 200;
 export function Log({ session }: { session: McpSession }) {
   const [level, setLevel] = useState('');
   const notice = useNotice();
-  const logs = session.logs.value;
+  const logs = session.logs.items.value;
   const set = async (to: string): Promise<void> => {
     setLevel(to);
     await session.setLogLevel(to).catch((error: unknown) => notice(`Refused: ${(error as Error).message}`));
@@ -32,7 +31,7 @@ export function Log({ session }: { session: McpSession }) {
             </select>
           </label>
         )}
-        <button type="button" class="quiet" onClick={() => (session.logs.value = [])}>
+        <button type="button" class="quiet" onClick={() => session.logs.clear()}>
           Clear
         </button>
       </div>
@@ -43,7 +42,7 @@ export function Log({ session }: { session: McpSession }) {
       ) : (
         <div role="log" aria-label="Log messages" tabIndex={0} class="scroll-log">
           <ol class="log">
-            {logs.slice(-shown).map(({ n, at, level: of, logger, data }) => (
+            {logs.slice(-shown).map(({ n, at, level: of, logger, text }) => (
               <li key={n} class={`level-${logLevels.includes(of as 'info') ? of : 'info'}`}>
                 <time>{new Date(at).toLocaleTimeString()}</time>
                 <strong>
@@ -52,12 +51,12 @@ export function Log({ session }: { session: McpSession }) {
                 <span class="muted">
                   <Line most={60}>{logger}</Line>
                 </span>
-                {typeof data === 'string' && data.length < 500 ? (
+                {text.length < 500 ? (
                   <span>
-                    <Line most={500}>{data}</Line>
+                    <Line most={500}>{text}</Line>
                   </span>
                 ) : (
-                  <Text text={textOf(data, 2)} label="Log message" />
+                  <Text text={text} label="Log message" />
                 )}
               </li>
             ))}

@@ -28,6 +28,9 @@ export function Tabs({ tabs, label, jump = '' }: TabsProps) {
     0,
   );
   const tab = tabs[at];
+  // What was looked at stays as it was left.
+  const [visited, setVisited] = useState<string[]>([]);
+  useEffect(() => setVisited((before) => (before.includes(active) ? before : [...before, active])), [active]);
   const move = (event: KeyboardEvent): void => {
     const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
     const next = to === undefined ? undefined : tabs[(to + tabs.length) % tabs.length];
@@ -48,7 +51,7 @@ export function Tabs({ tabs, label, jump = '' }: TabsProps) {
             id={`${id}-${name}`}
             data-tab={name}
             aria-selected={name === tab.name}
-            aria-controls={`${id}-panel`}
+            aria-controls={name === tab.name ? `${id}-panel-${name}` : undefined}
             tabIndex={name === tab.name ? 0 : -1}
             onClick={() => setActive(name)}
           >
@@ -57,9 +60,19 @@ export function Tabs({ tabs, label, jump = '' }: TabsProps) {
           </button>
         ))}
       </div>
-      <div role="tabpanel" id={`${id}-panel`} aria-labelledby={`${id}-${tab.name}`} key={tab.name}>
-        {tab.view()}
-      </div>
+      {tabs
+        .filter(({ name }) => visited.includes(name) || name === tab.name)
+        .map(({ name, view }) => (
+          <div
+            key={name}
+            role="tabpanel"
+            id={`${id}-panel-${name}`}
+            aria-labelledby={`${id}-${name}`}
+            hidden={name !== tab.name}
+          >
+            {view()}
+          </div>
+        ))}
     </div>
   );
 }

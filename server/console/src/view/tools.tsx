@@ -1,4 +1,5 @@
-import { useMemo, useRef, useState } from 'preact/hooks';
+import { type Signal, signal } from '@preact/signals';
+import { useMemo, useState } from 'preact/hooks';
 import { JsonInput, Members } from '../form/form.tsx';
 import { initialOf, readSchema } from '../form/schema.ts';
 import type { McpSession } from '../mcp/session.ts';
@@ -42,26 +43,39 @@ interface Call {
   tookMs?: number;
 }
 
+/** What was filled in, and the newest call: kept while one looks at other tools. */
+interface Draft {
+  value: Signal<unknown>;
+  call: Signal<Call | undefined>;
+}
+
+const drafts = new WeakMap<McpSession, Map<string, Draft>>();
+
+function draftOf(session: McpSession, name: string, initial: unknown): Draft {
+  const ofSession = drafts.get(session) ?? new Map<string, Draft>();
+  drafts.set(session, ofSession);
+  const draft = ofSession.get(name) ?? { value: signal(initial), call: signal<Call | undefined>(undefined) };
+  ofSession.set(name, draft);
+  return draft;
+}
+
 function ToolView({ tool, session, onread }: { tool: Tool; session: McpSession; onread: (uri: string) => void }) {
   const field = useMemo(() => readSchema(tool.inputSchema ?? { type: 'object' }), [tool.inputSchema]);
-  const [value, setValue] = useState(() => initialOf(field, undefined));
+  const draft = useMemo(() => draftOf(session, tool.name, initialOf(field, undefined)), [session, tool.name]);
+  const value = draft.value.value;
+  const call = draft.call.value;
+  const setValue = (to: unknown): void => void (draft.value.value = to);
   const [asJson, setAsJson] = useState(field.kind !== 'group');
   const { taskSupport } = tool.execution ?? {};
   const [asTask, setAsTask] = useState(taskSupport === 'required');
-  const [call, setCall] = useState<Call>();
-  const newest = useRef(0);
 
   const run = async (): Promise<void> => {
-    const n = ++newest.current;
     const cancel = new AbortController();
     const began = performance.now();
-    const update = (change: Partial<Call>): void => {
-      if (n === newest.current) setCall((before) => ({ ...before, ...change }));
-    };
-    setCall({ cancel });
-    const end = (change: Partial<Call>): void => {
-      if (n === newest.current) setCall({ ...change, tookMs: performance.now() - began });
-    };
+    const update = (change: Partial<Call>): void => void (draft.call.value = { ...draft.call.value, ...change });
+    draft.call.value = { cancel };
+    const end = (change: Partial<Call>): void =>
+      void (draft.call.value = { ...change, tookMs: performance.now() - began });
     try {
       const result = await session.callTool(tool.name, value ?? {}, {
         signal: cancel.signal,

@@ -3,6 +3,8 @@ import { type Direction, type Kind, textOf, type Trace, type TraceEntry } from '
 import { bytes, Line, ms, saveFile, Text } from './text.tsx';
 
 const step = 100;
+/** Characters of each message that the filter looks into. */
+const searched = 5000;
 
 /** Every JSON-RPC message of the session; filtered by text, direction and kind; exported as JSON. */
 export function TraceView({ trace }: { trace: Trace }) {
@@ -11,14 +13,16 @@ export function TraceView({ trace }: { trace: Trace }) {
   const [kind, setKind] = useState<Kind | ''>('');
   const [most, setMost] = useState(step);
   const [open, setOpen] = useState<number>();
-  const entries = trace.entries.value;
+  const entries = trace.recent.items.value;
   const found = useMemo(() => {
     const wanted = filter.trim().toLowerCase();
     return entries.filter(
       (entry) =>
         (!direction || entry.direction === direction) &&
         (!kind || entry.kind === kind) &&
-        (!wanted || entry.method.toLowerCase().includes(wanted) || entry.text.toLowerCase().includes(wanted)),
+        (!wanted ||
+          entry.method.toLowerCase().includes(wanted) ||
+          entry.text.slice(0, searched).toLowerCase().includes(wanted)),
     );
   }, [entries, filter, direction, kind]);
   const save = (): void => {
@@ -62,12 +66,12 @@ export function TraceView({ trace }: { trace: Trace }) {
           <option value="notification">notifications</option>
         </select>
         <span class="muted grow">
-          {found.length} of {trace.count.value}
+          {found.length} of {trace.recent.count.value}
         </span>
         <button type="button" onClick={save} disabled={found.length === 0}>
           Export
         </button>
-        <button type="button" class="quiet" onClick={() => trace.clear()}>
+        <button type="button" class="quiet" onClick={() => trace.recent.clear()}>
           Clear
         </button>
       </div>
@@ -137,7 +141,7 @@ function parsed(text: string): unknown {
 
 function pretty(text: string): string {
   const value = parsed(text);
-  return typeof value === 'string' ? value : JSON.stringify(value, undefined, 2);
+  return typeof value === 'string' ? value : textOf(value, 2);
 }
 
 function clock(at: number): string {

@@ -61,11 +61,11 @@ export function Workbench({ connection, serving, onclose, onagain }: WorkbenchPr
           view: () => <Resources session={session} open={resource} />,
         },
         { name: 'Prompts', count: session.prompts.value.items.length, view: () => <Prompts session={session} /> },
-        { name: 'Log', count: session.logs.value.length, view: () => <Log session={session} /> },
+        { name: 'Log', count: session.logs.count.value, view: () => <Log session={session} /> },
         { name: 'Server', view: () => <ServerView session={session} /> },
-        { name: 'Trace', count: trace.count.value, view: () => <TraceView trace={trace} /> },
+        { name: 'Trace', count: trace.recent.count.value, view: () => <TraceView trace={trace} /> },
       ]
-    : [{ name: 'Trace', count: trace.count.value, view: () => <TraceView trace={trace} /> }];
+    : [{ name: 'Trace', count: trace.recent.count.value, view: () => <TraceView trace={trace} /> }];
 
   return (
     <>
