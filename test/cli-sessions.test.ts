@@ -33,6 +33,9 @@ void suite('many sessions', () => {
       while ((next += 1) <= sessions) await cut(url, random);
     };
     await Promise.all(Array.from({ length: atOnce }, worker));
+    // A client that left without a word has a session until it was idle for long, or the gateway ends.
+    connect.process.kill('SIGTERM');
+    await connect.exit();
     // Itself, the one that waits for the next client, and the shell that ends servers if expose cannot.
     await until('the end of all the others', () => marked(mark).length <= 3, 120_000);
     const zombies = childrenOf(expose.process.pid!).filter((child) => stateOf(child) === 'Z');

@@ -50,7 +50,8 @@ export class HttpSession implements End {
   initialize(request: JsonRpcRequest, response: ServerResponse): void {
     this.#initializing = { id: request.id, response };
     response.once('close', () => {
-      if (this.#initializing) this.leave(); // the client did not wait, and does not know the session
+      // The client did not wait, and does not know the session.
+      if (!response.writableFinished) this.leave();
     });
     void this.onmessage?.(request);
   }

@@ -331,4 +331,9 @@ test('there are only so many sessions', async (t) => {
   assert.match((await response?.text()) ?? '', /There are 100 sessions/);
   abort.abort();
   await Promise.all(waiting);
+  // Those who did not wait for the answer have no session.
+  await until('a free place', async () => {
+    const soon = AbortSignal.timeout(500);
+    return (await post(url, hello, {}, soon).catch(() => undefined))?.status !== 503;
+  });
 });
