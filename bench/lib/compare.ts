@@ -1,0 +1,35 @@
+import { type Sample, sample } from './stats.ts';
+
+/** What one measure says of one contender. */
+export interface Figure {
+  value: Sample;
+  /** Round by round against the first contender, so that what slows the machine down for a while slows both. */
+  ratio: Sample;
+}
+
+/**
+ * Measures contenders in turn, again and again, each round in another order, until the time is over.
+ *
+ * @param budgetMs after which no other round begins; at least three are run
+ * @returns a figure for each contender, in their order
+ */
+export async function compare<T>(
+  contenders: readonly T[],
+  budgetMs: number,
+  measure: (contender: T) => Promise<number>,
+): Promise<Figure[]> {
+  const end = performance.now() + budgetMs;
+  const values: number[][] = contenders.map(() => []);
+  const order = contenders.map((_, index) => index);
+  for (let round = 0; round < leastRounds || performance.now() < end; round++) {
+    for (const index of order) values[index]?.push(await measure(contenders[index] as T));
+    order.push(order.shift() ?? 0);
+  }
+  const [reference = []] = values;
+  return values.map((own) => ({
+    value: sample(own),
+    ratio: sample(own.map((value, round) => value / (reference[round] ?? NaN))),
+  }));
+}
+
+const leastRounds = 3;
