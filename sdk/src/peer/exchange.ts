@@ -40,6 +40,7 @@ export class Exchange {
     this.#options = options;
     this.connection = options.connection;
     this.gen = options.gen;
+    this.connection.onicecandidateerror = (error) => options.tally.serverError(error);
     this.connection.onicecandidate = ({ candidate }) => {
       if (!candidate?.candidate || this.#stopped.signal.aborted) return;
       options.tally.local(candidate.candidate);

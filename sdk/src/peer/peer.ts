@@ -1,7 +1,7 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
 import type { ByeCode, IceServer } from '../protocol/index.ts';
 import type { Signaling, SignalMessage } from '../signaling/signaling.ts';
-import { CandidateTally } from './diagnosis.ts';
+import { CandidateTally, explain } from './diagnosis.ts';
 import type { Engine, RtcDataChannel, RtcPeerConnection } from './engine.ts';
 import { asSignalingFailure, Exchange, signalingFailed } from './exchange.ts';
 import { commonVersion, type Framing, offeredVersions, readFraming } from './framing.ts';
@@ -181,7 +181,7 @@ export class PeerNegotiation {
     const failed = () => {
       if (this.#exchange !== exchange) return;
       if (connection.connectionState === 'failed' || connection.iceConnectionState === 'failed')
-        this.#fail(this.#iceFailed());
+        this.#fail(explain(connection, this.#tally));
     };
     connection.onconnectionstatechange = failed;
     connection.oniceconnectionstatechange = failed;
@@ -277,17 +277,7 @@ export class PeerNegotiation {
         retryable: true,
       });
     }
-    return this.#iceFailed();
-  }
-
-  #iceFailed(): RendezvousError {
-    if (this.#exchange) this.#tally.descriptions(this.#exchange.connection);
-    return new RendezvousError(
-      'ice_failed',
-      `No network path between the two peers works (${this.#tally.summary()}). ` +
-        'Peers behind strict NATs or firewalls need a TURN server: configure TURN_URLS at the relay, or the option iceServers.',
-      { retryable: true },
-    );
+    return this.#exchange ? explain(this.#exchange.connection, this.#tally) : error;
   }
 }
 

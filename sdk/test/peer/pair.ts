@@ -56,7 +56,9 @@ function trickle(from: RtcPeerConnection, to: RtcPeerConnection): () => void {
   let held: (() => void)[] | undefined = [];
   from.onicecandidate = ({ candidate }) => {
     if (!candidate) return;
-    const pass = () => void to.addIceCandidate(candidate);
+    const pass = () => {
+      to.addIceCandidate(candidate).catch(() => {}); // it may be closed by then
+    };
     if (held) held.push(pass);
     else pass();
   };

@@ -54,7 +54,6 @@ export interface NativeCandidate {
   address: string;
   port: number;
   type: string;
-  transportType: string;
 }
 
 export interface NativeChannel {

@@ -4,9 +4,10 @@ import { resolveCandidate, takeCandidates } from '../candidates.ts';
 import { dispatch } from '../dispatch.ts';
 import type { RtcConfiguration, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { MdnsResolver } from '../mdns.ts';
-import { type ChosenServers, chooseServers, parseServer } from '../servers.ts';
+import { type ChosenServer, type ChosenServers, chooseServers, parseServer } from '../servers.ts';
 import type { Binding, NativeChannel, NativeConfiguration, NativeConnection } from './binding.ts';
 import { NodeDataChannel } from './channel.ts';
+import { nativeStats } from './stats.ts';
 
 /** What we tell the other side to send at most in one message: PROTOCOL.md §7. */
 const maxMessageSize = 262_144;
@@ -55,7 +56,9 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
       );
     }
     this.#servers = chooseServers(configuration, ['turn:udp']);
-    const iceServers = [this.#servers.stun, this.#servers.turn].filter((server) => server !== undefined).map(native);
+    const iceServers = [this.#servers.stun, this.#servers.turn]
+      .filter((server) => server !== undefined)
+      .map(nativeServer);
     const settings: NativeConfiguration = { iceServers, disableAutoNegotiation: true, maxMessageSize, ...options };
     this.#peer = new binding.PeerConnection('', settings);
     kept.add(this.#peer);
@@ -144,7 +147,7 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
   }
 
   async getStats(): Promise<{ forEach(callback: (report: RtcStats) => void): void }> {
-    const reports: RtcStats[] = this.#closing ? [] : this.#reports();
+    const reports = this.#closing ? [] : nativeStats(this.#peer);
     return { forEach: (callback) => reports.forEach((report) => callback(report)) };
   }
 
@@ -232,13 +235,14 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
       });
     });
     peer.onIceStateChange((state) => {
-      if (this.#closing) return;
+      // It says `closed` when the connection has failed, and when the other side has ended it; how ICE was before tells more.
+      if (this.#closing || state === 'closed') return;
       this.#iceConnectionState = state;
       dispatch(this.oniceconnectionstatechange, undefined);
     });
     peer.onStateChange((state) => this.#changed(state as RtcPeerConnection['connectionState']));
-    peer.onDataChannel((native) => {
-      const channel = this.#adopt(native);
+    peer.onDataChannel((engineChannel) => {
+      const channel = this.#adopt(engineChannel);
       if (this.#closing) return channel.close();
       dispatch(this.ondatachannel, { channel });
       queueMicrotask(() => {
@@ -253,10 +257,10 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
       this.#ended.resolve();
     }
     if (this.#closing) return;
-    // The other side has ended it: in WebRTC only the channel says so, and this state is for our own close().
-    this.#connectionState = state === 'closed' ? 'disconnected' : state;
+    if (state !== 'closed') this.#connectionState = state;
+    // The other side has ended it, or it has failed: in WebRTC this state is for our own close().
+    else if (this.#connectionState !== 'failed') this.#connectionState = 'disconnected';
     dispatch(this.onconnectionstatechange, undefined);
-    if (state === 'closed') for (const channel of this.#channels) channel.closed();
   }
 
   /** Not before setLocalDescription(): a candidate must not overtake its description. */
@@ -286,44 +290,8 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
     }
   }
 
-  #reports(): RtcStats[] {
-    const peer = this.#peer;
-    const pair = peer.getSelectedCandidatePair();
-    const transport = {
-      id: 'transport',
-      type: 'transport',
-      bytesSent: peer.bytesSent(),
-      bytesReceived: peer.bytesReceived(),
-      ...(pair ? { selectedCandidatePairId: 'pair' } : {}),
-    };
-    if (!pair) return [transport];
-    const rtt = peer.rtt();
-    const candidate = (id: 'local' | 'remote') => ({
-      id,
-      type: `${id}-candidate`,
-      candidateType: pair[id].type,
-      protocol: pair[id].transportType.toLowerCase().includes('tcp') ? 'tcp' : 'udp',
-      address: pair[id].address,
-      port: pair[id].port,
-    });
-    return [
-      transport,
-      {
-        id: 'pair',
-        type: 'candidate-pair',
-        state: 'succeeded',
-        nominated: true,
-        localCandidateId: 'local',
-        remoteCandidateId: 'remote',
-        ...(rtt < 0 ? {} : { currentRoundTripTime: rtt / 1000 }),
-      },
-      candidate('local'),
-      candidate('remote'),
-    ];
-  }
-
-  #adopt(native: NativeChannel): NodeDataChannel {
-    const channel: NodeDataChannel = new NodeDataChannel(native, () => this.#peer.maxMessageSize());
+  #adopt(engineChannel: NativeChannel): NodeDataChannel {
+    const channel = new NodeDataChannel(engineChannel, () => this.#peer.maxMessageSize());
     this.#channels.add(channel);
     return channel;
   }
@@ -333,7 +301,7 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
   }
 }
 
-function native({ urls, username, credential }: { urls: string; username?: string; credential?: string }) {
+function nativeServer({ urls, username, credential }: ChosenServer) {
   const { host: hostname, port } = parseServer(urls);
   // As members and not as an address: in that a colon of an ephemeral user name would end it.
   if (username === undefined || credential === undefined) return { hostname, port };

@@ -15,6 +15,8 @@ import { chooseServers, type ChosenServers } from '../servers.ts';
 
 /** What we tell the other side to send at most in one message: PROTOCOL.md §7. */
 const maxMessageSize = 262_144;
+/** The other side's answer to the end of a channel is waited for so long at the most. */
+const lingerMs = 1_000;
 
 /** A peer connection of werift that behaves as https://www.w3.org/TR/webrtc/ says. */
 export class WeriftConnection implements RtcPeerConnection {
@@ -59,6 +61,8 @@ export class WeriftConnection implements RtcPeerConnection {
     if (this.#closed) return 'closed';
     if (this.#restarting) return 'checking';
     const state = this.#peer.iceConnectionState;
+    // A handshake that has failed takes ICE with it, and werift begins again to count.
+    if (state === 'new') return this.#told.iceConnectionState;
     const nominated = [...this.#transports.keys()].some((transport) => iceInternals(transport).nominated);
     return state === 'completed' && !nominated ? 'checking' : state;
   }
@@ -106,6 +110,8 @@ export class WeriftConnection implements RtcPeerConnection {
   }
 
   async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
+    // Of anything else werift makes an empty description.
+    if (!/^a=ice-ufrag:/m.test(description.sdp)) throw new DOMException('That is not a description.', 'OperationError');
     await this.#peer.setRemoteDescription(description);
     this.#remoteSdp = description.sdp;
     if (description.type === 'answer') this.#search();
@@ -124,7 +130,10 @@ export class WeriftConnection implements RtcPeerConnection {
 
   async getStats(): Promise<{ forEach(callback: (report: RtcStats) => void): void }> {
     const stats = await this.#peer.getStats();
-    const reports = [...stats.values()].map((report): RtcStats => ({ ...report }));
+    // What werift counts for a transport is media; the pair counts what passes.
+    const reports = [...stats.values()].map((report): RtcStats =>
+      report.type === 'transport' ? { id: report.id, type: report.type } : { ...report },
+    );
     return { forEach: (callback) => reports.forEach((report) => callback(report)) };
   }
 
@@ -142,11 +151,27 @@ export class WeriftConnection implements RtcPeerConnection {
     if (this.#closed) return;
     this.#closed = true;
     this.#mdns.close();
+    await this.#sayGoodbye();
     for (const { gate } of this.#transports.values()) gate.close();
     await Promise.all([...this.#transports.values()].map(({ path }) => path.close()));
     await this.#peer.close();
     for (const channel of this.#channels) channel.closed();
     void this.#closeLateSockets();
+  }
+
+  /**
+   * What has just been sent is acknowledged by the other side's SCTP before its application has it. The end of a channel comes behind it;
+   * that of a connection makes some engines drop it.
+   */
+  async #sayGoodbye(): Promise<void> {
+    const open = [...this.#channels].filter((channel) => channel.sentWithin(lingerMs) && channel.readyState === 'open');
+    if (open.length === 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, lingerMs);
+    });
+    await Promise.race([Promise.all(open.map((channel) => channel.ended())), late]);
+    clearTimeout(timer);
   }
 
   /** A socket that was still being opened belongs to nobody now: werift opens it and keeps it. */

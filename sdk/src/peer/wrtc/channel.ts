@@ -8,10 +8,11 @@ import { outgoing } from '../outgoing.ts';
 const unlimited = 65_535;
 
 /** What was sent so long ago has been acknowledged, or never will be. */
-const settledMs = 2_000;
-/** With nothing sent for so long, nothing is left to be sent. */
-const quietMs = 250;
+const settledMs = 4_000;
+/** With nothing sent for so long, nothing is left to be sent: what was lost is sent again after a second (RFC 9260 §16). */
+const quietMs = 1_500;
 const lookEveryMs = 25;
+const watchEveryMs = 5;
 
 /** A data channel of @roamhq/wrtc that behaves as https://www.w3.org/TR/webrtc/#rtcdatachannel says. */
 export class WrtcChannel implements RtcDataChannel {
@@ -25,6 +26,9 @@ export class WrtcChannel implements RtcDataChannel {
   readonly #traffic: () => Promise<number>;
   readonly #inbox = new Inbox();
   #lastSent = Number.NEGATIVE_INFINITY;
+  #lowThreshold = 0;
+  #watching = false;
+  #closing = false;
   #closed = false;
 
   /**
@@ -38,7 +42,6 @@ export class WrtcChannel implements RtcDataChannel {
     channel.binaryType = 'arraybuffer';
     channel.onopen = () => dispatch(this.onopen, undefined);
     channel.onmessage = ({ data }) => this.#inbox.receive(data as string | ArrayBuffer);
-    channel.onbufferedamountlow = () => dispatch(this.onbufferedamountlow, undefined);
     channel.onerror = (error) => dispatch(this.onerror, error);
     channel.onclose = () => this.closed();
   }
@@ -60,7 +63,8 @@ export class WrtcChannel implements RtcDataChannel {
   }
 
   get readyState(): RtcDataChannel['readyState'] {
-    return this.#closed ? 'closed' : this.#channel.readyState;
+    if (this.#closed) return 'closed';
+    return this.#closing ? 'closing' : this.#channel.readyState; // it stays `open` until the other side has closed as well
   }
 
   get bufferedAmount(): number {
@@ -68,11 +72,12 @@ export class WrtcChannel implements RtcDataChannel {
   }
 
   get bufferedAmountLowThreshold(): number {
-    return this.#channel.bufferedAmountLowThreshold;
+    return this.#lowThreshold;
   }
 
   set bufferedAmountLowThreshold(bytes: number) {
-    this.#channel.bufferedAmountLowThreshold = bytes;
+    this.#lowThreshold = bytes;
+    this.#watch();
   }
 
   get onmessage(): RtcDataChannel['onmessage'] {
@@ -88,9 +93,11 @@ export class WrtcChannel implements RtcDataChannel {
     const message = outgoing(data, this.readyState, this.#most());
     this.#lastSent = performance.now();
     this.#channel.send(message);
+    this.#watch();
   }
 
   close(): void {
+    this.#closing = true;
     this.#channel.close();
   }
 
@@ -107,6 +114,19 @@ export class WrtcChannel implements RtcDataChannel {
       else if (performance.now() - quietSince > quietMs) return;
       bytes = now;
     }
+  }
+
+  /** `bufferedamountlow`, which @roamhq/wrtc does not have. */
+  #watch(): void {
+    if (this.#watching || this.bufferedAmount <= this.#lowThreshold) return;
+    this.#watching = true;
+    const timer = setInterval(() => {
+      if (this.#closed || this.#closing) return clearInterval(timer);
+      if (this.bufferedAmount > this.#lowThreshold) return;
+      clearInterval(timer);
+      this.#watching = false;
+      dispatch(this.onbufferedamountlow, undefined);
+    }, watchEveryMs);
   }
 
   /** The end, told once: @roamhq/wrtc does not tell the channels when their connection is closed here. */

@@ -130,9 +130,9 @@ export class WrtcConnection implements RtcPeerConnection {
     return bytesSent ?? 0;
   }
 
-  #adopt(native: RtcDataChannel): WrtcChannel {
+  #adopt(engineChannel: RtcDataChannel): WrtcChannel {
     const channel = new WrtcChannel(
-      native,
+      engineChannel,
       () => this.#most(),
       () => this.#bytesSent(),
     );

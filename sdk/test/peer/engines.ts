@@ -1,0 +1,11 @@
+import type { Engine } from '../../src/peer/engine.ts';
+import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
+import { weriftEngine } from '../../src/peer/werift.ts';
+import { wrtcEngine } from '../../src/peer/wrtc.ts';
+
+export const engines: readonly Engine[] = [weriftEngine, nodeDatachannelEngine, wrtcEngine];
+
+/** Each engine with each, in both roles. */
+export const pairings: readonly { name: string; offering: Engine; answering: Engine }[] = engines.flatMap((offering) =>
+  engines.map((answering) => ({ name: `${offering.name} to ${answering.name}`, offering, answering })),
+);
