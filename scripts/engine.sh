@@ -108,6 +108,7 @@ if docker info >/dev/null 2>&1 && docker compose up --help 2>/dev/null | grep -q
 
 why='These tests need a Docker engine with Compose 2, or root on Debian to make one'
 [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || fail "$why."
+unshare --net --mount true 2>/dev/null || fail "$why; this root may not make a network namespace."
 log=$(mktemp)
 # A process of its own, because `set -e` counts for nothing before `||`.
 sh "$scripts/engine.sh" --prepare >"$log" 2>&1 || {

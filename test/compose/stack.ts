@@ -71,6 +71,14 @@ export class Stack {
     return ids.filter((_, index) => /^rendezvous_peers\{[^}]*\} [1-9]/m.test(metrics[index] ?? ''));
   }
 
+  /** How many containers of the service are found healthy. */
+  async ready(service: string): Promise<number> {
+    const labels = [`project=${this.project}`, `service=${service}`];
+    const filters = labels.flatMap((label) => ['--filter', `label=com.docker.compose.${label}`]);
+    return (await this.docker('ps', '--quiet', '--filter', 'health=healthy', ...filters)).split('\n').filter(Boolean)
+      .length;
+  }
+
   /** Resolves when the container is found healthy. */
   async healthy(container: string): Promise<void> {
     const status = () => this.docker('inspect', '--format', '{{.State.Health.Status}}', container);
