@@ -12,6 +12,7 @@ chromium chromium
 ip iproute2
 turnserver coturn
 openssl openssl
+python3 python3
 nginx nginx-light
 haproxy haproxy
 END

@@ -1,0 +1,288 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, suite, test } from 'node:test';
+import { parse } from 'yaml';
+import { environment, parseConfig } from '../../server/src/config.ts';
+import { RedisServer } from '../support/redis.ts';
+import { RelayProcess } from '../support/relay.ts';
+import { eventually } from '../support/wait.ts';
+import { chart, Helm, type Rendered, root, type Values } from './helm.ts';
+import { entryOf, environmentOf, find, relayOf, type Workload } from './volumes.ts';
+
+const helm = await Helm.find();
+after(() => rm(helm.folder, { recursive: true }));
+const folder = (): Promise<string> => mkdtemp(join(helm.folder, 'volumes-'));
+
+const secret = 'a secret for tests that is long enough';
+const certificate = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
+const toRedis = [{ to: [{ ipBlock: { cidr: '192.0.2.7/32' } }], ports: [{ port: 6379 }] }];
+const secretOf = (stringData: Record<string, string>): Rendered => ({
+  apiVersion: 'v1',
+  kind: 'Secret',
+  metadata: { name: 'mine', labels: {} },
+  stringData,
+});
+
+/** Values that installations have, and the Secrets that these take for granted. */
+const installations: Record<string, { values: Values; brings?: Rendered[] }> = {
+  defaults: { values: {} },
+  'ingress with TLS': {
+    values: { ingress: { enabled: true, className: 'nginx', host: 'relay.example', tlsSecret: 'relay-tls' } },
+  },
+  'external Redis with TLS': {
+    values: {
+      redis: { mode: 'external', url: 'rediss+cluster://relay:p%40ss@a:6379,b:6379', ca: certificate },
+      networkPolicy: { egress: toRedis },
+    },
+  },
+  'a Secret that is there': {
+    values: {
+      secrets: { existing: 'mine' },
+      redis: { mode: 'external' },
+      turn: { urls: ['turn:t.example:3478?transport=udp'], stunUrls: ['stun:t.example:3478'] },
+      networkPolicy: { enabled: false },
+    },
+    brings: [
+      secretOf({
+        'relay-secret': `${secret}\nanother secret that is long enough\n`,
+        'admin-token': 'operator-operator',
+        'turn-secret': 'shared',
+        'redis-url': 'redis+sentinel://a:26379,b:26379/main',
+      }),
+    ],
+  },
+  'issuers and TURN': {
+    values: {
+      keys: 'issuers',
+      secrets: {
+        issuers: [{ issuer: 'https://app.example', secret }],
+        turn: 'shared',
+        adminToken: 'operator-operator',
+      },
+      turn: { urls: ['turns:t.example:5349?transport=tcp'] },
+    },
+  },
+  'autoscaling and monitoring': {
+    values: {
+      autoscaling: { enabled: true, sockets: 5000, minReplicas: 3 },
+      monitoring: { enabled: true, labels: { release: 'prometheus' } },
+    },
+  },
+  everything: {
+    values: {
+      image: { repository: 'registry.example/relay', digest: `sha256:${'0'.repeat(64)}` },
+      imagePullSecrets: [{ name: 'registry' }],
+      replicas: 5,
+      env: { MAX_BYTES_BURST: 1_048_576, LOG_LEVEL: 'debug', ALLOWED_ORIGINS: 'https://app.example', RELAY_PORT: 9000 },
+      drainSeconds: 60,
+      trustProxy: '10.0.0.0/8,100.64.0.0/10',
+      redis: { persistence: { storageClass: 'fast' } },
+      networkPolicy: { from: [{ namespaceSelector: { matchLabels: { name: 'ingress' } } }], egress: toRedis },
+      service: { type: 'LoadBalancer', annotations: { a: 'b' } },
+      nodeSelector: { disk: 'ssd' },
+      tolerations: [{ key: 'relay', operator: 'Exists' }],
+      affinity: { podAntiAffinity: {} },
+      podAnnotations: { c: 'd' },
+      podLabels: { e: 'f' },
+      priorityClassName: 'high',
+    },
+  },
+};
+
+interface Port {
+  name?: string;
+  port: number | string;
+  targetPort?: string;
+}
+const matches = (labels: Record<string, string>, selector: Record<string, string>): boolean =>
+  Object.entries(selector).every(([name, value]) => labels[name] === value);
+
+void suite('the Helm chart', () => {
+  const all: Rendered[] = [];
+  for (const [name, { values, brings = [] }] of Object.entries(installations)) {
+    test(`${name}: linted, and the relay takes its environment`, async () => {
+      assert.match(
+        await helm.run('lint', '--strict', chart, '--values', await helm.valuesFile(values)),
+        /0 chart\(s\) failed/,
+      );
+      const objects = await helm.template(values);
+      all.push(...objects);
+      const config = parseConfig(await environmentOf([...objects, ...brings], await folder()));
+      assert.equal(config.host, '0.0.0.0');
+      assert.ok(config.adminToken && config.redis && config.trustProxy !== false);
+      const { spec } = relayOf(objects).spec.template;
+      const [{ lifecycle, ports }] = spec.containers;
+      assert.deepEqual(ports, [{ name: 'http', containerPort: config.port }]);
+      const needed = lifecycle.preStop.sleep.seconds * 1000 + config.limits.drainWindowMs + 5000;
+      assert.ok(spec.terminationGracePeriodSeconds * 1000 > needed);
+    });
+
+    test(`${name}: what refers to something finds it, and no pod has more rights than it needs`, async () => {
+      const objects = await helm.template(values);
+      const of = (kind: string) => objects.filter((object) => object.kind === kind);
+      const workloads = [...of('Deployment'), ...of('StatefulSet')] as Workload[];
+      const selects = (selector: Record<string, string>): Workload => {
+        const [only, ...more] = workloads.filter(({ spec }) => matches(spec.template.metadata.labels, selector));
+        assert.ok(only && more.length === 0, JSON.stringify(selector));
+        return only;
+      };
+      for (const workload of workloads) {
+        assert.equal(selects(workload.spec.selector.matchLabels), workload);
+        const { spec } = workload.spec.template;
+        assert.deepEqual([spec.enableServiceLinks, spec.automountServiceAccountToken], [false, false]);
+        assert.deepEqual(spec.securityContext['seccompProfile'], { type: 'RuntimeDefault' });
+        assert.equal(spec.securityContext['runAsNonRoot'], true);
+        const nothing = {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        };
+        assert.deepEqual(
+          spec.containers.map(({ securityContext }) => securityContext),
+          [nothing],
+        );
+      }
+      const services = of('Service') as (Rendered & { spec: { selector: Record<string, string>; ports: Port[] } })[];
+      for (const { spec } of services) {
+        const [{ ports }] = selects(spec.selector).spec.template.spec.containers;
+        assert.deepEqual(
+          spec.ports.map(({ targetPort }) => targetPort),
+          ports.map(({ name: port }) => port),
+        );
+      }
+      for (const { spec } of [...of('PodDisruptionBudget'), ...of('NetworkPolicy')] as (Rendered & {
+        spec: {
+          selector?: { matchLabels: Record<string, string> };
+          podSelector?: { matchLabels: Record<string, string> };
+        };
+      })[]) {
+        selects((spec.selector ?? spec.podSelector)?.matchLabels ?? {});
+      }
+      for (const { spec } of of('ServiceMonitor') as (Rendered & {
+        spec: { selector: { matchLabels: Record<string, string> } };
+      })[]) {
+        const [monitored, ...more] = services.filter(({ metadata }) =>
+          matches(metadata.labels, spec.selector.matchLabels),
+        );
+        assert.ok(monitored?.metadata.name === 'relay-mcp-rendezvous' && more.length === 0);
+        // What the rules call it.
+        assert.equal(monitored.metadata.labels['app.kubernetes.io/component'], 'relay');
+      }
+    });
+  }
+
+  test("every object has the form that Kubernetes' types say, and a typo would be seen", async () => {
+    assert.equal(await helm.typeErrors(all), '');
+    const deployment = all.find(({ kind }) => kind === 'Deployment');
+    const wrong = JSON.parse(JSON.stringify(deployment).replace('livenessProbe', 'livenesProbe')) as Rendered;
+    assert.match(await helm.typeErrors([wrong]), /livenesProbe/);
+    const kinds = new Set(all.map(({ kind }) => kind));
+    for (const kind of [
+      'HorizontalPodAutoscaler',
+      'Ingress',
+      'NetworkPolicy',
+      'PodDisruptionBudget',
+      'PrometheusRule',
+      'ServiceMonitor',
+    ]) {
+      assert.ok(kinds.has(kind), kind);
+    }
+  });
+
+  test('autoscaling goes by a metric that there is, and leaves the number of replicas alone', async () => {
+    const objects = await helm.template(installations['autoscaling and monitoring']?.values ?? {});
+    assert.equal(relayOf(objects).spec.replicas, undefined);
+    const text = JSON.stringify(find(objects, 'HorizontalPodAutoscaler', 'relay-mcp-rendezvous'));
+    assert.match(text, /"averageValue":"5000"/);
+    const [, metric = ''] = /"metric":\{"name":"(\w+)"/.exec(text) ?? [];
+    assert.ok((await readFile(join(root, 'server/README.md'), 'utf8')).includes(`| \`${metric}\` | gauge |`));
+  });
+
+  test("a package of the chart has the alerts and Redis's configuration of deploy/", async () => {
+    const [, path = ''] = /to: (\S+)/.exec(await helm.run('package', chart, '--destination', await folder())) ?? [];
+    const objects = await helm.template({ monitoring: { enabled: true } }, path);
+    const rules = parse(await readFile(join(root, 'deploy/prometheus/alerts.yml'), 'utf8')) as object;
+    assert.deepEqual(find(objects, 'PrometheusRule', 'relay-mcp-rendezvous')['spec'], rules);
+    const redis = await readFile(join(root, 'deploy/redis.conf'), 'utf8');
+    const mounted = entryOf(objects, 'ConfigMap', 'relay-mcp-rendezvous-redis', 'redis.conf');
+    assert.equal(mounted.trim(), redis.trim());
+  });
+
+  test('the bundled Redis and the relay run with what is rendered, and know each other', async (t) => {
+    const objects = await helm.template({});
+    const name = 'relay-mcp-rendezvous-redis';
+    const data = await folder();
+    await writeFile(join(data, 'users.acl'), entryOf(objects, 'Secret', name, 'users.acl'));
+    const conf = entryOf(objects, 'ConfigMap', name, 'redis.conf');
+    await writeFile(join(data, 'redis.conf'), conf.replace('/run/keys', data).replace('dir /data', `dir ${data}`));
+    const redis = await RedisServer.start(['--include', join(data, 'redis.conf')]);
+    t.after(() => redis.stop());
+    const env = await environmentOf(objects, await folder());
+    const url = await readFile(env['REDIS_URL_FILE'] ?? '', 'utf8');
+    assert.equal(new URL(url).host, `${find(objects, 'Service', name).metadata.name}:6379`);
+    await writeFile(env['REDIS_URL_FILE'] ?? '', url.replace(`${name}:6379`, `127.0.0.1:${redis.port}`));
+    const relay = await RelayProcess.start({
+      ...env,
+      RELAY_SECRET: '',
+      DRAIN_WINDOW_MS: '0',
+      RELAY_HOST: '127.0.0.1',
+      RELAY_PORT: '0',
+    });
+    t.after(() => relay.stop());
+    await eventually(async () => (await fetch(`${relay.url}/readyz`)).ok, 20_000, 'the relay is ready');
+    assert.ok(
+      (await readFile(join(root, 'server/README.md'), 'utf8')).includes(aclOf(objects)),
+      'the rights of server/README.md',
+    );
+  });
+
+  test('random keys differ, and each of them is strong', async () => {
+    const rendered = [await helm.template({}), await helm.template({})];
+    const keys = rendered.flatMap((objects) => [
+      entryOf(objects, 'Secret', 'relay-mcp-rendezvous', 'relay-secret'),
+      entryOf(objects, 'Secret', 'relay-mcp-rendezvous', 'admin-token'),
+      entryOf(objects, 'Secret', 'relay-mcp-rendezvous-redis', 'password'),
+    ]);
+    assert.equal(new Set(keys).size, 6);
+    assert.ok(keys.every((key) => /^[\w-]{48}$/.test(key)));
+  });
+
+  test('wrong values are refused, and it is said why', async () => {
+    const wrong: [RegExp, Values][] = [
+      [/replica\b|replica'/, { replica: 3 }],
+      [/replicas/, { replicas: 0 }],
+      [/MAX_FRAME_BYTE\b|MAX_FRAME_BYTE'/, { env: { MAX_FRAME_BYTE: 1 } }],
+      [/RELAY_SECRET/, { env: { RELAY_SECRET: secret } }],
+      [/keys/, { keys: 'jwks' }],
+      [/relaySecret/, { secrets: { relaySecret: 'short' } }],
+      [/adminToken/, { secrets: { adminToken: 'short' } }],
+      [/redis\/url/, { redis: { mode: 'external', url: 'localhost:6379' } }],
+      [/redis\/password/, { redis: { password: 'with spaces and such' } }],
+      [/turn\/urls/, { turn: { urls: ['turn.example'] } }],
+      [/pathType/, { ingress: { paths: [{ path: '/' }] } }],
+      [/drainSeconds/, { drainSeconds: 0.5 }],
+      [/ingress\.enabled needs ingress\.host/, { ingress: { enabled: true } }],
+      [/turn\.urls needs secrets\.turn/, { turn: { urls: ['turn:t.example'] } }],
+      [/needs redis\.url/, { redis: { mode: 'external' }, networkPolicy: { egress: toRedis } }],
+      [/networkPolicy\.egress has to/, { redis: { mode: 'external', url: 'redis://a' } }],
+      [/redis\.ca is for/, { redis: { ca: certificate } }],
+      [/needs secrets\.issuers/, { keys: 'issuers' }],
+    ];
+    for (const [message, values] of wrong) await assert.rejects(helm.template(values), { message });
+  });
+
+  test('`env` takes every variable of the relay that no other value sets', async () => {
+    const schema = JSON.parse(await readFile(join(chart, 'values.schema.json'), 'utf8')) as {
+      properties: { env: { properties: object } };
+    };
+    const set =
+      /^(RELAY_SECRET|RELAY_ISSUERS|REDIS_|ADMIN_TOKEN|STUN_URLS|TURN_URLS|TURN_SECRET|TRUST_PROXY|DRAIN_WINDOW_MS)/;
+    const others = Object.keys(environment.shape).filter((name) => !set.test(name));
+    assert.deepEqual(Object.keys(schema.properties.env.properties), others);
+  });
+});
+
+/** The rights of Redis's user, without its password. */
+const aclOf = (objects: Rendered[]): string =>
+  /~rendezvous.*/.exec(entryOf(objects, 'Secret', 'relay-mcp-rendezvous-redis', 'users.acl'))?.[0] ?? 'none';
