@@ -91,9 +91,10 @@ export function inProduction(stack: Stack): void {
   }
 
   test('peers without a route to each other run MCP through the TURN server that the relay names', async () => {
-    const said = await through({});
-    assert.equal(said['text'], 'through');
-    assert.ok([said['localCandidateType'], said['remoteCandidateType']].includes('relay'), JSON.stringify(said));
+    // Either both send through the server, or one of them straight to what the other one has there.
+    assert.equal((await through({}))['text'], 'through');
+    const said = await through({ POLICY: 'relay' });
+    assert.deepEqual([said['text'], said['localCandidateType']], ['through', 'relay']);
   });
 
   for (const url of [`turn:${domain}:3478?transport=tcp`, `turns:${domain}:5349?transport=tcp`]) {
