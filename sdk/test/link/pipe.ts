@@ -10,6 +10,8 @@ export class PipeEnd {
   readonly sent: Uint8Array[] = [];
   /** Of every frame that was taken, and of the end. */
   onevent: (() => void) | undefined;
+  /** As an engine's: closing a pipe loses what is on its way. */
+  flush: Engine['flush'];
   /** A peer that does not read leaves everything in the channel's buffer. */
   reading = true;
   readonly carrier: Carrier;
@@ -29,7 +31,8 @@ export class PipeEnd {
       // The members of a connection that a link has no use for.
     } as unknown as RtcPeerConnection;
     const sdp = `v=0\r\na=fingerprint:sha-256 00\r\na=max-message-size:262144\r\n`;
-    const engine = { name: 'pipe' } as Engine;
+    const flush: Engine['flush'] = async (opened) => await this.flush?.(opened);
+    const engine = { name: 'pipe', flush } as Engine;
     this.carrier = { engine, connection, channel, early: [], localSdp: sdp, remoteSdp: sdp };
   }
 
@@ -81,6 +84,9 @@ export function joinPipes(random: () => number): [PipeEnd, PipeEnd] {
       turning = true;
     };
     from.onevent = next;
+    from.flush = async () => {
+      while (from.sent.length > 0 && to.open) await new Promise((resolve) => setImmediate(resolve));
+    };
   }
   return [...ends];
 }
