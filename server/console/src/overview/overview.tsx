@@ -204,29 +204,31 @@ function RoomCard({ room, residents, operator }: RoomCardProps) {
                     <code>{instance}</code>
                   </td>
                   <td>{new Date(since * 1000).toLocaleTimeString()}</td>
-                  <td class="row">
-                    <button
-                      type="button"
-                      aria-label={`Kick ${sub}`}
-                      onClick={() => void act(operator.kick(room, id), `${sub} was removed.`)}
-                    >
-                      Kick
-                    </button>
-                    <button
-                      type="button"
-                      class="danger"
-                      aria-label={`Revoke the tokens of ${sub}`}
-                      onClick={() =>
-                        void act(
-                          jti === undefined
-                            ? operator.revoke('sub', sub, room.issuer)
-                            : operator.revoke('jti', jti, room.issuer),
-                          `The token of ${sub} is revoked.`,
-                        )
-                      }
-                    >
-                      Revoke
-                    </button>
+                  <td>
+                    <div class="row">
+                      <button
+                        type="button"
+                        aria-label={`Kick ${sub}`}
+                        onClick={() => void act(operator.kick(room, id), `${sub} was removed.`)}
+                      >
+                        Kick
+                      </button>
+                      <button
+                        type="button"
+                        class="danger"
+                        aria-label={`Revoke the tokens of ${sub}`}
+                        onClick={() =>
+                          void act(
+                            jti === undefined
+                              ? operator.revoke('sub', sub, room.issuer)
+                              : operator.revoke('jti', jti, room.issuer),
+                            `The token of ${sub} is revoked.`,
+                          )
+                        }
+                      >
+                        Revoke
+                      </button>
+                    </div>
                   </td>
                 </tr>
               ))}

@@ -88,27 +88,29 @@ const reached = (done: DiagramProps['done'], step: StepName, phase: Phase): stri
 /** A peer-reflexive candidate may come from a NAT, or from a host whose own candidate came later: nothing is claimed of it. */
 const isNat = (kind: string | undefined): boolean => kind === 'srflx';
 
-function breakPoint(step: StepName, { here, there, relay, middle }: Scene) {
-  const between = (one: { x: number; y: number }) => ({ x: (one.x + relay.x) / 2, y: (one.y + relay.y) / 2 - 6 });
+function breakPoint(step: StepName, { there, signalMiddle, middle, box }: Scene) {
   switch (step) {
     case 'relay':
     case 'room':
-      return between(here);
+      return signalMiddle.here;
     case 'peer':
     case 'answer':
-      return between(there);
+      return signalMiddle.there;
     case 'path':
     case 'secure':
     case 'channel':
     case 'session':
       return middle.direct;
     case 'first':
-      return { x: there.x, y: there.y - 46 };
+      return { x: there.x, y: there.y - box.h };
   }
 }
 
 /** What a box has room for. */
-const fit = (text: string, most = 24): string => visible(text.length > most ? `${text.slice(0, most - 1)}…` : text);
+const fit = (text: string, most = 24): string => {
+  const shown = visible(text);
+  return shown.length > most ? `${shown.slice(0, most - 1)}…` : shown;
+};
 
 function Peer({
   at,

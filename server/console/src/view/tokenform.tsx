@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useId, useState } from 'preact/hooks';
 import { readToken } from '../place.ts';
 
 export interface Given {
@@ -22,6 +22,7 @@ const elsewhere = {
 
 /** Where a token is pasted. Its fields have no name, so that no form could ever put them into an address. */
 export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
+  const id = useId();
   const [token, setToken] = useState('');
   const [secret, setSecret] = useState('');
   const [relayOnly, setRelayOnly] = useState(false);
@@ -45,16 +46,16 @@ export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
       }}
     >
       <div class="field">
-        <label for="token">Room token</label>
+        <label for={id}>Room token</label>
         <div class="row">
           <input
-            id="token"
+            id={id}
             type="password"
             class="grow"
             autoComplete="off"
             spellcheck={false}
             placeholder="Paste a token"
-            aria-describedby="token-d"
+            aria-describedby={`${id}-d`}
             value={token}
             onInput={({ currentTarget }) => setToken(currentTarget.value)}
           />
@@ -62,7 +63,7 @@ export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
             {submit}
           </button>
         </div>
-        <small id="token-d" class={typed !== '' && !fits ? 'wrong' : ''} aria-live="polite">
+        <small id={`${id}-d`} class={typed !== '' && !fits ? 'wrong' : ''} aria-live="polite">
           {says().slice(0, 400)}
         </small>
       </div>
@@ -70,11 +71,11 @@ export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
         <summary>More</summary>
         <div class="field">
           <div class="field-head">
-            <label for="secret">End-to-end secret</label>
+            <label for={`${id}-s`}>End-to-end secret</label>
             <span class="optional">optional</span>
           </div>
           <input
-            id="secret"
+            id={`${id}-s`}
             type="password"
             autoComplete="off"
             value={secret}

@@ -114,7 +114,7 @@ export function Workbench({ connection, serving, onclose, onagain }: WorkbenchPr
           failedAt={failure?.step}
         />
         {failure && <FailureCard failure={failure} />}
-        <Figures meter={meter} />
+        {!(failure && meter.samples.value.length === 0) && <Figures meter={meter} />}
         <details class="depth" open={phase === 'failed' || phase === 'connecting'}>
           <summary>Timeline and network paths</summary>
           <div class="columns">
