@@ -13,6 +13,7 @@ ip iproute2
 turnserver coturn
 openssl openssl
 python3 python3
+curl curl
 nginx nginx-light
 haproxy haproxy
 END
