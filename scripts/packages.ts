@@ -14,7 +14,10 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const required = ['package.json', 'README.md', 'LICENSE'];
 const built = /^dist\/.+(?:\.js|\.d\.ts)$/;
-const allowed = [built, /^bin\/[\w-]+\.js$/];
+/** The relay's page, which the bundler names by its content. */
+const bundled = /^dist\/console\/(?:index\.html|assets\/[\w-]+\.(?:js|css|svg))$/;
+const allowed = [built, bundled, /^bin\/[\w-]+\.js$/];
+const pages: Record<string, string> = { server: 'dist/console/index.html' };
 
 interface Packed {
   filename: string;
@@ -35,12 +38,14 @@ function problemsOfFiles(folder: string, { files }: Packed): string[] {
   const paths = files.map(({ path }) => path);
   const source = (path: string) => join(folder, path.replace(/^dist/, 'src').replace(/\.d\.ts$|\.js$/, '.ts'));
   return [
-    ...required.filter((path) => !paths.includes(path)).map((path) => `${path} is missing`),
+    ...[...required, ...(pages[folder] ? [pages[folder]] : [])]
+      .filter((path) => !paths.includes(path))
+      .map((path) => `${path} is missing`),
     ...paths
       .filter((path) => !required.includes(path) && !allowed.some((pattern) => pattern.test(path)))
       .map((path) => `${path} does not belong there`),
     ...paths
-      .filter((path) => built.test(path) && !existsSync(source(path)))
+      .filter((path) => built.test(path) && !bundled.test(path) && !existsSync(source(path)))
       .map((path) => `${path} has no source any more: remove ${folder}/dist and build again`),
     ...files
       .filter(({ path, mode }) => path.startsWith('bin/') && !(mode & 0o111))

@@ -9,6 +9,7 @@ while read -r command package; do
 done <<'END'
 redis-server redis-server
 chromium chromium
+firefox-esr firefox-esr
 ip iproute2
 turnserver coturn
 openssl openssl

@@ -84,7 +84,7 @@ export async function serveHostile(t: TestContext, relay: string, token: string)
 async function answer(transport: WebRTCServerTransport, message: Json): Promise<void> {
   const { id, method, params } = message as { id?: unknown; method?: string; params?: Json };
   const send = (body: Json) => transport.send({ jsonrpc: '2.0', ...body } as JsonRpcMessage);
-  const result = (value: unknown) => send({ id, result: value as Json });
+  const result = (value: unknown) => send({ id, result: value });
   switch (method) {
     case 'initialize':
       return await result({

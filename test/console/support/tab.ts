@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import axe from 'axe-core';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 
 /** Where pictures go: `SCREENSHOTS=docs/screenshots` keeps them. */
 const pictures = process.env['SCREENSHOTS'] ?? join(tmpdir(), 'console-screenshots');
-const axePath = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 /** A page of the console, and everything that is wrong with it. */
 export interface Tab {
@@ -48,8 +46,6 @@ export async function openTab(
   return { page, problems };
 }
 
-export const state = (page: Page) => page.locator('.stage .state:visible');
-
 /** Resolves when the page shows a live session. */
 export async function connected(page: Page): Promise<void> {
   await page.locator('.state.connected:visible, .failure:visible').first().waitFor();
@@ -75,16 +71,13 @@ export async function picture(page: Page, name: string): Promise<void> {
 /** Asks axe-core about what is to be seen now. */
 export async function assertAccessible(page: Page): Promise<void> {
   // Not as a script of the page's, which its policy would refuse: evaluated from outside, as extensions are.
-  if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(await axeSource());
+  if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(axe.source);
   const violations = await page.evaluate(async () => {
-    const { axe } = globalThis as unknown as { axe: Axe }; // just put there
-    const found = await axe.run();
+    const found = await (globalThis as unknown as { axe: Axe }).axe.run(); // just put there
     return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 160)).join(' | ')}`);
   });
   assert.deepEqual(violations, []);
 }
-
-const axeSource = (): Promise<string> => readFile(axePath, 'utf8');
 
 interface Axe {
   run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }>;
