@@ -1,9 +1,9 @@
+import { createSecretKey } from 'node:crypto';
 import {
   createLocalJWKSet,
   createRemoteJWKSet,
   decodeJwt,
   errors,
-  type JWTPayload,
   jwtVerify,
   type JWTVerifyGetKey,
   type JWTVerifyOptions,
@@ -11,6 +11,7 @@ import {
 import type { PeerClaims } from 'mcp-rendezvous/protocol';
 import { defaultAudience, roomClaims } from 'mcp-rendezvous/token';
 import { RelayError } from './errors.ts';
+import { checkClaims, verifyHs256 } from './hs256.ts';
 import { roomKeyOf } from './ids.ts';
 import type { Issuer, Keys, Secrets } from './keys.ts';
 
@@ -35,11 +36,9 @@ const asymmetric = ['ES256', 'RS256', 'EdDSA'];
 const jwksTimeoutMs = 3000;
 const jwksCooldownMs = 30_000;
 
-interface Verifier {
-  /** Tried one after the other. */
-  keys: JWTVerifyGetKey[];
-  options: JWTVerifyOptions;
-}
+/** The claims of a token whose signature and whose times, audience and issuer are right. */
+type Verifier = (token: string) => Claims | Promise<Claims>;
+type Claims = Record<string, unknown>;
 
 /** Keys behind addresses, by address: loaded once, also when the issuers that name them are read again. */
 export type RemoteKeys = Map<string, JWTVerifyGetKey>;
@@ -48,13 +47,13 @@ export type RemoteKeys = Map<string, JWTVerifyGetKey>;
 export function createVerify(keys: Keys, remote: RemoteKeys = new Map()): Verify {
   if (keys.kind !== 'issuers') {
     const verifier = secretVerifier(keys.secrets, { audience: defaultAudience });
-    return async (token) => identity(await verified(token, verifier));
+    return async (token) => identity(await verifier(token));
   }
   const issuers = new Map(keys.issuers.map((issuer) => [issuer.issuer, issuerVerifier(issuer, remote)]));
   return async (token) => {
     const verifier = issuers.get(claimedIssuer(token));
     if (!verifier) throw new RelayError('token_wrong_issuer');
-    return identity(await verified(token, verifier));
+    return identity(await verifier(token));
   };
 }
 
@@ -64,21 +63,22 @@ function issuerVerifier({ issuer, audience, keys }: Issuer, remote: RemoteKeys):
     case 'secret':
       return secretVerifier(keys.secrets, options);
     case 'jwks':
-      return { keys: [createLocalJWKSet(keys.jwks)], options: { ...options, algorithms: asymmetric } };
+      return jwksVerifier(createLocalJWKSet(keys.jwks), options);
     case 'jwksUrl': {
       const loaded = remote.get(keys.url) ?? remoteKeys(keys.url);
       remote.set(keys.url, loaded);
-      return { keys: [loaded], options: { ...options, algorithms: asymmetric } };
+      return jwksVerifier(loaded, options);
     }
   }
 }
 
-function secretVerifier(secrets: Secrets, options: JWTVerifyOptions): Verifier {
-  const keys = secrets.map((secret): JWTVerifyGetKey => {
-    const key = new TextEncoder().encode(secret);
-    return () => Promise.resolve(key);
-  });
-  return { keys, options: { ...options, algorithms: ['HS256'] } };
+function secretVerifier(secrets: Secrets, expected: { audience: string; issuer?: string }): Verifier {
+  const keys = secrets.map((secret) => createSecretKey(secret, 'utf8'));
+  return (token) => {
+    const claims = verifyHs256(token, keys);
+    checkClaims(claims, { ...expected, clockTolerance: clockToleranceSeconds });
+    return claims;
+  };
 }
 
 /** Keys behind an address. That they cannot be loaded is the relay's trouble and says nothing about the token. */
@@ -108,19 +108,22 @@ function claimedIssuer(token: string): string {
   }
 }
 
-async function verified(token: string, { keys, options }: Verifier): Promise<JWTPayload> {
-  const full = { ...options, clockTolerance: clockToleranceSeconds, requiredClaims: ['exp'] };
-  let refused: unknown;
-  for (const key of keys) {
+function jwksVerifier(key: JWTVerifyGetKey, { issuer, audience }: { issuer: string; audience: string }): Verifier {
+  const options: JWTVerifyOptions = {
+    issuer,
+    audience,
+    algorithms: asymmetric,
+    clockTolerance: clockToleranceSeconds,
+    requiredClaims: ['exp'],
+  };
+  return async (token) => {
     try {
-      return (await jwtVerify(token, key, full)).payload;
+      return (await jwtVerify(token, key, options)).payload;
     } catch (error) {
-      if (error instanceof errors.JWKSMultipleMatchingKeys) return await verifiedByOneOf(token, error, full);
-      if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw refusal(error);
-      refused = error;
+      if (error instanceof errors.JWKSMultipleMatchingKeys) return await verifiedByOneOf(token, error, options);
+      throw refusal(error);
     }
-  }
-  throw refusal(refused);
+  };
 }
 
 /** A token without `kid` while several keys have its algorithm, as during a key rotation. */
@@ -146,7 +149,7 @@ function refusal(error: unknown): RelayError {
   return new RelayError('token_invalid', { cause: error });
 }
 
-function identity(payload: JWTPayload): Identity {
+function identity(payload: Claims): Identity {
   const parsed = roomClaims.safeParse(payload);
   if (!parsed.success) throw new RelayError('token_invalid');
   const { room, ...claims } = parsed.data;
