@@ -7,13 +7,15 @@
 set -eu
 
 repository=$(cd "$(dirname "$0")/.." && pwd)
-docker image inspect stand-ins:complete >/dev/null 2>&1 && exit 0
+# Made by this very script.
+complete=stand-ins:$(cksum <"$0" | cut -d ' ' -f 1)
+docker image inspect "$complete" >/dev/null 2>&1 && exit 0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mirror=$(apt-get indextargets --format '$(SITE)' | grep -v security | sort -u | head -n 1)
 
 # Unpacked and not configured, which is enough for what runs here and takes a quarter of the time.
-essential=base-files,libc-bin,base-passwd,dash,coreutils,grep,sed,hostname,diffutils,findutils,busybox,netbase,libatomic1
+essential=base-files,libc-bin,base-passwd,dash,coreutils,grep,sed,hostname,diffutils,findutils,busybox,netbase,libatomic1,libcap2-bin
 mmdebstrap --quiet --variant=extract --include="$essential,redis-server,coturn,prometheus" bookworm "$work/root.tar" "$mirror" \
   2>"$work/log" || { cat "$work/log" >&2; exit 1; }
 docker import "$work/root.tar" stand-ins:root >/dev/null
@@ -47,11 +49,14 @@ CMD ["redis-server"]
 
 FROM base AS caddy
 COPY files/caddy /usr/bin/
+# As in the public image: a container whose capabilities are all dropped cannot start it.
+RUN setcap cap_net_bind_service=+ep /usr/bin/caddy
 ENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data
 RUN mkdir -p /config/caddy /data/caddy
 CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]
 
 FROM base AS coturn
+RUN setcap cap_net_bind_service=+ep /usr/bin/turnserver
 USER nobody:nogroup
 ENTRYPOINT ["turnserver"]
 
@@ -66,4 +71,4 @@ for image in node:26-slim redis:7-alpine caddy:2 coturn/coturn:4.6 prom/promethe
   target=${image%%:*}
   docker build -q -t "$image" --target "${target##*/}" "$work" >/dev/null
 done
-docker tag stand-ins:root stand-ins:complete
+docker tag stand-ins:root "$complete"

@@ -28,12 +28,12 @@ export class Pair {
 
   static async connect(relay: string, key: string): Promise<Pair> {
     const pair = new Pair(relay, key);
-    const token = await pair.#token('server');
-    const listener = await listen({ relay, token }, (transport) => serve('v2', transport, new Witness()));
-    pair.#close.push(() => listener.close());
-    const session = await pair.#join('client');
-    pair.#close.push(() => session.close());
-    pair.#beating = pair.#beat(session);
+    try {
+      await pair.#begin();
+    } catch (error) {
+      await pair.close();
+      throw error;
+    }
     return pair;
   }
 
@@ -57,6 +57,15 @@ export class Pair {
     this.#ended = true;
     await this.#beating;
     for (const close of this.#close.toReversed()) await close();
+  }
+
+  async #begin(): Promise<void> {
+    const options = { relay: this.#relay, token: await this.#token('server') };
+    const listener = await listen(options, (transport) => serve('v2', transport, new Witness()));
+    this.#close.push(() => listener.close());
+    const session = await this.#join('client');
+    this.#close.push(() => session.close());
+    this.#beating = this.#beat(session);
   }
 
   async #join(subject: string): Promise<Session> {
