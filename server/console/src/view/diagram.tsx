@@ -107,7 +107,7 @@ function breakPoint(step: StepName, { there, signalMiddle, middle, box }: Scene)
 }
 
 /** What a box has room for. */
-const fit = (text: string, most = 24): string => {
+const fit = (text: string, most: number): string => {
   const shown = visible(text);
   return shown.length > most ? `${shown.slice(0, most - 1)}…` : shown;
 };
@@ -129,8 +129,8 @@ function Peer({
   return (
     <g class={`peer ${on ? 'on' : ''}`} transform={`translate(${at.x} ${at.y})`}>
       <rect x={-w} y={-h} width={2 * w} height={2 * h} rx="14" />
-      <text class="title" y={detail ? -4 : 6}>
-        {fit(title)}
+      <text class={title.length > 20 ? 'title long' : 'title'} y={detail ? -4 : 6}>
+        {fit(title, 27)}
       </text>
       <text class="detail" y="19">
         {fit(detail, 30)}

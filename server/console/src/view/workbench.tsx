@@ -166,7 +166,7 @@ function captionOf(phase: Phase, journal: Journal, path: Path | undefined, round
     case 'closed':
       return 'Disconnected';
     case 'failed':
-      return `Failed: ${stepLabels[journal.failure.value?.step ?? 'relay'].toLowerCase()}`;
+      return `Failed at: ${stepLabels[journal.failure.value?.step ?? 'relay'].toLowerCase()}`;
   }
 }
 
