@@ -21,7 +21,10 @@ export class Hosts {
 
   /** Nobody else takes away what a process leaves behind that ends in the middle. */
   readonly #abandon = (): void => {
-    for (const { name } of [this.server, this.client]) spawnSync('ip', ['netns', 'del', name]);
+    for (const { name, near } of [this.server, this.client]) {
+      spawnSync('ip', ['link', 'del', near]); // at once: the namespace stays for as long as a process is in it
+      spawnSync('ip', ['netns', 'del', name]);
+    }
     spawnSync('ip', ['link', 'del', this.#bridge]);
   };
 
@@ -85,13 +88,14 @@ interface HostOptions {
 
 export class Host {
   readonly #options: HostOptions;
-  readonly #near: string;
+  /** The cable's end here. */
+  readonly near: string;
   #address = 0;
   #created = false;
 
   constructor(options: HostOptions) {
     this.#options = options;
-    this.#near = `${options.name}0`;
+    this.near = `${options.name}0`;
   }
 
   /** Of its network namespace. */
@@ -108,8 +112,8 @@ export class Host {
     const { name } = this;
     await ip('netns', 'add', name);
     this.#created = true;
-    await ip('link', 'add', this.#near, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name);
-    await tc('qdisc', 'add', 'dev', this.#near, 'root', ...rate);
+    await ip('link', 'add', this.near, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name);
+    await tc('qdisc', 'add', 'dev', this.near, 'root', ...rate);
     await tc('-n', name, 'qdisc', 'add', 'dev', 'eth0', 'root', ...rate);
     // One address at a time: none of IPv6 that would outlast the one that is taken away.
     const [command, ...args] = this.enter;
@@ -123,20 +127,20 @@ export class Host {
 
   /** Pulls the cable: the host sees that its link is down. Its addresses and routes stay. */
   async unplug(): Promise<void> {
-    await ip('link', 'set', this.#near, 'down');
+    await ip('link', 'set', this.near, 'down');
   }
 
   async plug(): Promise<void> {
-    await ip('link', 'set', this.#near, 'up');
+    await ip('link', 'set', this.near, 'up');
   }
 
   /** From now on packets go nowhere, and nobody is told. */
   async silence(): Promise<void> {
-    await ip('link', 'set', this.#near, 'nomaster');
+    await ip('link', 'set', this.near, 'nomaster');
   }
 
   async restore(): Promise<void> {
-    await ip('link', 'set', this.#near, 'master', this.#options.bridge);
+    await ip('link', 'set', this.near, 'master', this.#options.bridge);
   }
 
   /** Takes the host's address away and gives it another one, as another network would. */
@@ -149,7 +153,7 @@ export class Host {
 
   async remove(): Promise<void> {
     if (!this.#created) return;
-    await ip('link', 'del', this.#near);
+    await ip('link', 'del', this.near);
     await ip('netns', 'del', this.name);
   }
 
