@@ -53,6 +53,19 @@ function problemsOfFiles(folder: string, { files }: Packed): string[] {
   ];
 }
 
+/** No engine's own type may be part of what users see: its next version would be theirs. */
+async function problemsOfTypes(folder: string, { files }: Packed): Promise<string[]> {
+  const engines = /from ["'](?:werift|node-datachannel|@roamhq\/wrtc)/;
+  const entry =
+    /^dist\/(?:index|browser|peer\/(?:engine|native|werift|wrtc|node-datachannel)|(?:transport|signaling|link)\/[\w.]+)\.d\.ts$/;
+  const problems: string[] = [];
+  for (const { path } of files) {
+    if (!entry.test(path) || !engines.test(await readFile(join(folder, path), 'utf8'))) continue;
+    problems.push(`${path} shows a type of an engine`);
+  }
+  return problems;
+}
+
 async function problemsOfTool(tool: string, args: string[]): Promise<string[]> {
   try {
     await run(tool, args);
@@ -75,6 +88,7 @@ async function problemsOf(folder: string, destination: string): Promise<string[]
   ]);
   return [
     ...problemsOfFiles(folder, packed),
+    ...(await problemsOfTypes(folder, packed)),
     ...(licence === own ? [] : ['LICENSE differs from the one at the top']),
     ...tools.flat(),
   ].map((problem) => `${folder}: ${problem}`);

@@ -39,7 +39,8 @@ declare global {
   var peer: Peer;
 }
 
-export const largeBytes = 200_000;
+/** Close to the 10 MiB that a message may have. */
+export const largeBytes = 10_000_000;
 
 interface Session {
   endpoint: Client | McpServer;
