@@ -33,11 +33,6 @@ COPY --from=build /build/sdk/dist/token sdk/dist/token
 RUN find sdk server -type f '(' -name '*.d.ts' -o -name .tsbuildinfo ')' -delete
 
 FROM node:26-slim
-ARG VERSION=dev
-LABEL org.opencontainers.image.title="mcp-rendezvous-server" \
-  org.opencontainers.image.description="Signaling relay that pairs MCP clients and servers by room tokens" \
-  org.opencontainers.image.licenses="Apache-2.0" \
-  org.opencontainers.image.version="${VERSION}"
 ENV NODE_ENV=production RELAY_HOST=0.0.0.0
 COPY --from=dependencies /app /app
 COPY deploy/healthcheck.js /app/
@@ -48,3 +43,9 @@ EXPOSE 8787
 HEALTHCHECK --interval=5s --timeout=4s --start-period=30s --retries=3 CMD ["node", "healthcheck.js"]
 # Node handles SIGTERM and starts no other process, so it does as the first one of a container.
 CMD ["node", "server/bin/mcp-rendezvous-server.js"]
+
+ARG VERSION=dev
+LABEL org.opencontainers.image.title="mcp-rendezvous-server" \
+  org.opencontainers.image.description="Signaling relay that pairs MCP clients and servers by room tokens" \
+  org.opencontainers.image.licenses="Apache-2.0" \
+  org.opencontainers.image.version="${VERSION}"
