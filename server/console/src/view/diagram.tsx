@@ -55,8 +55,8 @@ export function Diagram({ phase, here, there, path, label, caption, journal, don
       <path class={`way ${standing && !turn ? 'used' : ''}`} data-way={turn ? undefined : 'peer'} d={scene.direct} />
       {turn && <path class="way used" data-way="peer" d={scene.throughTurn} />}
       {turn && <Hub at={scene.turn} title="TURN server" detail="" kind="turn" />}
-      {standing && isNat(path?.local) && <Nat at={scene.nat.here} scene={scene} />}
-      {standing && isNat(path?.remote) && <Nat at={scene.nat.there} scene={scene} />}
+      {standing && !turn && isNat(path?.local) && <Nat at={scene.nat.here} scene={scene} />}
+      {standing && !turn && isNat(path?.remote) && <Nat at={scene.nat.there} scene={scene} />}
       <g class="dots" />
       <Hub at={scene.relay} title="Relay" detail={relayHost} kind="relay" />
       <Peer at={scene.here} scene={scene} title={here.title} detail={here.detail} on={phase !== 'idle'} />
