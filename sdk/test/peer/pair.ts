@@ -18,6 +18,7 @@ export interface PairOptions {
   /** A signaling path that lies: what the answerer is told of the offer, and what the offerer is told of the answer. */
   tellAnswerer?: (offer: string) => string;
   tellOfferer?: (answer: string) => string | Promise<string>;
+  iceRestart?: boolean;
 }
 
 /** Two connections of this process, joined until both ends of a channel are open. */
@@ -35,11 +36,11 @@ export async function connectPair(options: PairOptions = {}): Promise<Pair> {
 export async function negotiate(
   offerer: RtcPeerConnection,
   answerer: RtcPeerConnection,
-  { tellAnswerer = same, tellOfferer = same }: PairOptions = {},
+  { tellAnswerer = same, tellOfferer = same, iceRestart = false }: PairOptions = {},
 ): Promise<void> {
   const toAnswerer = trickle(offerer, answerer);
   const toOfferer = trickle(answerer, offerer);
-  const offer = await offerer.createOffer();
+  const offer = await offerer.createOffer(iceRestart ? { iceRestart } : {});
   await offerer.setLocalDescription({ type: 'offer', sdp: offer.sdp ?? '' });
   await answerer.setRemoteDescription({ type: 'offer', sdp: tellAnswerer(offer.sdp ?? '') });
   toAnswerer();

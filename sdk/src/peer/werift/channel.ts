@@ -13,7 +13,6 @@ export class WeriftChannel implements RtcDataChannel {
   onbufferedamountlow: RtcDataChannel['onbufferedamountlow'] = null;
   readonly #channel: RTCDataChannel;
   readonly #inbox = new Inbox();
-  #lastSent = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(channel: RTCDataChannel) {
@@ -78,27 +77,11 @@ export class WeriftChannel implements RtcDataChannel {
     const most = this.#channel.sctp.remoteMaxMessageSize || Number.POSITIVE_INFINITY; // RFC 8841 §6: zero is any size
     const message = outgoing(data, this.readyState, most);
     // A copy: werift sends what is in the buffer when the packet leaves, not what was in it here.
-    this.#lastSent = performance.now();
     this.#channel.send(typeof message === 'string' ? message : Buffer.from(message));
   }
 
   close(): void {
     this.#channel.close();
-  }
-
-  /** Whether a message was sent in the last so many milliseconds. */
-  sentWithin(ms: number): boolean {
-    return performance.now() - this.#lastSent < ms;
-  }
-
-  /** Closes, and resolves when the other side has closed as well. */
-  ended(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#channel.stateChanged.subscribe((state) => {
-        if (state === 'closed') resolve();
-      });
-      this.#channel.close();
-    });
   }
 
   /** The end, told once: werift does not tell the channels that were never open when their connection closes. */

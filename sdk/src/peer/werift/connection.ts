@@ -15,8 +15,6 @@ import { chooseServers, type ChosenServers } from '../servers.ts';
 
 /** What we tell the other side to send at most in one message: PROTOCOL.md §7. */
 const maxMessageSize = 262_144;
-/** The other side's answer to the end of a channel is waited for so long at the most. */
-const lingerMs = 1_000;
 
 /** A peer connection of werift that behaves as https://www.w3.org/TR/webrtc/ says. */
 export class WeriftConnection implements RtcPeerConnection {
@@ -151,27 +149,11 @@ export class WeriftConnection implements RtcPeerConnection {
     if (this.#closed) return;
     this.#closed = true;
     this.#mdns.close();
-    await this.#sayGoodbye();
     for (const { gate } of this.#transports.values()) gate.close();
     await Promise.all([...this.#transports.values()].map(({ path }) => path.close()));
     await this.#peer.close();
     for (const channel of this.#channels) channel.closed();
     void this.#closeLateSockets();
-  }
-
-  /**
-   * What has just been sent is acknowledged by the other side's SCTP before its application has it. The end of a channel comes behind it;
-   * that of a connection makes some engines drop it.
-   */
-  async #sayGoodbye(): Promise<void> {
-    const open = [...this.#channels].filter((channel) => channel.sentWithin(lingerMs) && channel.readyState === 'open');
-    if (open.length === 0) return;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, lingerMs);
-    });
-    await Promise.race([Promise.all(open.map((channel) => channel.ended())), late]);
-    clearTimeout(timer);
   }
 
   /** A socket that was still being opened belongs to nobody now: werift opens it and keeps it. */

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { suite, test, type TestContext } from 'node:test';
+import type { RtcDataChannel, RtcPeerConnection } from '../../src/peer/engine.ts';
+import { readStats } from '../../src/peer/stats.ts';
+import { pairings } from './engines.ts';
+import { closePair, connectPair, direct, gathered, negotiate, receiving, within, type Pair } from './pair.ts';
+
+const patienceMs = 20_000;
+
+/** An ICE restart (RFC 8445 §9) on either side of every engine that can. */
+for (const { name, offering, answering } of pairings.filter(
+  (pair) => pair.offering.restartsIce && pair.answering.restartsIce,
+)) {
+  const pairUp = async (t: TestContext): Promise<Pair> => {
+    const offerer = offering.createPeerConnection(direct);
+    const answerer = answering.createPeerConnection(direct);
+    t.after(() => closePair({ offerer, answerer }));
+    return connectPair({ offerer, answerer });
+  };
+
+  suite(`an ICE restart, ${name}`, () => {
+    for (const end of ['offerer', 'answerer'] as const) {
+      test(`of the ${end}, three times, keeps the channel and loses nothing`, async (t) => {
+        const pair = await pairUp(t);
+        const [from, to] = end === 'offerer' ? [pair.offerer, pair.answerer] : [pair.answerer, pair.offerer];
+        const seen = new Set([...candidates(from), ...candidates(to)]);
+        const stream = endless(pair.near, pair.far);
+        t.after(() => stream.stop());
+        for (let round = 0; round < 3; round++) {
+          const before = [identity(from), identity(to)];
+          await negotiate(from, to, { iceRestart: true });
+          const after = [identity(from), identity(to)];
+          for (const side of [0, 1] as const) {
+            assert.notEqual(after[side]?.user, before[side]?.user);
+            assert.equal(after[side]?.fingerprint, before[side]?.fingerprint);
+          }
+          await within(
+            Promise.all([connected(from), connected(to), gathered(from), gathered(to)]),
+            'the new path',
+            patienceMs,
+          );
+          await talk(pair);
+          for (const connection of [from, to]) {
+            assert.match(connection.iceConnectionState, /^(connected|completed)$/);
+            assert.match((await readStats(connection)).localCandidateType ?? '', /^(host|prflx)$/);
+            // What is gathered for the restart is part of the description, and nothing else.
+            const now = candidates(connection);
+            assert(now.length > 0);
+            assert.deepEqual(
+              now.filter((line) => seen.has(line)),
+              [],
+            );
+            for (const line of now) {
+              seen.add(line);
+              assert(!line.includes(' ufrag ') || line.includes(` ufrag ${identity(connection).user}`), line);
+            }
+          }
+        }
+        assert.equal(await within(stream.end(), 'the last message', patienceMs), undefined);
+      });
+    }
+
+    test('that nobody answers leaves the connection as it is, and the next one works', async (t) => {
+      const pair = await pairUp(t);
+      for (let attempt = 0; attempt < 2; attempt++) {
+        const { sdp = '' } = await pair.offerer.createOffer({ iceRestart: true });
+        await pair.offerer.setLocalDescription({ type: 'offer', sdp });
+        await talk(pair);
+      }
+      await negotiate(pair.offerer, pair.answerer, { iceRestart: true });
+      await within(Promise.all([connected(pair.offerer), connected(pair.answerer)]), 'the new path', patienceMs);
+      await talk(pair);
+    });
+
+    test('with other ICE servers', async (t) => {
+      const pair = await pairUp(t);
+      assert(pair.offerer.setConfiguration);
+      const nobody = { urls: 'turn:127.0.0.1:9?transport=udp', username: 'fresh', credential: 'secret' };
+      pair.offerer.setConfiguration({ iceServers: [nobody], iceTransportPolicy: 'all' });
+      await negotiate(pair.offerer, pair.answerer, { iceRestart: true });
+      await within(Promise.all([connected(pair.offerer), connected(pair.answerer)]), 'the new path', patienceMs);
+      await talk(pair);
+      for (const urls of ['turn:127.0.0.1', 'nonsense']) {
+        assert.throws(() => pair.offerer.setConfiguration?.({ iceServers: [{ urls }], iceTransportPolicy: 'all' }), {
+          code: 'bad_option',
+        });
+      }
+    });
+  });
+}
+
+function identity({ localDescription }: RtcPeerConnection): { user: string; fingerprint: string } {
+  const sdp = localDescription?.sdp ?? '';
+  return {
+    user: /^a=ice-ufrag:(\S+)/m.exec(sdp)?.[1] ?? '',
+    fingerprint: /^a=fingerprint:(.*\S)/m.exec(sdp)?.[1] ?? '',
+  };
+}
+
+const candidates = ({ localDescription }: RtcPeerConnection): string[] => [
+  ...(localDescription?.sdp.match(/^a=candidate:.*$/gm) ?? []),
+];
+
+const connected = (connection: RtcPeerConnection): Promise<void> =>
+  new Promise((resolve) => {
+    const look = () => {
+      if (connection.connectionState === 'connected') resolve();
+    };
+    connection.onconnectionstatechange = look;
+    look();
+  });
+
+async function talk({ near, far }: Pair): Promise<void> {
+  const heard = receiving(near);
+  far.send('and back');
+  assert.deepEqual(await within(heard, 'a message', patienceMs), ['and back']);
+}
+
+/** Numbers that go over a channel all the time; the last one shows that none was lost, doubled or late. */
+function endless(from: RtcDataChannel, to: RtcDataChannel) {
+  let sent = 0;
+  let received = 0;
+  let last = Number.POSITIVE_INFINITY;
+  const all = Promise.withResolvers<void>();
+  const fault = Promise.withResolvers<never>();
+  fault.promise.catch(() => {}); // until end() asks for it
+  to.onmessage = ({ data }) => {
+    if (data !== String(received)) fault.reject(new Error(`${String(data)} instead of ${received}`));
+    if (++received >= last) all.resolve();
+  };
+  const timer = setInterval(() => from.send(String(sent++)), 2);
+  return {
+    stop: () => clearInterval(timer),
+    end: (): Promise<void> => {
+      clearInterval(timer);
+      last = sent;
+      if (received >= last) all.resolve();
+      return Promise.race([all.promise, fault.promise]);
+    },
+  };
+}
