@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the tests start besides Node. Installs what is missing where it can (Debian or Ubuntu, as root), else says what to
-# install. Each line: the command that is looked for, and the Debian package that has it.
+# install. Each line: the command that is looked for, and the Debian package that has it; then Python's modules.
 set -eu
 
 missing_packages=''
@@ -18,6 +18,9 @@ curl curl
 nginx nginx-light
 haproxy haproxy
 END
+for module in aiortc websockets; do
+  /usr/bin/python3 -c "import $module" 2>/dev/null || missing_packages="$missing_packages python3-$module"
+done
 [ -n "$missing_packages" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then

@@ -1,0 +1,321 @@
+"""Signaling through an mcp-rendezvous relay, with the interface of aiortc's BaseSignaling: connect, send, receive, close.
+
+Whatever takes one of aiortc's signaling objects takes this one. The token says whether this peer is the room's MCP server or a
+client of it, and thereby whom it talks to: a client to the room's server, a server to one client. Between two such peers either
+side makes the offer; a server of the mcp-rendezvous SDK waits for the client's, and an SDK's client makes it.
+
+Needs aiortc, and websockets 10 or newer.
+"""
+
+import asyncio
+import json
+import random
+import re
+import uuid
+
+import websockets
+from aiortc import RTCIceCandidate, RTCIceServer, RTCSessionDescription
+from aiortc.contrib.signaling import BYE
+from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
+
+SUBPROTOCOL = "mcp-rendezvous.v1"
+# Seconds. The first three are PROTOCOL.md, 6; the relay keeps a lost peer's place for 30 s.
+FIRST_REPEAT, LONGEST_REPEAT, GIVE_UP_AFTER = 1, 8, 30
+REJOIN_WITHIN = 30
+# aiortc takes messages of any size but says 65536, to which others keep (RFC 8841, 6). This is what browsers say.
+MAX_MESSAGE_SIZE = "a=max-message-size:262144"
+
+
+class SignalingError(Exception):
+    """What ended the signaling. `code` is one of PROTOCOL.md, 5, or one of this file."""
+
+    def __init__(self, code, message):
+        super().__init__(f"{message} ({code})")
+        self.code = code
+
+
+def as_it_is(sdp):
+    return re.sub("^a=max-message-size:.*(?=\\r)", MAX_MESSAGE_SIZE, sdp, flags=re.MULTILINE)
+
+
+class RelaySignaling:
+    """One peer's place in a room, and its conversation with one other peer there.
+
+    `url`: the relay's address, such as wss://relay.example. `token`: a room token, or a coroutine function that fetches one and
+    is called again whenever a fresh one is due. `timeout`: seconds that connect() may take, and an offer may keep receive()
+    waiting once the other peer is there.
+    """
+
+    def __init__(self, url, token, timeout=30):
+        self._url = url.rstrip("/").replace("http", "ws", 1) + "/v1/connect"
+        self._token = token
+        self._timeout = timeout
+        self._process = uuid.uuid4().hex
+        self._inbox = asyncio.Queue()
+        self._socket = self._reading = self._repeating = None
+        self._id = self._resume = self._role = None
+        self._ice_servers = []
+        self._online = []  # peers that may be signalled, in the order in which they came
+        self._peer = None  # the one that this one talks to
+        self._offer = None  # the SDP of this side's offer
+        self._gen = self._sent = self._received = self._signals = 0
+        self._unacknowledged, self._waiting_since = [], 0
+        self._answered = self._over = False
+
+    @property
+    def ice_servers(self):
+        """The STUN and TURN servers that the relay names, for RTCConfiguration; known after connect()."""
+        return [
+            RTCIceServer(urls=one["urls"], username=one.get("username"), credential=one.get("credential"))
+            for one in self._ice_servers
+        ]
+
+    async def connect(self):
+        """Joins the room. Raises SignalingError with the relay's verdict, or `relay_unreachable`."""
+        if self._socket is not None:
+            return
+        try:
+            await asyncio.wait_for(self._join(), self._timeout)
+        except (OSError, asyncio.TimeoutError, websockets.InvalidHandshake) as cause:
+            raise SignalingError("relay_unreachable", f"No relay answers at {self._url}.") from cause
+        self._reading = asyncio.create_task(self._read())
+        self._repeating = asyncio.create_task(self._repeat())
+
+    async def send(self, descr):
+        """Sends a description, a candidate or BYE; an offer, as soon as the other peer is in the room."""
+        if isinstance(descr, RTCIceCandidate):
+            line = "candidate:" + candidate_to_sdp(descr)
+            await self._post("candidate", {"candidate": line, "sdpMid": descr.sdpMid, "sdpMLineIndex": descr.sdpMLineIndex})
+        elif isinstance(descr, RTCSessionDescription) and descr.type == "offer":
+            self._offer = as_it_is(descr.sdp)
+            if self._online:
+                await self._talk_to(self._online[0])
+        elif isinstance(descr, RTCSessionDescription):
+            self._answered = True
+            await self._post(descr.type, {"sdp": as_it_is(descr.sdp)})
+        else:
+            await self._post("bye", {"code": "closed", "message": "This side is done."})
+
+    async def receive(self):
+        """The next description or candidate; BYE when the other peer is done, or there is nothing to come any more.
+
+        Raises SignalingError when the signaling ends before descriptions were exchanged. Later it does not: the connection
+        between the peers does not need the relay.
+        """
+        if self._over and self._inbox.empty():
+            return BYE
+        waits_for_an_offer = self._role == "client" and self._offer is None and self._gen == 0
+        try:
+            item = await asyncio.wait_for(self._inbox.get(), self._timeout if waits_for_an_offer else None)
+        except asyncio.TimeoutError:
+            if not self._online:
+                raise SignalingError("peer_absent", "No MCP server is in the room.") from None
+            message = "The room's server makes no offer: it waits for this side's. With mcp-webrtc pass WebRTCClientParameters(initiator=True)."
+            raise SignalingError("peer_silent", message) from None
+        if isinstance(item, SignalingError):
+            raise item
+        return item
+
+    async def close(self):
+        """Says goodbye and leaves the room. Idempotent."""
+        socket, self._socket = self._socket, None
+        for task in (self._reading, self._repeating):
+            if task is not None:
+                task.cancel()
+        if socket is not None:
+            if self._peer is not None and not self._over:
+                data = {"kind": "bye", "gen": self._gen, "body": {"code": "closed", "message": "This side is done."}}
+                await self._signal(socket, self._peer, data)
+            await self._give(socket, {"type": "leave"})
+            await socket.close()
+        self._end()
+
+    # The room (PROTOCOL.md, 1 to 5)
+
+    async def _fresh_token(self):
+        return self._token if isinstance(self._token, str) else await self._token()
+
+    async def _join(self):
+        join = {"type": "join", "token": await self._fresh_token(), "process": self._process}
+        if self._resume is not None:
+            join["resume"] = self._resume
+        socket = await websockets.connect(self._url, subprotocols=[SUBPROTOCOL], compression=None)
+        await self._give(socket, join)
+        try:
+            frame = json.loads(await socket.recv())
+        except websockets.ConnectionClosed as closed:
+            raise SignalingError("relay_unreachable", "The relay closed the socket.") from closed
+        if frame["type"] == "error":
+            await socket.close()
+            raise SignalingError(frame["code"], frame["message"])
+        if self._id not in (None, frame["peer"]):
+            await socket.close()
+            raise SignalingError("place_lost", "The relay has given this peer's place away.")
+        before, self._socket = self._socket, socket
+        self._id, self._resume, self._role = frame["peer"], frame["resume"], frame["role"]
+        self._ice_servers = frame["iceServers"]
+        self._online = []
+        for peer in frame["peers"]:
+            await self._peer_is(peer["id"], peer["state"])
+        if before is not None:
+            await before.close()
+
+    async def _read(self):
+        try:
+            while not self._over:
+                try:
+                    await self._frame(json.loads(await self._socket.recv()))
+                except websockets.ConnectionClosed as closed:
+                    await self._rejoin(closed)
+        except SignalingError as error:
+            self._end(error)
+
+    async def _rejoin(self, closed):
+        """Takes the place back after the socket was lost, unless the relay's verdict is final: the number's range tells."""
+        number, code = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
+        if 4400 <= number < 4430 or (4430 <= number < 4450 and isinstance(self._token, str)):
+            raise SignalingError(code, "The relay closed the socket for good.") from closed
+        loop = asyncio.get_running_loop()
+        give_up_at, delay = loop.time() + REJOIN_WITHIN, 0.5
+        while True:
+            await asyncio.sleep(random.uniform(0, delay))
+            try:
+                return await asyncio.wait_for(self._join(), self._timeout)
+            except (OSError, asyncio.TimeoutError, websockets.InvalidHandshake) as cause:
+                if loop.time() > give_up_at:
+                    raise SignalingError("relay_unreachable", "The relay was lost and did not come back.") from cause
+            delay = min(2 * delay, LONGEST_REPEAT)
+
+    async def _frame(self, frame):
+        kind = frame["type"]
+        if kind == "peer":
+            await self._peer_is(frame["id"], frame["state"], frame.get("lost", False))
+        elif kind == "signal":
+            await self._signalled(frame["from"], frame["data"])
+        elif kind == "outcome" and frame["code"] in ("gone", "forbidden") and self._peer not in self._online:
+            self._end(SignalingError("peer_gone", "The other peer has left the room."))
+        elif kind == "ice_servers":
+            self._ice_servers = frame["iceServers"]
+        elif kind == "token_expiring" and not isinstance(self._token, str):
+            await self._give(self._socket, {"type": "token", "token": await self._fresh_token()})
+        elif kind == "goaway":
+            asyncio.get_running_loop().call_later(frame["afterMs"] / 1000, self._move)
+        # Others are for later versions, or come before the socket is closed, which says the same.
+
+    def _move(self):
+        if self._socket is not None and not self._over:
+            asyncio.create_task(self._socket.close())  # _read() opens another one, at another instance
+
+    async def _peer_is(self, peer, state, lost=False):
+        if peer in self._online:
+            self._online.remove(peer)
+        if state == "online":
+            self._online.append(peer)
+            if peer == self._peer:
+                await self._post_again()
+            elif self._offer is not None and not self._answered and self._peer not in self._online:
+                await self._talk_to(peer)
+        elif state == "gone" and not lost and peer == self._peer and self._role == "server":
+            # A room's server is replaced by another one, to which the offer goes again; a client is not.
+            self._end(SignalingError("peer_gone", "The other peer has left the room."))
+
+    # The other peer (PROTOCOL.md, 6)
+
+    async def _talk_to(self, peer):
+        """Offers to this peer from now on."""
+        self._peer = peer
+        self._sent = self._received = 0
+        self._unacknowledged = []
+        self._gen += 1
+        await self._post("offer", {"sdp": self._offer})
+
+    async def _signalled(self, sender, data):
+        kind, gen = data["kind"], data.get("gen", 0)
+        if sender != self._peer:
+            if kind != "offer":
+                return
+            if self._peer is not None:
+                body = {"code": "busy", "message": "This peer talks to one other peer and has one."}
+                return await self._signal(self._socket, sender, {"kind": "bye", "gen": gen, "body": body})
+            self._peer = sender
+        waiting = [one for one in self._unacknowledged if one["seq"] > data.get("ack", 0)]
+        if len(waiting) < len(self._unacknowledged):
+            self._unacknowledged, self._waiting_since = waiting, asyncio.get_running_loop().time()
+        if kind == "ack":
+            return
+        if "seq" in data:
+            expected = data["seq"] == self._received + 1
+            if expected:
+                self._received += 1
+            await self._signal(self._socket, sender, {"kind": "ack", "ack": self._received})
+            if not expected:
+                return
+        body = data["body"]
+        if kind == "offer":
+            if self._offer is not None:
+                message = "Both peers made the offer. With mcp-webrtc pass initiator=False to one of them."
+                raise SignalingError("bad_signal", message)
+            if gen > self._gen and not self._answered:
+                self._gen = gen
+                self._inbox.put_nowait(RTCSessionDescription(body["sdp"], "offer"))
+        elif gen != self._gen:
+            return  # of an older negotiation
+        elif kind == "answer":
+            self._answered = True
+            self._inbox.put_nowait(RTCSessionDescription(body["sdp"], "answer"))
+        elif kind == "candidate":
+            self._candidate(body)
+        elif kind == "bye":
+            self._end(SignalingError(f"peer_{body['code']}", f"The other peer ended the negotiation: {body['message']}"))
+
+    def _candidate(self, body):
+        try:
+            candidate = candidate_from_sdp(body["candidate"].split(":", 1)[1])
+        except (IndexError, ValueError, AssertionError):
+            return  # one that aiortc does not understand is no reason to give up the others
+        candidate.sdpMid, candidate.sdpMLineIndex = body.get("sdpMid"), body.get("sdpMLineIndex")
+        self._inbox.put_nowait(candidate)
+
+    async def _post(self, kind, body):
+        """Sends, and repeats until it is acknowledged."""
+        if self._peer is None:
+            raise SignalingError("peer_absent", "There is no other peer to send this to.")
+        self._sent += 1
+        data = {"kind": kind, "gen": self._gen, "seq": self._sent, "body": body}
+        if not self._unacknowledged:
+            self._waiting_since = asyncio.get_running_loop().time()
+        self._unacknowledged.append(data)
+        await self._signal(self._socket, self._peer, {**data, "ack": self._received})
+
+    async def _post_again(self):
+        for data in list(self._unacknowledged):
+            await self._signal(self._socket, self._peer, {**data, "ack": self._received})
+
+    async def _repeat(self):
+        delay = FIRST_REPEAT
+        while not self._over:
+            await asyncio.sleep(delay)
+            if not self._unacknowledged:
+                delay = FIRST_REPEAT
+                continue
+            if asyncio.get_running_loop().time() - self._waiting_since > GIVE_UP_AFTER:
+                self._end(SignalingError("peer_silent", "The other peer acknowledges nothing."))
+            if self._peer in self._online:
+                await self._post_again()
+            delay = min(2 * delay, LONGEST_REPEAT)
+
+    async def _signal(self, socket, peer, data):
+        self._signals += 1
+        await self._give(socket, {"type": "signal", "id": str(self._signals), "to": peer, "data": data})
+
+    async def _give(self, socket, frame):
+        try:
+            await socket.send(json.dumps(frame))
+        except websockets.ConnectionClosed:
+            pass  # _read() sees it, too; what matters is sent again when the place is taken back
+
+    def _end(self, error=None):
+        if self._over:
+            return
+        self._over = True
+        self._inbox.put_nowait(error if error is not None and not self._answered else BYE)
