@@ -8,8 +8,11 @@ const tc = async (...args: string[]): Promise<void> => void (await run('tc', arg
 /** Networks that may exist at the same time: 203.0.113.128/25 in parts of 16 addresses (RFC 5737: for documentation). */
 const networks = 8;
 const prefix = 28;
-/** What a cable carries each way. A large message then takes a while, so that it is cut in the middle now and then. */
-const rate = ['tbf', 'rate', '20mbit', 'burst', '64kb', 'latency', '200ms'];
+/**
+ * What a cable carries each way. A large message then takes a while, so that it is cut in the middle now and then. The queue is longer
+ * than what an engine has on its way at a time: congestion is not what this is about.
+ */
+const rate = ['tbf', 'rate', '50mbit', 'burst', '128kb', 'latency', '250ms'];
 
 /** Two hosts (network namespaces) whose cables end in a bridge here. Needs Linux and root. */
 export class Hosts {
