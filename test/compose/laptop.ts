@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../support/wait.ts';
 import { Pair } from './pair.ts';
@@ -10,6 +10,8 @@ const relay = 'wss://localhost:8443';
 /** `docker compose up` without any setting, and what its sessions live through. */
 export function onLaptop(stack: Stack): void {
   let pair: Pair;
+  // After a failure; it would keep the process alive.
+  after(() => pair?.close());
   let key: string;
 
   const online = async (): Promise<string[]> =>

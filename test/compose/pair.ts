@@ -56,7 +56,7 @@ export class Pair {
   async close(): Promise<void> {
     this.#ended = true;
     await this.#beating;
-    for (const close of this.#close.toReversed()) await close();
+    for (const close of this.#close.splice(0).toReversed()) await close();
   }
 
   async #begin(): Promise<void> {
