@@ -13,12 +13,16 @@ export interface Carriers {
   far: Carrier;
 }
 
-/** Both ends of a real data channel. */
-export async function connectCarriers(t: TestContext, engine: Engine = weriftEngine): Promise<Carriers> {
+/** Both ends of a real data channel. On a machine that is busy with other things an engine may need another try. */
+export async function connectCarriers(t: TestContext, engine: Engine = weriftEngine, tries = 3): Promise<Carriers> {
   const offerer = engine.createPeerConnection(direct);
   const answerer = engine.createPeerConnection(direct);
   t.after(() => Promise.all([offerer.close(), answerer.close()]));
-  const { near, far } = await connectPair({ offerer, answerer });
+  const pair = await connectPair({ offerer, answerer }).catch((error) => {
+    if (tries === 1) throw error;
+  });
+  if (!pair) return await connectCarriers(t, engine, tries - 1);
+  const { near, far } = pair;
   return { near: carrier(engine, offerer, near), far: carrier(engine, answerer, far) };
 }
 

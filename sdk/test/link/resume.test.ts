@@ -229,7 +229,7 @@ void suite('a session outlives its connection', () => {
     await carriers.near.connection.close();
     assert.deepEqual(far.messages, []);
     await attachNew(t, { near, far });
-    await eventually(() => far.messages.length === 1, waitMs);
+    await eventually(() => far.messages.length === 1, 90_000);
     assert.deepEqual(far.messages, [note(1, body)]);
   });
 
