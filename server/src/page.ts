@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { globSync, readFileSync } from 'node:fs';
-import { extname, join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { extname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
@@ -44,7 +44,8 @@ The console that belongs here is not built: <code>npm run build</code>.</p>
 interface File {
   type: string;
   plain: Buffer;
-  zipped: Buffer;
+  /** Made when it is asked for. */
+  zipped?: Buffer;
   etag: string;
   cache: string;
 }
@@ -65,8 +66,9 @@ export function page(options: PageOptions): FastifyPluginCallback {
 }
 
 function readFiles({ development, admin }: PageOptions): Map<string, File> {
-  const names = globSync('**/*.*', { cwd: built });
-  const files = new Map(names.map((name) => [`/${name}`, toFile(name, readFileSync(join(built, name)))]));
+  const entries = existsSync(built) ? readdirSync(built, { recursive: true, withFileTypes: true }) : [];
+  const paths = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+  const files = new Map(paths.map((path) => [urlOf(path), toFile(path, readFileSync(path))]));
   const html = files.get('/index.html')?.plain.toString() ?? unbuilt;
   files.delete('/index.html');
   const marks = `${development ? ' data-development' : ''}${admin ? ' data-admin' : ''}`;
@@ -74,15 +76,16 @@ function readFiles({ development, admin }: PageOptions): Map<string, File> {
   return files;
 }
 
-function toFile(name: string, plain: Buffer): File {
-  const isPage = name === 'index.html';
+const urlOf = (path: string): string => `/${relative(built, path).replaceAll(sep, '/')}`;
+
+function toFile(path: string, plain: Buffer): File {
+  const extension = extname(path);
   return {
-    type: types[extname(name)] ?? 'application/octet-stream',
+    type: types[extension] ?? 'application/octet-stream',
     plain,
-    zipped: gzipSync(plain, { level: 9 }),
     etag: `"${createHash('sha256').update(plain).digest('base64url')}"`,
     // The names of all others change with their content.
-    cache: isPage ? 'no-cache' : 'public, max-age=31536000, immutable',
+    cache: extension === '.html' ? 'no-cache' : 'public, max-age=31536000, immutable',
   };
 }
 
@@ -92,12 +95,12 @@ function send(file: File, request: FastifyRequest, reply: FastifyReply): Fastify
     .header('cache-control', file.cache)
     .header('vary', 'accept-encoding')
     .header('content-security-policy', policy)
-    .header('cross-origin-opener-policy', 'same-origin')
     .header('referrer-policy', 'no-referrer')
     .header('x-content-type-options', 'nosniff');
   if (matches(request.headers['if-none-match'], file.etag)) return reply.code(304).send();
   reply.type(file.type);
   if (!acceptsGzip(request.headers['accept-encoding'])) return reply.send(file.plain);
+  file.zipped ??= gzipSync(file.plain, { level: 9 });
   return reply.header('content-encoding', 'gzip').send(file.zipped);
 }
 

@@ -12,7 +12,8 @@ let relay: RelayProcess;
 
 before(async () => {
   assertBuilt();
-  [browser, relay] = await Promise.all([launchBrowser(), RelayProcess.start()]);
+  browser = await launchBrowser();
+  relay = await RelayProcess.start();
 });
 after(() => Promise.all([browser?.close(), relay?.stop()]));
 

@@ -18,16 +18,14 @@ let relay: RelayProcess;
 
 before(async () => {
   assertBuilt();
-  [firefox, chromium, relay] = await Promise.all([
-    launch({
-      browser: 'firefox',
-      executablePath: '/usr/bin/firefox-esr',
-      headless: true,
-      env: { ...process.env, HOME: home },
-    }),
-    launchBrowser(),
-    RelayProcess.start({ RELAY_SECRET: '' }),
-  ]);
+  firefox = await launch({
+    browser: 'firefox',
+    executablePath: '/usr/bin/firefox-esr',
+    headless: true,
+    env: { ...process.env, HOME: home },
+  });
+  chromium = await launchBrowser();
+  relay = await RelayProcess.start({ RELAY_SECRET: '' });
 });
 after(async () => {
   await Promise.all([firefox?.close(), chromium?.close(), relay?.stop()]);

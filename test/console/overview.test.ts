@@ -15,7 +15,8 @@ let relay: RelayProcess;
 
 before(async () => {
   assertBuilt();
-  [browser, relay] = await Promise.all([launchBrowser(), RelayProcess.start({ ADMIN_TOKEN: adminToken })]);
+  browser = await launchBrowser();
+  relay = await RelayProcess.start({ ADMIN_TOKEN: adminToken });
 });
 after(() => Promise.all([browser?.close(), relay?.stop()]));
 

@@ -12,7 +12,8 @@ let relay: RelayProcess;
 
 before(async () => {
   assertBuilt();
-  [development, relay] = await Promise.all([RelayProcess.start({ RELAY_SECRET: '' }), RelayProcess.start()]);
+  development = await RelayProcess.start({ RELAY_SECRET: '' });
+  relay = await RelayProcess.start();
 });
 after(() => Promise.all([development?.stop(), relay?.stop()]));
 

@@ -11,7 +11,8 @@ let relay: RelayProcess;
 
 before(async () => {
   assertBuilt();
-  [browser, relay] = await Promise.all([launchBrowser(), RelayProcess.start({ RELAY_SECRET: '' })]);
+  browser = await launchBrowser();
+  relay = await RelayProcess.start({ RELAY_SECRET: '' });
 });
 after(() => Promise.all([browser?.close(), relay?.stop()]));
 

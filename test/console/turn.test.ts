@@ -13,7 +13,8 @@ let relay: RelayProcess;
 
 before(async () => {
   assertBuilt();
-  [browser, coturn] = await Promise.all([launchBrowser(), Coturn.start()]);
+  browser = await launchBrowser();
+  coturn = await Coturn.start();
   relay = await RelayProcess.start({
     TURN_URLS: `turn:127.0.0.1:${coturn.port}?transport=udp`,
     TURN_SECRET: turnSecret,

@@ -72,13 +72,18 @@ const results: Record<string, (params: Json) => unknown> = {
   proto: (params) => ({ content: [{ type: 'text', text: `got ${JSON.stringify(params['arguments'])}` }] }),
 };
 
-/** An MCP server that says whatever could harm the one who shows it. */
-export async function serveHostile(t: TestContext, relay: string, token: string): Promise<void> {
+/** An MCP server that says whatever could harm the one who shows it. Answers with how often its tools were listed. */
+export async function serveHostile(t: TestContext, relay: string, token: string): Promise<() => number> {
+  let listed = 0;
   const listener = await listen({ relay, token }, async (transport) => {
-    transport.onmessage = (message) => void answer(transport, { ...message }).catch(() => {}); // the client may have gone
+    transport.onmessage = (message) => {
+      if ('method' in message && message.method === 'tools/list') listed++;
+      void answer(transport, { ...message }).catch(() => {}); // the client may have gone
+    };
     await transport.start();
   });
   t.after(() => listener.close());
+  return () => listed;
 }
 
 async function answer(transport: WebRTCServerTransport, message: Json): Promise<void> {

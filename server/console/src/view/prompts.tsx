@@ -7,7 +7,7 @@ import { ErrorBox } from './error.tsx';
 import { Messages } from './messages.tsx';
 import { Picker } from './picker.tsx';
 import { Json, Line } from './text.tsx';
-import { Description } from './tools.tsx';
+import { Description } from './description.tsx';
 
 /** The server's prompts, with arguments that it completes. */
 export const Prompts = ({ session }: { session: McpSession }) => (

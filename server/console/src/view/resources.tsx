@@ -7,7 +7,7 @@ import { ResourceContents } from './content.tsx';
 import { ErrorBox } from './error.tsx';
 import { Picker } from './picker.tsx';
 import { Line } from './text.tsx';
-import { Description } from './tools.tsx';
+import { Description } from './description.tsx';
 
 /** Resources, templates of resources, and those that were named in a result. */
 export function Resources({ session, open }: { session: McpSession; open: string | undefined }) {

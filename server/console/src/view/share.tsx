@@ -1,15 +1,17 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useState } from 'preact/hooks';
 import { describe } from '../mcp/connection.ts';
-import { askForTrial, development, home, readToken } from '../place.ts';
+import { askForTrial, development, readToken } from '../place.ts';
 import { Gate } from '../share/gate.ts';
 import type { Serving, Visitor } from '../share/serve.ts';
 import { Diagram, type Phase } from './diagram.tsx';
 import { FailureCard } from './failure.tsx';
-import { Qr } from './qr.tsx';
-import { Line, ms, Text } from './text.tsx';
+import { Invitation } from './invitation.tsx';
+import { Requests } from './permission.tsx';
+import { Line } from './text.tsx';
 import { Recoveries, Timeline } from './timeline.tsx';
 import { TokenForm } from './tokenform.tsx';
+import { VisitorRow } from './visitor.tsx';
 
 interface Sharing {
   serving: Serving;
@@ -194,83 +196,4 @@ function captionOf(serving: Serving, clients: number, room: string): string {
 /** Nobody is here: only the way to the relay is done. */
 function pick({ relay, room }: Serving['journal']['steps']['value']) {
   return { ...(relay !== undefined && { relay }), ...(room !== undefined && { room }) };
-}
-
-function Requests({ gate }: { gate: Gate }) {
-  const [request, ...others] = gate.requests.value;
-  if (!request) return null;
-  return (
-    <section class="ask" role="alertdialog" aria-label="A client asks" aria-describedby="request">
-      <h2>May it?</h2>
-      <p id="request">
-        <strong>
-          <Line most={80}>{request.peer.subject}</Line>
-        </strong>{' '}
-        wants to {request.what}.
-      </p>
-      <div class="row">
-        <button type="button" class="primary" key={request.n} onClick={request.allow}>
-          Allow once
-        </button>
-        <button type="button" onClick={request.deny}>
-          Deny
-        </button>
-      </div>
-      {others.length > 0 && <p class="muted">{others.length} more after this one.</p>}
-    </section>
-  );
-}
-
-/** A link to this console, and the token beside it: it would be logged and remembered if it were in the link. */
-function Invitation({ token }: { token: string }) {
-  return (
-    <>
-      <ol class="steps">
-        <li>
-          Open this console elsewhere:{' '}
-          <a href={home} target="_blank" rel="noopener noreferrer">
-            {home}
-          </a>
-        </li>
-        <li>Paste this token there, and connect. It is a secret: whoever has it can call this tab’s tools.</li>
-      </ol>
-      <Text text={token} label="Token for a client" />
-      <div class="qrs">
-        <figure>
-          <Qr text={home} label="The console’s address as a QR code" />
-          <figcaption>1. the address</figcaption>
-        </figure>
-        <figure>
-          <Qr text={token} label="The client’s token as a QR code" />
-          <figcaption>2. the token</figcaption>
-        </figure>
-      </div>
-    </>
-  );
-}
-
-function VisitorRow({ visitor }: { visitor: Visitor }) {
-  const [words, setWords] = useState('');
-  useEffect(() => {
-    const read = async (): Promise<void> => {
-      const { localCandidateType, roundTripMs, protocol } = await visitor.stats();
-      const way = localCandidateType === 'relay' ? 'through TURN' : 'directly';
-      setWords(
-        `${way}, over ${(protocol ?? 'udp').toUpperCase()}${roundTripMs === undefined ? '' : `, ${ms(roundTripMs)} away`}`,
-      );
-    };
-    const timer = setInterval(() => void read().catch(() => setWords('')), 1000);
-    return () => clearInterval(timer);
-  }, [visitor.n]);
-  return (
-    <li>
-      <span class={`dot-state ${visitor.state}`} aria-hidden="true" />{' '}
-      <strong>
-        <Line most={60}>{visitor.peer.subject}</Line>
-      </strong>{' '}
-      <span class="muted">
-        {visitor.state} {words}
-      </span>
-    </li>
-  );
 }

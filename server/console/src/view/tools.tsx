@@ -4,12 +4,10 @@ import { JsonInput, Members } from '../form/form.tsx';
 import { initialOf, readSchema } from '../form/schema.ts';
 import type { McpSession } from '../mcp/session.ts';
 import type { Task, Tool } from '../mcp/types.ts';
-import { isObject, type Progress } from '../rpc/rpc.ts';
-import { textOf } from '../rpc/trace.ts';
-import { Content } from './content.tsx';
-import { ErrorBox } from './error.tsx';
+import { Description } from './description.tsx';
+import { type Call, Outcome } from './outcome.tsx';
 import { Picker } from './picker.tsx';
-import { Json, Line, ms, Text } from './text.tsx';
+import { Json, Line } from './text.tsx';
 
 /** The server's tools: choose one, fill in its form, call it. */
 export function Tools({ session, onread }: { session: McpSession; onread: (uri: string) => void }) {
@@ -32,16 +30,6 @@ const toolTitle = ({ title, annotations, name }: Tool): string => {
   const annotated = annotations?.['title'];
   return title ?? (typeof annotated === 'string' ? annotated : name);
 };
-
-interface Call {
-  /** Gone when it is over. */
-  cancel?: AbortController;
-  progress?: Progress;
-  task?: Task;
-  result?: unknown;
-  error?: unknown;
-  tookMs?: number;
-}
 
 /** What was filled in, and the newest call: kept while one looks at other tools. */
 interface Draft {
@@ -150,18 +138,6 @@ function ToolView({ tool, session, onread }: { tool: Tool; session: McpSession; 
   );
 }
 
-/** Characters of a description that are shown at once. */
-const shortDescription = 600;
-
-export const Description = ({ text }: { text: string }) =>
-  text.length > shortDescription ? (
-    <Text text={text} label="Description" />
-  ) : (
-    <p class="description">
-      <Line most={shortDescription}>{text}</Line>
-    </p>
-  );
-
 const hints = {
   readOnlyHint: ['reads only', 'may change things'],
   destructiveHint: ['may destroy', undefined],
@@ -183,63 +159,5 @@ function Hints({ tool: { annotations, execution } }: { tool: Tool }) {
         </span>
       ))}
     </>
-  );
-}
-
-function Outcome({
-  call: { cancel, progress, task, result, error, tookMs },
-  onread,
-}: {
-  call: Call;
-  onread: (uri: string) => void;
-}) {
-  if (cancel) {
-    return (
-      <div class="progress">
-        {progress?.total === undefined ? (
-          <progress aria-label="Progress" />
-        ) : (
-          <progress aria-label="Progress" value={progress.progress} max={progress.total} />
-        )}
-        <span class="muted">
-          <Line>
-            {task
-              ? `Task ${task.status}. ${task.statusMessage ?? ''}`
-              : (progress?.message ?? 'Waiting for the answer')}
-          </Line>
-        </span>
-      </div>
-    );
-  }
-  if (error !== undefined) return <ErrorBox error={error} tookMs={tookMs} />;
-  return <Result result={result} tookMs={tookMs} onread={onread} />;
-}
-
-function Result({
-  result,
-  tookMs,
-  onread,
-}: {
-  result: unknown;
-  tookMs: number | undefined;
-  onread: (uri: string) => void;
-}) {
-  if (!isObject(result)) return <Json value={result} label="Result" />;
-  const { content, structuredContent, isError } = result;
-  return (
-    <div class={isError === true ? 'result error' : 'result'}>
-      <h3>
-        {isError === true ? 'The tool says that it failed' : 'Result'}
-        {tookMs !== undefined && <span class="muted"> {ms(tookMs)}</span>}
-      </h3>
-      {content !== undefined && <Content blocks={content} onread={onread} />}
-      {structuredContent !== undefined && (
-        <section>
-          <h3>Structured content</h3>
-          <Text text={textOf(structuredContent, 2)} label="Structured content" />
-        </section>
-      )}
-      {content === undefined && structuredContent === undefined && <Json value={result} label="Result" />}
-    </div>
   );
 }
