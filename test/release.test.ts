@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { suite, test, type TestContext } from 'node:test';
+import { promisify } from 'node:util';
+import { parse } from 'yaml';
+
+const run = promisify(execFile);
+const root = join(import.meta.dirname, '..');
+// The Node of this process also for what npm starts.
+const env = { ...process.env, PATH: [dirname(process.execPath), process.env['PATH']].join(delimiter) };
+
+interface Manifest {
+  name: string;
+  version: string;
+  dependencies: Record<string, string>;
+}
+const manifest = async (folder: string): Promise<Manifest> =>
+  JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Manifest;
+
+async function temporary(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'release-'));
+  t.after(() => rm(folder, { recursive: true }));
+  return folder;
+}
+
+/** What a release changes, as a repository of its own. */
+async function copy(t: TestContext): Promise<string> {
+  const folder = await temporary(t);
+  const files = [
+    '.npmrc',
+    '.changeset',
+    'package.json',
+    'package-lock.json',
+    'scripts',
+    'deploy/helm/mcp-rendezvous/Chart.yaml',
+  ];
+  for (const path of [...files, 'sdk/package.json', 'server/package.json']) {
+    await cp(join(root, path), join(folder, path), { recursive: true });
+  }
+  await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
+  const git = (...args: string[]) =>
+    run('git', ['-c', 'user.name=t', '-c', 'user.email=t@example', ...args], { cwd: folder });
+  await git('init', '--quiet', '--initial-branch=main');
+  await git('add', '.changeset', 'package.json', 'sdk', 'server');
+  await git('commit', '--quiet', '--message=before');
+  return folder;
+}
+
+void suite('a release', () => {
+  test('a change of one package is a version of both, of the chart and of the lock file', async (t) => {
+    const folder = await copy(t);
+    await writeFile(join(folder, '.changeset/a-change.md'), "---\n'mcp-rendezvous': minor\n---\n\nSomething new.\n");
+    await run(process.execPath, ['scripts/release.ts'], { cwd: folder, env });
+    const [before, sdk, server] = [
+      await manifest(join(root, 'sdk')),
+      await manifest(join(folder, 'sdk')),
+      await manifest(join(folder, 'server')),
+    ];
+    const [major, minor] = before.version.split('.').map(Number);
+    const next = `${major}.${(minor ?? 0) + 1}.0`;
+    assert.deepEqual([sdk.version, server.version, server.dependencies['mcp-rendezvous']], [next, next, next]);
+    const chart = parse(await readFile(join(folder, 'deploy/helm/mcp-rendezvous/Chart.yaml'), 'utf8')) as Record<
+      string,
+      string
+    >;
+    assert.deepEqual([chart['version'], chart['appVersion']], [next, next]);
+    const lock = JSON.parse(await readFile(join(folder, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, Manifest>;
+    };
+    assert.deepEqual([lock.packages['sdk']?.version, lock.packages['server']?.version], [next, next]);
+    assert.match(
+      await readFile(join(folder, 'sdk/CHANGELOG.md'), 'utf8'),
+      /## .*\n\n### Minor Changes\n\n- .*Something new\./,
+    );
+    assert.ok(!existsSync(join(folder, '.changeset/a-change.md')));
+  });
+
+  test('both packages and the chart have the same version', async () => {
+    const [sdk, server] = [await manifest(join(root, 'sdk')), await manifest(join(root, 'server'))];
+    const chart = parse(await readFile(join(root, 'deploy/helm/mcp-rendezvous/Chart.yaml'), 'utf8')) as Record<
+      string,
+      string
+    >;
+    const { version } = sdk;
+    const others = [server.version, server.dependencies['mcp-rendezvous'], chart['version'], chart['appVersion']];
+    assert.deepEqual(others, [version, version, version, version]);
+  });
+
+  test("the bills of materials name what the packages need, as the lock file has it, and nothing of the tests'", async (t) => {
+    const folder = await temporary(t);
+    await run(process.execPath, ['scripts/sbom.ts', folder], { cwd: root, env });
+    const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, Manifest>;
+    };
+    for (const from of ['sdk', 'server']) {
+      const { name, version, dependencies } = await manifest(join(root, from));
+      const text = await readFile(join(folder, `${name}.cdx.json`), 'utf8');
+      assert.equal(text.includes('"fastify"'), from === 'server');
+      const { metadata, components } = JSON.parse(text) as {
+        metadata: { component: Manifest };
+        components: Manifest[];
+      };
+      assert.deepEqual([metadata.component.name, metadata.component.version], [name, version]);
+      const named = new Set(components.map((component) => `${component.name}@${component.version}`));
+      for (const needed of Object.keys(dependencies)) {
+        const locked = packages[needed === 'mcp-rendezvous' ? 'sdk' : `node_modules/${needed}`]?.version;
+        assert.ok(named.has(`${needed}@${locked}`), `${name}: ${needed}@${locked}`);
+      }
+      for (const other of ['typescript', 'oxlint', 'playwright-core', 'node-datachannel']) {
+        assert.ok(!components.some((component) => component.name === other), other);
+      }
+      assert.ok(!text.includes(tmpdir()));
+    }
+  });
+});
