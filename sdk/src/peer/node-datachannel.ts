@@ -10,7 +10,8 @@ export const hasNodeDatachannel = (): boolean => loadNodeDatachannel().binding !
 /**
  * libdatachannel for Node.js, from the package `node-datachannel`, which is installed separately:
  * https://github.com/murat-dogan/node-datachannel. Ten times as fast as werift. It knows TURN over UDP only, cannot keep to the
- * policy `relay`, and cannot restart ICE: a lost connection is replaced by a new one.
+ * policy `relay`, and cannot restart ICE: a lost connection is replaced by a new one. A packet with the forged address and port of
+ * the other side can end a connection (never read or change it).
  */
 export const nodeDatachannelEngine: Engine = {
   name: 'node-datachannel',

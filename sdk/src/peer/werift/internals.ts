@@ -134,6 +134,7 @@ export interface SctpTransportInternals {
   readonly sctp: SctpInternals;
   readonly remoteMaxMessageSize: number;
   readonly dataChannelQueue: readonly unknown[];
+  dataChannelFlush(): Promise<void>;
   datachannelReceive(streamId: number, ppId: number, data: Buffer): Promise<void>;
 }
 

@@ -9,6 +9,8 @@ import { readStats } from '../stats.ts';
 import type { WrtcBinding } from './binding.ts';
 import { WrtcChannel } from './channel.ts';
 
+const lookEveryMs = 200;
+
 /** A peer connection of @roamhq/wrtc that behaves as https://www.w3.org/TR/webrtc/ says. */
 export class WrtcConnection implements RtcPeerConnection {
   onicecandidate: RtcPeerConnection['onicecandidate'] = null;
@@ -20,6 +22,8 @@ export class WrtcConnection implements RtcPeerConnection {
   readonly #peer: RtcPeerConnection;
   readonly #channels = new Set<WrtcChannel>();
   readonly #mdns = new MdnsResolver();
+  readonly #lookout = setInterval(() => this.#tell(), lookEveryMs).unref();
+  #told = { connectionState: 'new', iceConnectionState: 'new' };
   #closed = false;
 
   /** @throws RendezvousError `bad_option`; see {@link chooseServers}. */
@@ -97,6 +101,7 @@ export class WrtcConnection implements RtcPeerConnection {
     if (this.#closed) return;
     this.#closed = true;
     this.#mdns.close();
+    clearInterval(this.#lookout);
     await this.#peer.close();
     for (const channel of this.#channels) channel.closed();
   }
@@ -115,10 +120,20 @@ export class WrtcConnection implements RtcPeerConnection {
     peer.onicecandidate = ({ candidate }) =>
       tell({ candidate: candidate && plain(candidate) }, () => this.onicecandidate);
     peer.onicecandidateerror = (event) => tell(event, () => this.onicecandidateerror);
-    peer.onconnectionstatechange = () => tell(undefined, () => this.onconnectionstatechange);
-    peer.oniceconnectionstatechange = () => tell(undefined, () => this.oniceconnectionstatechange);
+    peer.onconnectionstatechange = () => this.#tell();
+    peer.oniceconnectionstatechange = () => this.#tell();
     peer.onicegatheringstatechange = () => tell(undefined, () => this.onicegatheringstatechange);
     peer.ondatachannel = ({ channel }) => tell({ channel: this.#adopt(channel) }, () => this.ondatachannel);
+  }
+
+  /** Tells the states that have changed. @roamhq/wrtc may do so before they have, and then not again: hence the look-out as well. */
+  #tell(): void {
+    if (this.#closed) return;
+    const { connectionState, iceConnectionState } = this;
+    const told = this.#told;
+    this.#told = { connectionState, iceConnectionState };
+    if (iceConnectionState !== told.iceConnectionState) dispatch(this.oniceconnectionstatechange, undefined);
+    if (connectionState !== told.connectionState) dispatch(this.onconnectionstatechange, undefined);
   }
 
   #most(): number {
