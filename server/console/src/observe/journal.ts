@@ -124,7 +124,7 @@ function stepOf(code: string): StepName | undefined {
     return 'room';
   if (code === 'peer_absent' || code === 'peer_refused') return 'peer';
   if (code === 'peer_silent' || code === 'bad_signal') return 'answer';
-  if (code === 'ice_failed') return 'path';
+  if (code === 'ice_failed' || code === 'session_lost') return 'path';
   if (code === 'dtls_untrusted') return 'secure';
   if (code === 'bad_channel') return 'channel';
   if (code === 'secret_mismatch') return 'session';
