@@ -108,7 +108,12 @@ void suite('the Helm chart', () => {
       );
       const objects = await helm.template(values);
       all.push(...objects);
-      const config = parseConfig(await environmentOf([...objects, ...brings], await folder()));
+      const env = await environmentOf([...objects, ...brings], await folder());
+      assert.deepEqual(
+        Object.keys(env).filter((variable) => !(variable in environment.shape)),
+        [],
+      );
+      const config = parseConfig(env);
       assert.equal(config.host, '0.0.0.0');
       assert.ok(config.adminToken && config.redis && config.trustProxy !== false);
       const { spec } = relayOf(objects).spec.template;
