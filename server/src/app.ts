@@ -20,6 +20,7 @@ import { createMetrics } from './metrics.ts';
 import { page } from './page.ts';
 import { answerError, problem } from './problem.ts';
 import { Rooms } from './rooms.ts';
+import { Rota } from './rota.ts';
 import { Session, type SessionContext } from './session.ts';
 import { Sessions } from './sessions.ts';
 import { trial } from './trial.ts';
@@ -49,6 +50,7 @@ export interface App extends FastifyInstance {
 export async function createApp({ config, log }: { config: Config; log: Logger }): Promise<App> {
   const { limits, redis, keys } = config;
   const sessions = new Sessions();
+  const rota = new Rota<Session>(limits.pingIntervalMs, (session) => session.ping());
   const keyring = new Keyring(config, log);
   const metrics = createMetrics({
     ready: () => broker.ready,
@@ -61,7 +63,8 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   const context: SessionContext = {
     rooms,
     gate: new Gate(limits, metrics),
-    moveAfterMs: () => sessions.moveAfterMs(),
+    sessions,
+    rota,
     verify: keyring.verify,
     iceServers: (subject) => iceServers(config.ice, subject, Date.now() / 1000),
     renewIceMs: renewalMs(config.ice),
@@ -87,12 +90,12 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     http: { headersTimeout: requestTimeoutMs },
     routerOptions: { maxParamLength },
   });
+  // ws has closed the socket by then, with the number that RFC 6455 §7.4.1 has for it.
+  const onSocketError = (error: NodeJS.ErrnoException) => log.debug({ code: error.code }, 'socket error');
   let closing = false;
   app.setErrorHandler((error: Error, _request, reply) => answerError(error, reply, log));
   await app.register(websocket, {
     options: socketOptions,
-    // ws has closed the socket by then, with the number that RFC 6455 §7.4.1 has for it.
-    errorHandler: (error) => log.debug({ code: (error as NodeJS.ErrnoException).code }, 'socket error'),
     preClose(done) {
       closing = true;
       sessions.end();
@@ -109,16 +112,26 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   });
   app.addHook('onClose', () => {
     keyring.close();
+    rota.close();
     return broker.close();
   });
 
   app.route({
     method: 'GET',
     url: connectPath,
-    onRequest: (request, reply, done) => (refusedHandshake(request, reply, config.allowedOrigins) ? undefined : done()),
+    onRequest(request, reply, done) {
+      if (refusedHandshake(request, reply, config.allowedOrigins)) return;
+      // The socket would keep what answered its handshake, which takes more memory than the rest of it.
+      if (request.ws) reply.raw.detachSocket(request.raw.socket);
+      done();
+    },
     handler: (_request, reply) =>
       problem(reply.header('upgrade', 'websocket'), 426, 'upgrade_required', 'This address takes WebSockets only.'),
-    wsHandler: (socket, request) => sessions.add(new Session(socket, context, request.ip), socket),
+    wsHandler(socket, request) {
+      // So would the plugin's listener, which has the request and its answer.
+      socket.removeAllListeners('error').on('error', onSocketError);
+      new Session(socket, context, request.ip);
+    },
   });
   await app.register(page({ development: keys.kind === 'development', admin: config.adminToken !== undefined }));
   if (keys.kind === 'development') await app.register(trial(keys.secrets[0]));

@@ -5,16 +5,6 @@ import type { Metrics } from './metrics.ts';
 /** Which limit kept a peer out; a label of `rendezvous_limited_total`. */
 export type LimitName = 'pending' | 'address' | 'issuer' | 'rooms' | 'clients' | 'messages' | 'bytes';
 
-/** A socket's entry in the counts of the gate, from its opening to its close. */
-export interface Pass {
-  /** Its token is verified: it counts for the issuer. False when the issuer has as many connections as it may have. */
-  verified(issuer: string): boolean;
-  /** It has joined. */
-  joined(): void;
-  /** It is closed. */
-  closed(): void;
-}
-
 /** How many sockets there are of each key. */
 class Tally {
   readonly #counts = new Map<string, number>();
@@ -53,29 +43,28 @@ export class Gate {
     if (this.#pendingAddresses.of(network) >= limits.maxPendingJoinsPerAddress) return this.#refuse('pending');
     this.#addresses.change(network, 1);
     this.#countPending(network, 1);
-    let pending = true;
-    let counted: string | undefined;
-    const joined = (): void => {
-      if (pending) this.#countPending(network, -1);
-      pending = false;
-    };
-    return {
-      verified: (issuer) => {
-        if (this.#issuers.of(issuer) >= limits.maxConnectionsPerIssuer) {
-          this.#refuse('issuer');
-          return false;
-        }
-        counted = issuer;
-        this.#issuers.change(issuer, 1);
-        return true;
-      },
-      joined,
-      closed: () => {
-        joined();
-        this.#addresses.change(network, -1);
-        if (counted !== undefined) this.#issuers.change(counted, -1);
-      },
-    };
+    return new Pass(this, network);
+  }
+
+  /** A socket's token is verified. False when the issuer has as many connections as it may have. */
+  verified(issuer: string): boolean {
+    if (this.#issuers.of(issuer) >= this.#limits.maxConnectionsPerIssuer) {
+      this.#refuse('issuer');
+      return false;
+    }
+    this.#issuers.change(issuer, 1);
+    return true;
+  }
+
+  /** A socket has joined, or is closed without that. */
+  settled(network: string): void {
+    this.#countPending(network, -1);
+  }
+
+  /** @param issuer of its token, if that was verified */
+  closed(network: string, issuer: string | undefined): void {
+    this.#addresses.change(network, -1);
+    if (issuer !== undefined) this.#issuers.change(issuer, -1);
   }
 
   #countPending(network: string, by: 1 | -1): void {
@@ -86,6 +75,38 @@ export class Gate {
 
   #refuse(limit: LimitName): undefined {
     this.#metrics.limited.inc({ limit });
+  }
+}
+
+/** A socket's entry in the counts of the gate, from its opening to its close. */
+export class Pass {
+  readonly #gate: Gate;
+  readonly #network: string;
+  #issuer: string | undefined;
+  #pending = true;
+
+  constructor(gate: Gate, network: string) {
+    this.#gate = gate;
+    this.#network = network;
+  }
+
+  /** Its token is verified: it counts for the issuer. False when the issuer has as many connections as it may have. */
+  verified(issuer: string): boolean {
+    if (!this.#gate.verified(issuer)) return false;
+    this.#issuer = issuer;
+    return true;
+  }
+
+  /** It has joined. */
+  joined(): void {
+    if (this.#pending) this.#gate.settled(this.#network);
+    this.#pending = false;
+  }
+
+  /** It is closed. */
+  closed(): void {
+    this.joined();
+    this.#gate.closed(this.#network, this.#issuer);
   }
 }
 

@@ -84,7 +84,7 @@ export class Rooms implements Instance {
       throw new RelayError('rate_limited');
     }
     const secret = newResumeSecret();
-    const proposed: Seat = {
+    const seat: Seat = {
       room: request.room,
       id: newPeerId(),
       connection: digest(secret),
@@ -95,11 +95,8 @@ export class Rooms implements Instance {
     };
     const room = this.#enter(request.room, role);
     try {
-      const { id, others } = await this.#broker.join(
-        proposed,
-        request.resume ? parseResume(request.resume) : undefined,
-      );
-      const seat = { ...proposed, id };
+      const { id, others } = await this.#broker.join(seat, request.resume ? parseResume(request.resume) : undefined);
+      seat.id = id;
       if (!occupant.open) {
         // The socket ended meanwhile, and nobody has the new resume secret.
         await this.#broker.depart(seat, 'gone');

@@ -15,17 +15,21 @@ import type { Limits } from './config.ts';
 import { messages, RelayError } from './errors.ts';
 import { parseFrame } from './frame.ts';
 import type { Gate, LimitName, Pass } from './gate.ts';
+import { parseRoomKey } from './ids.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Occupant, Rooms } from './rooms.ts';
+import type { Rota } from './rota.ts';
+import type { Sessions } from './sessions.ts';
 
 /** What every session of an app shares. */
 export interface SessionContext {
   rooms: Rooms;
   gate: Gate;
   verify: Verify;
-  /** While the instance drains: after how many milliseconds a peer that has just got its place is to move. */
-  moveAfterMs: () => number | undefined;
+  sessions: Sessions;
+  /** In which each session is pinged once in a period. */
+  rota: Rota<Session>;
   iceServers: (subject: string) => IceServer[];
   /** How often a peer gets them anew, in milliseconds. Undefined: never, there are no credentials in them. */
   renewIceMs: number | undefined;
@@ -36,8 +40,6 @@ export interface SessionContext {
 
 /** Unanswered pings in a row that end a socket. */
 const missedPings = 2;
-/** setTimeout takes no more; a longer time is waited for in steps. */
-const longestTimerMs = 2 ** 31 - 1;
 /** How long a socket stays open whose peer has moved to another one, in milliseconds. Closing it is the peer's. */
 const movedMs = 5000;
 
@@ -45,48 +47,84 @@ const movedMs = 5000;
 export class Session implements Occupant {
   readonly #socket: WebSocket;
   readonly #context: SessionContext;
-  #log: Logger;
   #state: 'waiting' | 'joining' | 'joined' | 'ended' = 'waiting';
-  #identity: Identity | undefined;
+  /** Its token had ended, within the clock tolerance, when it came. */
+  #tookLate = false;
+  /** The token's end has been announced. */
+  #announced = false;
   #seat: Seat | undefined;
   #unanswered = 0;
   readonly #pass: Pass | undefined;
   readonly #messages = new Bucket();
   readonly #bytes = new Bucket();
-  readonly #joinTimer: NodeJS.Timeout;
-  readonly #pingTimer: NodeJS.Timeout;
+  /** Those who are pinged together with this one. */
+  readonly #turn: Set<Session>;
+  /** Of the time for a `join`, then of the token's end, and then of a moved socket's. */
+  #timer: NodeJS.Timeout | undefined;
   #iceTimer: NodeJS.Timeout | undefined;
-  /** Of the token's end, and then of a moved socket's. */
-  #tokenTimer: NodeJS.Timeout | undefined;
 
   /** @param address where the socket comes from */
   constructor(socket: WebSocket, context: SessionContext, address: string) {
-    const { limits, metrics, log } = context;
+    const { limits, metrics, sessions, rota } = context;
     this.#socket = socket;
     this.#context = context;
-    this.#log = log;
-    this.#joinTimer = setTimeout(() => this.end('join_timeout'), limits.joinTimeoutMs);
-    this.#pingTimer = setInterval(() => this.#ping(), limits.pingIntervalMs);
+    this.#timer = setTimeout(joinTimeout, limits.joinTimeoutMs, this);
+    this.#turn = rota.add(this);
     metrics.sockets.inc();
-    socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
-    socket.on('ping', ({ byteLength }) => void this.#allows(byteLength));
-    socket.on('pong', ({ byteLength }) => {
-      this.#unanswered = 0;
-      this.#allows(byteLength);
-    });
-    socket.on('close', (code) => {
-      metrics.sockets.dec();
-      clearTimeout(this.#tokenTimer);
-      if (this.#finish('away')) this.#log.info({ close: code }, 'socket lost');
-    });
-    const pass = context.gate.enter(address);
-    this.#pass = pass;
-    if (pass) socket.on('close', () => pass.closed());
-    else this.end('rate_limited');
+    // The same functions for all sockets: an idle one takes half of the memory that it would with functions of its own.
+    const owned: Owned = socket;
+    owned[owner] = this;
+    socket.on('message', onMessage).on('ping', onPing).on('pong', onPong).on('close', onClose);
+    this.#pass = context.gate.enter(address);
+    sessions.add(this);
+    if (!this.#pass) this.end('rate_limited');
   }
 
   get open(): boolean {
     return this.#state !== 'ended';
+  }
+
+  get #log(): Logger {
+    return this.#context.log;
+  }
+
+  /** What its lines in the log begin with. A logger of its own for each session would take more memory than the session. */
+  get #who(): object {
+    return this.#seat ? { peer: this.#seat.id, room: parseRoomKey(this.#seat.room).room, role: this.#seat.role } : {};
+  }
+
+  /** A message has come. */
+  receive(data: RawData, isBinary: boolean): void {
+    if (this.#state === 'ended') return;
+    if (isBinary) return this.end('binary_frame');
+    // ws hands over one Buffer (its `binaryType` is the default, nodebuffer).
+    const bytes = data as Buffer;
+    if (bytes.byteLength > this.#context.limits.maxFrameBytes) return this.end('frame_too_large');
+    if (this.#state === 'joining') return this.end('join_pending');
+    if (!this.#allows(bytes.byteLength)) return;
+    const frame = parseFrame(bytes.toString());
+    if (typeof frame === 'string') return this.end(frame);
+    try {
+      this.#handle(frame);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** A WebSocket ping has come, or the answer to one. */
+  receiveControl(size: number, isPong: boolean): void {
+    if (isPong) this.#unanswered = 0;
+    this.#allows(size);
+  }
+
+  /** Its socket is closed. */
+  closed(code: number): void {
+    const { metrics, sessions } = this.#context;
+    metrics.sockets.dec();
+    clearTimeout(this.#timer);
+    if (this.#finish('away')) this.#log.info({ ...this.#who, close: code }, 'socket lost');
+    this.#pass?.closed();
+    sessions.delete(this);
   }
 
   send(frame: FrameFromRelay): void {
@@ -105,7 +143,7 @@ export class Session implements Occupant {
       return;
     }
     this.#context.metrics.errors.inc({ code });
-    this.#log.info({ code }, 'socket closed');
+    this.#log.info({ ...this.#who, code }, 'socket closed');
     this.#socket.send(JSON.stringify({ type: 'error', code, message: messages[code] } satisfies FrameFromRelay));
     this.#socket.close(closeCodes[code], code);
   }
@@ -113,8 +151,8 @@ export class Session implements Occupant {
   /** The peer is on another socket now. Nothing final is said here: the answer to its other `join` may come later than this. */
   moved(): void {
     if (!this.#finish('gone')) return;
-    this.#log.info('moved');
-    this.#tokenTimer = setTimeout(() => this.#socket.close(1000), movedMs);
+    this.#log.info(this.#who, 'moved');
+    this.#timer = setTimeout(() => this.#socket.close(1000), movedMs);
   }
 
   /** Asks the peer to go to another instance. */
@@ -125,15 +163,12 @@ export class Session implements Occupant {
   }
 
   seated(seat: Seat, resume: string, peers: Member[]): void {
-    const identity = this.#identity;
-    if (!identity) throw new Error('seated before the token was verified');
     this.#seat = seat;
     this.#state = 'joined';
     this.#pass?.joined();
-    this.#log = this.#log.child({ peer: seat.id, room: identity.room, role: seat.role });
     this.#context.metrics.peers.inc({ role: seat.role });
     const { renewIceMs, iceServers } = this.#context;
-    const { sub } = identity.claims;
+    const { sub, exp } = seat.claims;
     if (renewIceMs !== undefined) {
       const renew = () => this.send({ type: 'ice_servers', iceServers: iceServers(sub) });
       this.#iceTimer = setInterval(renew, renewIceMs);
@@ -142,29 +177,16 @@ export class Session implements Occupant {
       type: 'joined',
       peer: seat.id,
       resume,
-      room: identity.room,
+      room: parseRoomKey(seat.room).room,
       role: seat.role,
       peers: peers.map(({ id, state, claims }) => ({ id, state, claims })),
       iceServers: iceServers(sub),
-      expiresAt: identity.claims.exp,
+      expiresAt: exp,
       limits: { maxFrameBytes: this.#context.limits.maxFrameBytes },
     });
-    this.#watchToken(identity.claims.exp);
-    const afterMs = this.#context.moveAfterMs();
+    this.watchToken();
+    const afterMs = this.#context.sessions.moveAfterMs();
     if (afterMs !== undefined) this.goAway(afterMs);
-  }
-
-  #receive(data: RawData, isBinary: boolean): void {
-    if (this.#state === 'ended') return;
-    if (isBinary) return this.end('binary_frame');
-    // ws hands over one Buffer (its `binaryType` is the default, nodebuffer).
-    const bytes = data as Buffer;
-    if (bytes.byteLength > this.#context.limits.maxFrameBytes) return this.end('frame_too_large');
-    if (this.#state === 'joining') return this.end('join_pending');
-    if (!this.#allows(bytes.byteLength)) return;
-    const frame = parseFrame(bytes.toString());
-    if (typeof frame === 'string') return this.end(frame);
-    this.#handle(frame).catch((error: unknown) => this.#fail(error));
   }
 
   /** Counts a message; false when it is one too many, and the socket has been closed for it. */
@@ -184,23 +206,23 @@ export class Session implements Occupant {
     return false;
   }
 
-  async #handle(frame: FrameToRelay): Promise<void> {
+  #handle(frame: FrameToRelay): void {
     if (frame.type === 'join') {
-      if (this.#state === 'joined') throw new RelayError('already_joined');
-      await this.#join(frame);
+      if (this.#state === 'joined') this.end('already_joined');
+      else this.#join(frame).catch((error: unknown) => this.#fail(error));
       return;
     }
     const seat = this.#seat;
-    if (!seat) throw new RelayError('not_joined');
+    if (!seat) return this.end('not_joined');
     switch (frame.type) {
       case 'signal':
         this.#context.rooms.signal(seat, frame.id, frame.to, JSON.stringify(frame.data));
         return;
       case 'token':
-        await this.#refresh(seat, frame.token);
+        this.#refresh(seat, frame.token).catch((error: unknown) => this.#fail(error));
         return;
       case 'leave':
-        if (this.#finish('gone')) this.#log.info('left');
+        if (this.#finish('gone')) this.#log.info(this.#who, 'left');
         this.#socket.close(1000);
         return;
       case 'ping':
@@ -211,18 +233,18 @@ export class Session implements Occupant {
 
   async #join({ token, process, resume, signal }: JoinFrame): Promise<void> {
     this.#state = 'joining';
-    clearTimeout(this.#joinTimer);
+    clearTimeout(this.#timer);
     const { rooms, verify, metrics } = this.#context;
     const identity = await verify(token);
     if (!this.open) return;
-    this.#identity = identity;
+    this.#tookLate = hasEnded(identity);
     if (this.#pass?.verified(identity.claims.iss ?? '') !== true) throw new RelayError('rate_limited');
     await rooms.join(this, { room: identity.roomKey, claims: identity.claims, process, resume });
     const seat = this.#seat;
     if (!seat || !this.open) return;
     const resumed = resume?.startsWith(`${seat.id}.`) ?? false;
     metrics.joins.inc({ result: resumed ? 'resumed' : 'joined' });
-    this.#log.info({ sub: identity.claims.sub, resumed }, 'joined');
+    this.#log.info({ ...this.#who, sub: identity.claims.sub, resumed }, 'joined');
     if (signal) rooms.signal(seat, signal.id, undefined, JSON.stringify(signal.data));
   }
 
@@ -233,41 +255,46 @@ export class Session implements Occupant {
     if (fresh.roomKey !== seat.room || fresh.claims.role !== role || fresh.claims.sub !== sub) {
       throw new RelayError('token_mismatch');
     }
-    this.#identity = fresh;
-    this.#watchToken(fresh.claims.exp);
-    this.#log.debug({ expiresAt: fresh.claims.exp }, 'token refreshed');
-    await this.#context.rooms.refresh(seat, fresh.claims);
+    this.#tookLate = hasEnded(fresh);
+    this.#announced = false;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#log.debug({ ...this.#who, expiresAt: fresh.claims.exp }, 'token refreshed');
+    const written = this.#context.rooms.refresh(seat, fresh.claims);
+    this.watchToken();
+    await written;
   }
 
-  /** Announces the token's end, then closes the socket at its end. */
-  #watchToken(exp: number): void {
-    clearTimeout(this.#tokenTimer);
+  /**
+   * Announces the token's end when it is time for that, then closes the socket at its end. A timer is set only when the next turn
+   * of pings would come too late: until then the session is without one.
+   */
+  watchToken(): void {
+    const exp = this.#seat?.claims.exp;
+    if (exp === undefined || !this.open) return;
     const now = Date.now();
+    const { tokenExpiringMs, pingIntervalMs } = this.#context.limits;
     // One that was taken within the clock tolerance ends with the tolerance.
-    const endsAt = exp * 1000 > now ? exp * 1000 : (exp + clockToleranceSeconds) * 1000;
-    const announceAt = exp * 1000 - this.#context.limits.tokenExpiringMs;
-    const end = () => this.end('token_expired');
-    const announce = () => {
+    const endsAt = (this.#tookLate ? exp + clockToleranceSeconds : exp) * 1000;
+    const announceAt = exp * 1000 - tokenExpiringMs;
+    if (now >= endsAt) return this.end('token_expired');
+    if (!this.#announced && now >= announceAt) {
+      this.#announced = true;
       this.send({ type: 'token_expiring', expiresAt: exp });
-      this.#at(endsAt, end);
-    };
-    if (announceAt <= now) announce();
-    else this.#at(announceAt, announce);
+    }
+    const next = (this.#announced ? endsAt : announceAt) - now;
+    clearTimeout(this.#timer);
+    this.#timer = next < pingIntervalMs * 2 ? setTimeout(watchToken, next, this) : undefined;
   }
 
-  #at(time: number, action: () => void): void {
-    if (!this.open) return;
-    const delay = time - Date.now();
-    const step = delay > longestTimerMs ? () => this.#at(time, action) : action;
-    this.#tokenTimer = setTimeout(step, Math.min(delay, longestTimerMs));
-  }
-
-  #ping(): void {
+  /** Asks whether the peer is there, and ends the session if it did not answer before. */
+  ping(): void {
     if (this.#unanswered >= missedPings) return this.end('ping_timeout');
     // The answers to the peer's own pings wait there, too.
     if (this.#socket.bufferedAmount > this.#context.limits.maxBufferedBytes) return this.end('slow_consumer');
     this.#unanswered++;
     this.#socket.ping();
+    if (!this.#timer) this.watchToken();
   }
 
   #write(text: string): void {
@@ -278,7 +305,7 @@ export class Session implements Occupant {
 
   #fail(error: unknown): void {
     if (error instanceof RelayError) return this.end(error.code);
-    this.#log.error({ err: error }, 'a frame could not be handled');
+    this.#log.error({ ...this.#who, err: error }, 'a frame could not be handled');
     this.end('internal');
   }
 
@@ -286,16 +313,43 @@ export class Session implements Occupant {
   #finish(state: 'away' | 'gone'): boolean {
     if (this.#state === 'ended') return false;
     this.#state = 'ended';
-    clearTimeout(this.#joinTimer);
-    clearTimeout(this.#tokenTimer);
-    clearInterval(this.#pingTimer);
+    clearTimeout(this.#timer);
+    this.#turn.delete(this);
     clearInterval(this.#iceTimer);
     if (this.#seat) {
       this.#context.metrics.peers.dec({ role: this.#seat.role });
       this.#context.rooms.depart(this.#seat, state).catch((error: unknown) => {
-        this.#log.error({ err: error }, 'departure failed');
+        this.#log.error({ ...this.#who, err: error }, 'departure failed');
       });
     }
     return true;
   }
 }
+
+const hasEnded = ({ claims }: Identity): boolean => claims.exp * 1000 <= Date.now();
+
+const owner = Symbol('session');
+
+/** A socket knows its session, so that the listeners below need not. */
+interface Owned extends WebSocket {
+  [owner]?: Session;
+}
+
+function onMessage(this: Owned, data: RawData, isBinary: boolean): void {
+  this[owner]?.receive(data, isBinary);
+}
+
+function onPing(this: Owned, data: Buffer): void {
+  this[owner]?.receiveControl(data.byteLength, false);
+}
+
+function onPong(this: Owned, data: Buffer): void {
+  this[owner]?.receiveControl(data.byteLength, true);
+}
+
+function onClose(this: Owned, code: number): void {
+  this[owner]?.closed(code);
+}
+
+const joinTimeout = (session: Session): void => session.end('join_timeout');
+const watchToken = (session: Session): void => session.watchToken();

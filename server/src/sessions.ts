@@ -1,4 +1,3 @@
-import type { WebSocket } from 'ws';
 import type { Session } from './session.ts';
 
 /** How long a drain waits for peers after the last of them was to move, in milliseconds. */
@@ -16,14 +15,16 @@ export class Sessions {
     return this.#movedBy !== undefined;
   }
 
-  /** Keeps a session until its socket is closed. */
-  add(session: Session, socket: WebSocket): void {
+  /** Keeps a session whose socket is open. */
+  add(session: Session): void {
     this.#sessions.add(session);
-    socket.on('close', () => {
-      this.#sessions.delete(session);
-      if (this.#sessions.size === 0) this.#emptied?.();
-    });
     if (this.draining) session.end('going_away');
+  }
+
+  /** The session's socket is closed. */
+  delete(session: Session): void {
+    this.#sessions.delete(session);
+    if (this.#sessions.size === 0) this.#emptied?.();
   }
 
   /** While this instance drains: after how many milliseconds a peer that has just got its place is to move. */

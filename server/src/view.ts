@@ -20,18 +20,20 @@ export class GroupView {
   readonly members = new Map<string, Member>();
   /** The last version of an unbroken chain of changes. The broker sends a listing when the group's own is another one. */
   version = 0;
-  readonly #ahead = new Map<number, number>();
-  readonly #tombstones = new Map<string, { version: number; at: number }>();
-  readonly #missing = new Map<string, number>();
+  // Made when they are needed: in most groups they never are, and there are as many groups as peers.
+  #ahead: Map<number, number> | undefined;
+  #tombstones: Map<string, { version: number; at: number }> | undefined;
+  #missing: Map<string, number> | undefined;
 
   /** Takes a change in; returns what watchers have to be told, if anything. */
   apply(change: Change): Notice | undefined {
-    this.#ahead.set(change.previous, change.version);
+    if (change.previous === this.version) this.version = change.version;
+    else (this.#ahead ??= new Map()).set(change.previous, change.version);
     this.#advance();
     const { id, instance, role, state, lost, claims, version, joined } = change;
     const known = this.members.get(id);
-    if ((known?.version ?? this.#tombstones.get(id)?.version ?? 0) >= version) return undefined;
-    this.#missing.delete(id);
+    if ((known?.version ?? this.#tombstones?.get(id)?.version ?? 0) >= version) return undefined;
+    this.#missing?.delete(id);
     if (state === 'gone') return this.#remove(id, version, lost);
     return this.#put({ id, instance, role, state, claims, version, joined });
   }
@@ -48,26 +50,26 @@ export class GroupView {
     const listed = new Set<string>();
     for (const member of group.members) {
       listed.add(member.id);
-      this.#missing.delete(member.id);
+      this.#missing?.delete(member.id);
       const known = this.members.get(member.id);
-      if ((known?.version ?? this.#tombstones.get(member.id)?.version ?? 0) >= member.version) continue;
+      if ((known?.version ?? this.#tombstones?.get(member.id)?.version ?? 0) >= member.version) continue;
       const notice = this.#put(member);
       if (notice) notices.push(notice);
     }
     for (const member of this.members.values()) {
       if (listed.has(member.id) || member.version > group.version) continue;
-      const since = this.#missing.get(member.id) ?? now;
+      const since = this.#missing?.get(member.id) ?? now;
       // A room has one server.
       const replaced = member.role === 'server' && group.members.length > 0;
-      this.#missing.set(member.id, since);
+      (this.#missing ??= new Map()).set(member.id, since);
       if (now - since < graceMs && !replaced) continue;
-      this.#missing.delete(member.id);
+      this.#missing?.delete(member.id);
       const lost = member.state === 'online' && !replaced ? true : undefined;
       const notice = this.#remove(member.id, group.version, lost);
       if (notice) notices.push(notice);
     }
     // While a peer is missing the version stays behind, so that the broker sends another listing.
-    if (this.#missing.size === 0 && group.version > this.version) {
+    if (!this.#missing?.size && group.version > this.version) {
       this.version = group.version;
       this.#advance();
     }
@@ -84,22 +86,26 @@ export class GroupView {
 
   #remove(id: string, version: number, lost: true | undefined): Notice | undefined {
     const now = performance.now();
-    for (const [old, { at }] of this.#tombstones) {
+    const tombstones = (this.#tombstones ??= new Map());
+    for (const [old, { at }] of tombstones) {
       if (now - at < tombstoneMs) break;
-      this.#tombstones.delete(old);
+      tombstones.delete(old);
     }
-    this.#tombstones.delete(id); // one that comes back and goes again is the latest
-    this.#tombstones.set(id, { version, at: now });
+    tombstones.delete(id); // one that comes back and goes again is the latest
+    tombstones.set(id, { version, at: now });
     const member = this.members.get(id);
     this.members.delete(id);
     return member && { member, state: 'gone', ...(lost && { lost }) };
   }
 
   #advance(): void {
-    for (let next = this.#ahead.get(this.version); next !== undefined; next = this.#ahead.get(this.version)) {
-      this.#ahead.delete(this.version);
+    const ahead = this.#ahead;
+    if (!ahead) return;
+    for (let next = ahead.get(this.version); next !== undefined; next = ahead.get(this.version)) {
+      ahead.delete(this.version);
       this.version = next;
     }
-    for (const previous of this.#ahead.keys()) if (previous < this.version) this.#ahead.delete(previous);
+    for (const previous of ahead.keys()) if (previous < this.version) ahead.delete(previous);
+    if (ahead.size === 0) this.#ahead = undefined;
   }
 }

@@ -67,7 +67,7 @@ export class MemoryBroker implements Broker {
       claims: seat.claims,
       version: 0,
       joined,
-      seat: { ...seat, id, since: resumed?.seat.since ?? seat.since },
+      seat: resumed ? Object.assign(seat, { id, since: resumed.seat.since }) : seat,
     };
     room.peers.set(id, peer);
     this.#rooms.set(seat.room, room);
