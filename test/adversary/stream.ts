@@ -15,7 +15,7 @@ export interface Plan {
 const method = 'notifications/numbered';
 const burstEveryMs = 100;
 /** One message in so many is large, so that a connection is lost in the middle of one. */
-const largeOneIn = 200;
+const largeOneIn = 400;
 const large = { least: 100_000, most: 1_000_000 };
 const small = { least: 1, most: 400 };
 

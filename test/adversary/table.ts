@@ -10,7 +10,7 @@ const recoveries = (outcome: Outcome, how?: string) =>
 const seconds = (ms: number): string => (ms / 1000).toFixed(1);
 const slowest = (outcome: Outcome): number => Math.max(0, ...recoveries(outcome).map(({ tookMs }) => tookMs));
 const pause = (outcome: Outcome): number => Math.max(...ends(outcome).map(({ longestPauseMs }) => longestPauseMs));
-const lost = ({ server, client, scale }: Outcome): number => 2 * scale.messages - server.received - client.received;
+const lost = ({ server, client }: Outcome): number => server.sent + client.sent - server.received - client.received;
 
 const counted: Column[] = [
   ...faults.map((fault: Fault): Column => [fault, (outcome) => outcome.faults[fault]]),
@@ -19,6 +19,7 @@ const counted: Column[] = [
   ['same path', (outcome) => recoveries(outcome, 'same connection').length],
 ];
 const verdict: Column[] = [
+  ['messages', ({ server, client }) => server.received + client.received],
   ['lost', lost],
   ['doubled', (outcome) => sum(ends(outcome).map(({ doubled }) => doubled))],
   ['reordered', (outcome) => sum(ends(outcome).map(({ reordered }) => reordered))],
