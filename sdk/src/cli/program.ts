@@ -193,7 +193,7 @@ Example, for clients that speak HTTP:
 
 const tokenHelp = `
 Environment:
-  RELAY_SECRET   the key that the relay has under the same name, at least 32 bytes
+  RELAY_SECRET   the key that the relay has under the same name, at least 32 bytes; of several, one a line, the first
 
 Exit codes:
   0   the token is on stdout

@@ -62,7 +62,7 @@ export async function sign(options: RoomTokenOptions): Promise<string> {
  */
 export function signingKey(file: string | undefined, secret: string | undefined): string | JWK {
   if (file === undefined) {
-    if (secret) return secret;
+    if (secret) return firstLine(secret);
     throw usage("There is no key: set RELAY_SECRET to the relay's, or pass --key-file.");
   }
   const text = readSecretFile('--key-file', file);
@@ -73,5 +73,8 @@ export function signingKey(file: string | undefined, secret: string | undefined)
     // The parsers' messages may quote the key.
     throw usage('The file of --key-file is neither a private key (PEM or JWK) nor a secret.');
   }
-  return text;
+  return firstLine(text);
 }
+
+/** Of several secrets, one a line, as the relay has them while one takes another's place: the one that signs. */
+const firstLine = (secrets: string): string => /[^\r\n]+/.exec(secrets)?.[0] ?? '';

@@ -225,6 +225,16 @@ test('a token: for another audience, with a name to revoke it by, and its claims
   assert.equal(payload.jti, 'token-7');
 });
 
+test('a token: of several secrets, one a line as the relay has them, the first one signs', async (t) => {
+  const several = `${secret}\nanother secret that is long enough\n`;
+  const args = ['token', '--room', 'desk', '--role', 'client'];
+  const fromVariable = new Cli(t, [...args, '--json'], { RELAY_SECRET: several });
+  assert.equal(await fromVariable.exit(), 0);
+  const [{ token: signed }] = fromVariable.messages as unknown as [{ token: string }]; // not JSON-RPC, here
+  const { stdout } = await run(t, [...args, '--key-file', temporary(t, several)]);
+  for (const printed of [signed, stdout[0]!]) await jwtVerify(printed, new TextEncoder().encode(secret));
+});
+
 test('a token: with a private key, as PEM and as JWK', async (t) => {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
