@@ -1,5 +1,4 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { getHeapStatistics } from 'node:v8';
 
 /**
  * Loaded into a measured process before its own code (`--import`), so that what is measured is the program as it is. It answers its
@@ -10,8 +9,8 @@ export interface Reading {
   cpu: number;
   /** Bytes that the system has given to the process. */
   rss: number;
-  /** Of these without what V8 keeps for later: live objects, and everything outside of its heap. `memory` collects garbage first. */
-  live: number;
+  /** Of these in live objects: how it differs between two programs is known to the byte. `memory` collects garbage first. */
+  heap: number;
   /** Since the last reading, in milliseconds, beyond the sampling interval of 1 ms. Undefined when it was not asked for. */
   delay?: { p50: number; p99: number; max: number };
 }
@@ -30,9 +29,8 @@ process.channel?.unref();
 async function answer(question: Question): Promise<void> {
   if (question === 'memory') await collect();
   const { user, system } = process.cpuUsage();
-  const rss = process.memoryUsage.rss();
-  const heap = getHeapStatistics();
-  const reading: Reading = { cpu: user + system, rss, live: rss - heap.total_physical_size + heap.used_heap_size };
+  const { rss, heapUsed, external } = process.memoryUsage();
+  const reading: Reading = { cpu: user + system, rss, heap: heapUsed + external };
   if (watching) {
     const ms = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - resolutionMs);
     reading.delay = { p50: ms(delay.percentile(50)), p99: ms(delay.percentile(99)), max: ms(delay.max) };

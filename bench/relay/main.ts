@@ -1,8 +1,12 @@
-import { compare } from '../lib/compare.ts';
+import { ask, RedisServer } from '../../test/support/redis.ts';
+import { compare, type Figure } from '../lib/compare.ts';
 import { Contender, type Memory } from './measures.ts';
 import type { Subject } from './subject.ts';
 import { floor } from './subjects/floor.ts';
+import { peerjs } from './subjects/peerjs.ts';
 import { rendezvous } from './subjects/rendezvous.ts';
+import { socketIo } from './subjects/socket-io.ts';
+import { yWebrtc } from './subjects/y-webrtc.ts';
 
 /** How much of each measure. Times in milliseconds. */
 interface Plan {
@@ -14,34 +18,74 @@ interface Plan {
   joinRooms: number;
   idleRooms: number;
   idleRuns: number;
+  latency: number;
 }
 
-const quickPlan: Plan = {
-  rooms: 40,
-  signalBudget: 8000,
-  signalSlice: 500,
-  joinBudget: 7000,
-  joinRooms: 60,
-  idleRooms: 1200,
-  idleRuns: 2,
-};
+const plans = {
+  quick: {
+    rooms: 40,
+    signalBudget: 5000,
+    signalSlice: 400,
+    joinBudget: 5000,
+    joinRooms: 40,
+    idleRooms: 700,
+    idleRuns: 1,
+    latency: 300,
+  },
+  full: {
+    rooms: 40,
+    signalBudget: 30_000,
+    signalSlice: 500,
+    joinBudget: 30_000,
+    joinRooms: 60,
+    idleRooms: 2000,
+    idleRuns: 3,
+    latency: 1500,
+  },
+} satisfies Record<string, Plan>;
+
+/** What was measured of one relay, beside the floor. */
+export interface Row {
+  name: string;
+  /** CPU of all instances, in microseconds. */
+  signal: Figure;
+  join: Figure;
+  /** One signal alone, in milliseconds. */
+  latency: { p50: number; p99: number };
+  /** Undefined with several instances: they share out the same peers. */
+  memory?: Memory;
+  /** Commands that Redis carried out for a signal; only with Redis. */
+  redisCommandsPerSignal?: number;
+}
 
 /** Rooms that are opened before memory is counted, so that what is grown once is grown. */
-const firstRooms = 20;
+const firstRooms = 100;
 
-/** `npm run bench -- relay --quick`: this relay against the floor, within 50 s on a busy machine. */
-export async function quick(): Promise<Record<string, unknown>> {
-  const subjects = [floor, rendezvous];
-  const memory = await idleMemory(subjects, quickPlan);
-  const { signals, joins } = await cpu(subjects, quickPlan);
-  const ratio = (of: keyof Memory): number => (memory[1]?.[of] ?? NaN) / (memory[0]?.[of] ?? NaN);
-  return {
-    cpuPerSignalVsFloor: signals[1]?.ratio.median,
-    memoryPerPeerVsFloor: ratio('live'),
-    cpuPerJoinVsFloor: joins[1]?.ratio.median,
-    rssPerPeerVsFloor: ratio('rss'),
-    details: { signals, joins, memory },
-  };
+/** This relay against the floor alone (`quick`, within 50 s on a busy machine), or against the others, and two instances with Redis, too. */
+export async function measureRelays(quick: boolean): Promise<Row[]> {
+  const plan = quick ? plans.quick : plans.full;
+  const subjects = quick ? [floor, rendezvous] : [floor, rendezvous, peerjs, yWebrtc, socketIo];
+  const memory = await idleMemory(subjects, plan);
+  const alone = await cpu(
+    subjects.map((subject) => () => Contender.start(subject)),
+    plan,
+  );
+  const rows = alone.map((row, index): Row => ({ ...row, memory: memory[index] ?? { rss: NaN, heap: NaN } }));
+  return quick ? rows : [...rows, ...(await acrossInstances(plan))];
+}
+
+/** Two instances with the peers of a room on different ones. The first row is the floor again, and is left out. */
+async function acrossInstances(plan: Plan): Promise<Row[]> {
+  const redis = await RedisServer.start();
+  const commands = async (): Promise<number> =>
+    Number(/total_commands_processed:(\d+)/.exec(await ask(redis.port, 'INFO stats'))?.[1]);
+  try {
+    const start = (subject: Subject) => () => Contender.start(subject, 2, redis.url);
+    const rows = await cpu([() => Contender.start(floor), start(rendezvous), start(socketIo)], plan, commands);
+    return rows.slice(1).map((row) => ({ ...row, name: `${row.name}, 2 instances` }));
+  } finally {
+    await redis.stop();
+  }
 }
 
 /** Bytes for one more idle peer. Each run in a process of its own: what one has grown and kept would hide what the next one needs. */
@@ -61,22 +105,38 @@ async function idleMemory(subjects: readonly Subject[], { idleRooms, idleRuns }:
   // The least, because what disturbs only adds: pages that are half used.
   return runs.map((own) => ({
     rss: Math.min(...own.map(({ rss }) => rss)),
-    live: Math.min(...own.map(({ live }) => live)),
+    heap: Math.min(...own.map(({ heap }) => heap)),
   }));
 }
 
-async function cpu(subjects: readonly Subject[], plan: Plan) {
-  const contenders = await Promise.all(subjects.map((subject) => Contender.start(subject)));
+async function cpu(
+  starts: readonly (() => Promise<Contender>)[],
+  plan: Plan,
+  commands?: () => Promise<number>,
+): Promise<Row[]> {
+  const contenders = await Promise.all(starts.map((start) => start()));
   try {
     // The first rounds pay for what is compiled once.
     for (const contender of contenders) {
       await contender.open(plan.rooms);
-      await contender.cpuPerSignal(plan.signalSlice);
+      await contender.cpuPerSignal(plan.signalSlice * 2);
       await contender.cpuPerJoin(plan.joinRooms);
     }
     const signals = await compare(contenders, plan.signalBudget, (own) => own.cpuPerSignal(plan.signalSlice));
     const joins = await compare(contenders, plan.joinBudget, (own) => own.cpuPerJoin(plan.joinRooms));
-    return { signals, joins };
+    const rows: Row[] = [];
+    for (const [index, contender] of contenders.entries()) {
+      const [signal, join] = [signals[index], joins[index]];
+      if (!signal || !join) continue;
+      const row: Row = { name: contender.subject.name, signal, join, latency: await contender.latency(plan.latency) };
+      if (commands) {
+        const before = await commands();
+        const arrived = await contender.signals(plan.signalSlice * 4);
+        row.redisCommandsPerSignal = ((await commands()) - before) / arrived;
+      }
+      rows.push(row);
+    }
+    return rows;
   } finally {
     await Promise.all(contenders.map((contender) => contender.stop()));
   }

@@ -22,10 +22,9 @@ export class Contender {
     this.#pairs.push(...(await openPairs(this.subject, this.#ports, pairs)));
   }
 
-  /** Closes all rooms. */
-  async clear(): Promise<void> {
-    await closePairs(this.#pairs);
-    this.#pairs = [];
+  /** How many signals arrive in this time. */
+  signals(ms: number): Promise<number> {
+    return bounce(this.#pairs, ms);
   }
 
   /** CPU of all instances for one signal from peer to peer, in microseconds. */
@@ -44,12 +43,12 @@ export class Contender {
     return cpu / (pairs * 2);
   }
 
-  /** Bytes of memory for one more joined peer that does nothing; `live` and `rss` as the probe has them. */
+  /** Bytes of memory for one more joined peer that does nothing; `heap` and `rss` as the probe has them. */
   async memoryPerPeer(pairs: number): Promise<Memory> {
     const before = await this.#memory();
     await this.open(pairs);
     const after = await this.#memory();
-    return { rss: (after.rss - before.rss) / (pairs * 2), live: (after.live - before.live) / (pairs * 2) };
+    return { rss: (after.rss - before.rss) / (pairs * 2), heap: (after.heap - before.heap) / (pairs * 2) };
   }
 
   /** From peer to peer, in milliseconds. */
@@ -76,12 +75,12 @@ export class Contender {
   async #memory(): Promise<Memory> {
     const readings = await Promise.all(this.#instances.map((instance) => instance.read('memory')));
     const sum = (of: keyof Memory): number => readings.reduce((total, reading) => total + reading[of], 0);
-    return { rss: sum('rss'), live: sum('live') };
+    return { rss: sum('rss'), heap: sum('heap') };
   }
 }
 
 /** In bytes. */
 export interface Memory {
   rss: number;
-  live: number;
+  heap: number;
 }
