@@ -32,7 +32,7 @@ for (const { name, offering, answering } of pairings) {
   const flush = async (pair: Pair, channel: RtcDataChannel) =>
     (channel === pair.near ? offering : answering).flush?.(channel);
 
-  suite(`${name}`, () => {
+  suite(name, () => {
     test('a channel carries text and binary both ways', async (t) => {
       const { near, far } = await pairUp(t);
       for (const channel of [near, far]) {

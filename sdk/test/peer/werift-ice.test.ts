@@ -9,6 +9,7 @@ import type { RtcConfiguration, RtcPeerConnection } from '../../src/peer/engine.
 import { weriftEngine } from '../../src/peer/werift.ts';
 import { chooseServers } from '../../src/peer/servers.ts';
 import { closePair, connectPair, direct, gathered, negotiate, receiving, within } from './pair.ts';
+import { turnServer } from './turn.ts';
 
 const credentials = { username: '1790000000:agent-7', credential: 'bWFj' };
 
@@ -125,6 +126,31 @@ suite('the ICE servers of the werift engine', () => {
     await within(gathered(connection), 'the end of gathering');
     assert.deepEqual(errors, [[701, url]]);
     assert.doesNotMatch(connection.localDescription?.sdp ?? '', /a=candidate/);
+  });
+
+  test('a restart asks the servers of the newest configuration, for either end', async (t) => {
+    const offerer = create(t);
+    const answerer = create(t);
+    const { near, far } = await connectPair({ offerer, answerer });
+    const servers = await Promise.all([turnServer(), turnServer()]);
+    for (const [index, connection] of [offerer, answerer].entries()) {
+      connection.setConfiguration?.({ iceServers: [servers[index]!.iceServer], iceTransportPolicy: 'all' });
+    }
+    await negotiate(offerer, answerer, { iceRestart: true });
+    await within(Promise.all(servers.map(({ asked }) => asked)), 'both servers to be asked with the credentials');
+    const candidates = [offerer, answerer].map(
+      (connection) =>
+        new Promise<void>((resolve) => {
+          connection.onicecandidate = ({ candidate }) => {
+            if (candidate?.candidate.includes(' typ relay')) resolve();
+          };
+        }),
+    );
+    for (const server of servers) server.answer();
+    await within(Promise.all(candidates), 'both relay candidates');
+    const message = receiving(far);
+    near.send('hello');
+    assert.deepEqual(await within(message, 'a message'), ['hello']);
   });
 
   test('of several, one STUN and the best TURN server are chosen', () => {

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test, type TestContext } from 'node:test';
+import { type RtcPeerConnection, weriftEngine } from 'mcp-rendezvous';
+import type { Browser } from 'playwright-core';
+import { localAddress } from '../../sdk/test/peer/attack.ts';
+import { closePair, connectPair, direct, negotiate, receiving, within, type Pair } from '../../sdk/test/peer/pair.ts';
+import { launchBrowser } from '../support/browser.ts';
+import { connectionIn } from './connection.ts';
+
+const patienceMs = 30_000;
+let browser: Browser;
+
+before(async () => {
+  browser = await launchBrowser();
+});
+
+after(() => browser?.close());
+
+async function pairUp(t: TestContext, offering: 'werift' | 'browser'): Promise<Pair> {
+  const page = await browser.newPage();
+  const ours = weriftEngine.createPeerConnection(direct);
+  const theirs = await connectionIn(page);
+  const [offerer, answerer] = offering === 'werift' ? [ours, theirs] : [theirs, ours];
+  t.after(async () => {
+    await closePair({ offerer, answerer });
+    await page.close();
+  });
+  return connectPair({ offerer, answerer });
+}
+
+async function talk({ near, far }: Pair): Promise<void> {
+  const heard = Promise.all([receiving(near), receiving(far)]);
+  near.send('there');
+  far.send('back');
+  assert.deepEqual(await within(heard, 'both messages', patienceMs), [['back'], ['there']]);
+}
+
+/** Where werift receives has changed: the restart's own path is the one in use. */
+async function moved(connection: RtcPeerConnection, from: number): Promise<void> {
+  const arrived = new Promise<void>((resolve) => {
+    const look = () => {
+      if (connection.connectionState === 'connected') resolve();
+    };
+    connection.onconnectionstatechange = look;
+    look();
+  });
+  await within(arrived, 'the new path', patienceMs);
+  assert.notEqual((await localAddress(connection)).port, from);
+}
+
+for (const offering of ['werift', 'browser'] as const) {
+  suite(`an ICE restart with Chromium, ${offering} offered`, () => {
+    for (const end of ['offerer', 'answerer'] as const) {
+      test(`the ${end} restarts, twice`, async (t) => {
+        const pair = await pairUp(t, offering);
+        const ours = offering === 'werift' ? pair.offerer : pair.answerer;
+        const [from, to] = end === 'offerer' ? [pair.offerer, pair.answerer] : [pair.answerer, pair.offerer];
+        await talk(pair);
+        for (let round = 0; round < 2; round++) {
+          const { port } = await localAddress(ours);
+          await negotiate(from, to, { iceRestart: true });
+          await moved(ours, port);
+          await talk(pair);
+        }
+      });
+    }
+  });
+}
