@@ -24,6 +24,9 @@ FIRST_REPEAT, LONGEST_REPEAT, GIVE_UP_AFTER = 1, 8, 30
 REJOIN_WITHIN = 30
 # aiortc takes messages of any size but says 65536, to which others keep (RFC 8841, 6). This is what browsers say.
 MAX_MESSAGE_SIZE = "a=max-message-size:262144"
+# aiortc gives up at once when it knows no candidate at the beginning. So the description of a peer that sends its candidates
+# afterwards waits for the first one, for so many seconds at the most, and then a moment for those right behind.
+FIRST_CANDIDATE, MORE_CANDIDATES = 5, 0.1
 
 
 class SignalingError(Exception):
@@ -35,7 +38,10 @@ class SignalingError(Exception):
 
 
 def as_it_is(sdp):
-    return re.sub("^a=max-message-size:.*(?=\\r)", MAX_MESSAGE_SIZE, sdp, flags=re.MULTILINE)
+    """A description with the size of messages that aiortc takes, and in the form of RFC 8841: libwebrtc reads no size in an older one."""
+    sdp = re.sub("^a=max-message-size:.*(?=\\r)", MAX_MESSAGE_SIZE, sdp, flags=re.MULTILINE)
+    sdp = re.sub("^(m=application \\d+) DTLS/SCTP \\d+", "\\1 UDP/DTLS/SCTP webrtc-datachannel", sdp, flags=re.MULTILINE)
+    return re.sub("^a=sctpmap:(\\d+) .*(?=\\r)", "a=sctp-port:\\1", sdp, flags=re.MULTILINE)
 
 
 class RelaySignaling:
@@ -61,6 +67,7 @@ class RelaySignaling:
         self._gen = self._sent = self._received = self._signals = 0
         self._unacknowledged, self._waiting_since = [], 0
         self._answered = self._over = False
+        self._held = self._holding = None  # a description that waits for candidates, and what lets go of it
 
     @property
     def ice_servers(self):
@@ -257,18 +264,37 @@ class RelaySignaling:
                 raise SignalingError("bad_signal", message)
             if gen > self._gen and not self._answered:
                 self._gen = gen
-                self._inbox.put_nowait(RTCSessionDescription(body["sdp"], "offer"))
+                self._described(RTCSessionDescription(body["sdp"], "offer"))
         elif gen != self._gen:
             return  # of an older negotiation
         elif kind == "answer":
             self._answered = True
-            self._inbox.put_nowait(RTCSessionDescription(body["sdp"], "answer"))
+            self._described(RTCSessionDescription(body["sdp"], "answer"))
         elif kind == "candidate":
             self._candidate(body)
         elif kind == "bye":
             self._end(SignalingError(f"peer_{body['code']}", f"The other peer ended the negotiation: {body['message']}"))
 
+    def _described(self, description):
+        if self._holding is not None:
+            self._holding.cancel()
+        if re.search("^a=candidate:", description.sdp, flags=re.MULTILINE):
+            return self._inbox.put_nowait(description)
+        self._held = description
+        self._holding = asyncio.get_running_loop().call_later(FIRST_CANDIDATE, self._let_go)
+
+    def _let_go(self):
+        if self._held is not None:
+            self._inbox.put_nowait(self._held)
+        self._held = None
+
     def _candidate(self, body):
+        if self._held is not None:
+            # There is one m= section, so that the end of the description is the end of it.
+            self._held.sdp = f"{self._held.sdp.rstrip()}\r\na={body['candidate']}\r\n"
+            self._holding.cancel()
+            self._holding = asyncio.get_running_loop().call_later(MORE_CANDIDATES, self._let_go)
+            return
         try:
             candidate = candidate_from_sdp(body["candidate"].split(":", 1)[1])
         except (IndexError, ValueError, AssertionError):
@@ -318,4 +344,5 @@ class RelaySignaling:
         if self._over:
             return
         self._over = True
+        self._let_go()
         self._inbox.put_nowait(error if error is not None and not self._answered else BYE)

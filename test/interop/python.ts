@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '../support/wait.ts';
 
@@ -18,7 +17,7 @@ export class PythonPeer {
   #output = '';
   #errors = '';
 
-  constructor(t: TestContext, args: string[], token = '') {
+  constructor(t: { after(release: () => Promise<void>): void }, args: string[], token = '') {
     this.#process = spawn(python, ['-B', program, ...args], {
       env: { PATH: process.env['PATH'], TOKEN: token },
       stdio: ['ignore', 'pipe', 'pipe'],

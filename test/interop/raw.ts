@@ -1,6 +1,12 @@
 import { createRequire } from 'node:module';
 import type { TestContext } from 'node:test';
-import { MemorySignaling, type RtcDataChannel, type RtcPeerConnection, type Signaling } from 'mcp-rendezvous';
+import {
+  MemorySignaling,
+  type RtcDataChannel,
+  type RtcPeerConnection,
+  type Signaling,
+  type SignalMessage,
+} from 'mcp-rendezvous';
 
 interface ChannelOptions {
   ordered?: boolean;
@@ -47,12 +53,13 @@ export function answering(t: TestContext, tell: (sdp: string) => string): Signal
   const connection = new RTCPeerConnection();
   t.after(() => connection.close());
   const [near, far] = MemorySignaling.pair();
-  near.onmessage = async (message) => {
+  const answer = async (message: SignalMessage) => {
     if (message.kind !== 'offer') return;
     await connection.setRemoteDescription({ type: 'offer', sdp: message.sdp });
     await describe(connection, near, 'answer', tell);
   };
-  void near.start('answerer');
+  near.onmessage = (message) => void answer(message);
+  void near.start();
   return far;
 }
 

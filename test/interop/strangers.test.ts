@@ -34,14 +34,14 @@ const next = (transport: WebRTCClientTransport): Promise<JsonRpcMessage> =>
   });
 
 /** A message that is so many bytes of JSON. */
-function message(bytes: number): { message: JsonRpcMessage; text: string } {
+function sized(bytes: number): { value: JsonRpcMessage; text: string } {
   const padded = (padding: number): JsonRpcMessage => ({
     jsonrpc: '2.0',
     method: 'notifications/message',
     params: { padding: 'x'.repeat(padding) },
   });
   const value = padded(bytes - JSON.stringify(padded(0)).length);
-  return { message: value, text: JSON.stringify(value) };
+  return { value, text: JSON.stringify(value) };
 }
 
 for (const name of engineNames) {
@@ -123,14 +123,14 @@ for (const name of engineNames) {
         open: (connection) => connection.createDataChannel('mcp'),
       });
       await started;
-      const { message: large, text } = message(mostBytes);
+      const { value: large, text } = sized(mostBytes);
       const heard = next(transport);
       channel?.send(text);
       assert.deepEqual(await within(heard, 'the message here', patienceMs), large);
       const back = received(channel!);
       await transport.send(large);
       assert.equal(await within(back, 'the message there', patienceMs), text);
-      await assert.rejects(transport.send(message(mostBytes + 1).message), { code: 'message_too_large' });
+      await assert.rejects(transport.send(sized(mostBytes + 1).value), { code: 'message_too_large' });
       assert.equal(transport.state, 'connected');
     });
 

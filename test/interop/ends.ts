@@ -1,0 +1,102 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Browser, launch } from 'puppeteer-core';
+import { chromiumPath } from '../support/browser.ts';
+import { bundle } from '../support/bundle.ts';
+import type { End } from './end.ts';
+import type { Exchange } from './exchange.ts';
+import { PythonPeer } from './python.ts';
+
+/** A page's end: what is called there is called in the page. */
+export interface PageEnds {
+  client: End;
+  server: End;
+  close(): Promise<void>;
+}
+
+/** The script of the page, under a policy without `unsafe-eval`. */
+export async function servePage(): Promise<Server> {
+  const script = await bundle(fileURLToPath(new URL('page.ts', import.meta.url)));
+  const server = createServer(({ url }, response) => {
+    if (url === '/page.js') return response.setHeader('content-type', 'text/javascript').end(script);
+    response.setHeader('content-type', 'text/html').setHeader('content-security-policy', "script-src 'self'");
+    return response.end('<!doctype html><title>peer</title><script type="module" src="/page.js"></script>');
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return server;
+}
+
+/** A headless browser with two pages, one for either role. */
+export async function openBrowser(name: 'chromium' | 'firefox', pages: Server): Promise<PageEnds> {
+  const home = mkdtempSync(join(tmpdir(), `${name}-`));
+  const browser = await launch(
+    name === 'firefox'
+      ? {
+          browser: 'firefox',
+          executablePath: '/usr/bin/firefox-esr',
+          env: { ...process.env, HOME: home },
+          extraPrefsFirefox,
+        }
+      : { executablePath: chromiumPath, userDataDir: home, args: ['--disable-gpu', ...sandbox] },
+  );
+  const [client, server] = [await openEnd(browser, pages), await openEnd(browser, pages)];
+  return {
+    client,
+    server,
+    async close() {
+      await browser.close();
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
+
+// A TURN server of the tests is on 127.0.0.1, which Firefox does not use otherwise.
+const extraPrefsFirefox = { 'media.peerconnection.ice.loopback': true };
+// Chromium's sandbox does not start as root, which CI often is.
+const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
+
+async function openEnd(browser: Browser, pages: Server): Promise<End> {
+  const page = await browser.newPage();
+  await page.goto(`http://127.0.0.1:${(pages.address() as AddressInfo).port}/`);
+  return {
+    serve: (place) => page.evaluate((argument) => globalThis.interop.serve(argument), place),
+    connect: (place) => page.evaluate((argument) => globalThis.interop.connect(argument), place),
+    exchange: () => page.evaluate(() => globalThis.interop.exchange()),
+    close: () => page.evaluate(() => globalThis.interop.close()),
+    closed: () => page.evaluate(() => globalThis.interop.closed()),
+  };
+}
+
+/** An end that is a process with aiortc, new for each session. */
+export function pythonEnd(t: { after(release: () => Promise<void>): void }): End {
+  let peer: PythonPeer;
+  return {
+    async serve({ relay, token, offers }) {
+      peer = new PythonPeer(
+        t,
+        ['server', '--relay', relay, '--config', ...(offers === 'server' ? ['--offer'] : [])],
+        token,
+      );
+      await peer.event('joined');
+    },
+    async connect({ relay, token, offers }) {
+      peer = new PythonPeer(
+        t,
+        ['client', '--relay', relay, '--config', ...(offers === 'client' ? ['--offer'] : [])],
+        token,
+      );
+      return (await peer.event('open'))['ms'] as number;
+    },
+    async exchange() {
+      const { event: _, ...seen } = await peer.event('exchange');
+      return seen as unknown as Exchange; // what peer.py prints
+    },
+    close: async () => void (await peer.event('closed')),
+    closed: async () => void (await peer.event('closed')),
+  };
+}

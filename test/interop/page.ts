@@ -1,0 +1,4 @@
+import { createEnd } from './end.ts';
+
+/** The test page's script. */
+globalThis.interop = createEnd();
