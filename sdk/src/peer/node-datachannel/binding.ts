@@ -20,9 +20,6 @@ export interface NativeConfiguration {
   /** Descriptions are made when they are asked for, and not as soon as there is a channel. */
   disableAutoNegotiation: boolean;
   maxMessageSize: number;
-  /** PEM, in spite of the names; without them there is a new certificate for each connection. */
-  certificatePemFile?: string;
-  keyPemFile?: string;
 }
 
 export interface NativeConnection {

@@ -5,7 +5,7 @@ import { dispatch } from '../dispatch.ts';
 import type { RtcConfiguration, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { MdnsResolver } from '../mdns.ts';
 import { type ChosenServer, type ChosenServers, chooseServers, parseServer } from '../servers.ts';
-import type { Binding, NativeChannel, NativeConfiguration, NativeConnection } from './binding.ts';
+import type { Binding, NativeChannel, NativeConnection } from './binding.ts';
 import { NodeDataChannel } from './channel.ts';
 import { nativeStats } from './stats.ts';
 
@@ -47,7 +47,7 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
   #closing: Promise<void> | undefined;
 
   /** @throws RendezvousError `bad_option`; see {@link chooseServers}. */
-  constructor(binding: Binding, configuration: RtcConfiguration, options: Partial<NativeConfiguration> = {}) {
+  constructor(binding: Binding, configuration: RtcConfiguration) {
     if (configuration.iceTransportPolicy === 'relay') {
       // It only keeps quiet about its own addresses, and still shows them to the other side by trying to reach it directly.
       throw new RendezvousError(
@@ -59,8 +59,7 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
     const iceServers = [this.#servers.stun, this.#servers.turn]
       .filter((server) => server !== undefined)
       .map(nativeServer);
-    const settings: NativeConfiguration = { iceServers, disableAutoNegotiation: true, maxMessageSize, ...options };
-    this.#peer = new binding.PeerConnection('', settings);
+    this.#peer = new binding.PeerConnection('', { iceServers, disableAutoNegotiation: true, maxMessageSize });
     kept.add(this.#peer);
     this.#listen();
   }
