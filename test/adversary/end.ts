@@ -123,6 +123,7 @@ export function createEnd(engine: Engine, memoryMiB: () => number): End {
         tap(session);
       });
       listener.onerror = noteError;
+      listener.onstatechange = (state) => note(`signaling ${state}`);
       leave = () => listener.close();
     },
     async connect(place) {

@@ -24,6 +24,8 @@ const attemptMs = 12_000;
 const probeMs = 2_000;
 /** How often that is asked while an ICE restart is under way. */
 const askEveryMs = 500;
+/** While a session is lost there is no time for the signaling's long waits: how often they are cut short. */
+const hurryEveryMs = 1_000;
 
 /** How a session gets to another connection. */
 export interface Route extends Pick<PeerOptions, 'engine' | 'iceTransportPolicy' | 'trickle'> {
@@ -147,6 +149,7 @@ export class Session {
     const { redial } = this.#route;
     const limits = { connectTimeoutMs: redial ? windowMs.offerer : windowMs.answerer, signal };
     let last = reason;
+    const hurrying = setInterval(() => this.#route.hurry?.(), hurryEveryMs);
     try {
       await inTime(limits, async (within) => {
         if (redial && this.#canRestart()) await this.#restart(within).catch((error) => (last = asFailure(error)));
@@ -169,6 +172,8 @@ export class Session {
     } catch (error) {
       if (signal.aborted) return; // found, or ended
       this.link.end(isFinal(error) ? asFailure(error) : windowOver(last));
+    } finally {
+      clearInterval(hurrying);
     }
   }
 
