@@ -16,7 +16,10 @@ const cells = JSON.parse(measured ? readFileSync(measured, 'utf8') : measure()) 
 const readme = readFileSync('README.md', 'utf8');
 const between = /(<!-- interop: .*? -->\n)[^]*?(<!-- \/interop -->)/;
 if (!between.test(readme)) throw new Error('README.md has no markers <!-- interop: … --> and <!-- /interop -->.');
-writeFileSync('README.md', readme.replace(between, (_, start: string, end: string) => `${start}${table()}${end}`));
+writeFileSync(
+  'README.md',
+  readme.replace(between, (_, start: string, end: string) => `${start}${table()}${end}`),
+);
 
 function measure(): string {
   const folder = mkdtempSync(join(tmpdir(), 'interop-'));
