@@ -69,7 +69,6 @@ test('a call goes on while its connection is cut and restored, and what happened
   await page.getByRole('button', { name: 'Call' }).click();
   await page.getByText(/^\d+ of 20$/).waitFor();
   await page.getByRole('button', { name: 'Cut the connection' }).click();
-  await page.locator('.state.recovering').waitFor();
   await page.getByText('Counted to 20.').waitFor();
   await connected(page);
   const recovery = page.getByRole('region', { name: 'Recoveries' });
