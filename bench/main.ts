@@ -1,27 +1,58 @@
 import { writeFile } from 'node:fs/promises';
 import { argv, exit } from 'node:process';
 import { parseArgs } from 'node:util';
+import { engineNames } from '../test/support/engines.ts';
+import { growInstances, growPeers } from './growth/main.ts';
+import { growthLines, instancesTable, peersTable } from './growth/show.ts';
 import { lines } from './lib/report.ts';
 import { measureRelays } from './relay/main.ts';
 import { relayLines, relayPlot, relayTable, summary } from './relay/show.ts';
+import { measureTransports } from './transport/main.ts';
+import { transportLines, transportTable } from './transport/show.ts';
 
-const usage = `Usage: npm run bench -- relay [--quick] [--json] [--plot file.svg]
+const usage = `Usage: npm run bench -- relay|transport|growth [--quick] [--json] [--plot file.svg]
 
---quick  against the floor only, within a minute
---json   one object instead of a table
---plot   writes the bars as SVG`;
+relay      CPU, memory and latency of the relay beside a floor of bare WebSockets, PeerJS, y-webrtc and Socket.IO
+transport  connecting, calls and throughput beside the raw data channel, Streamable HTTP and stdio
+growth     cost against the number of peers and of instances
+
+--quick    less of each; relay: against the floor only, within a minute
+--json     one object instead of tables
+--plot     relay: writes its bars as SVG`;
 
 const { positionals, values } = parseArgs({
   args: argv.slice(2),
   allowPositionals: true,
   options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, plot: { type: 'string' } },
 });
-const [subject, ...more] = positionals;
-if (subject !== 'relay' || more.length > 0) {
-  console.error(usage);
-  exit(2);
+const quick = values.quick ?? false;
+
+/** Prints one object, or the tables. */
+function print(object: unknown, ...tables: string[]): void {
+  console.log(values.json ? JSON.stringify(object) : tables.join('\n\n'));
 }
-const rows = await measureRelays(values.quick ?? false);
-if (values.json) console.log(JSON.stringify(summary(rows)));
-else console.log(`${relayTable(rows)}\n\n${lines(relayLines(rows))}`);
-if (values.plot !== undefined) await writeFile(values.plot, relayPlot(rows));
+
+switch (positionals.join(' ')) {
+  case 'relay': {
+    const rows = await measureRelays(quick);
+    print(summary(rows), relayTable(rows), lines(relayLines(rows)));
+    if (values.plot !== undefined) await writeFile(values.plot, relayPlot(rows));
+    break;
+  }
+  case 'transport': {
+    const rows = await measureTransports(quick ? ['node-datachannel'] : engineNames, quick ? 2000 : 6000);
+    print(rows, transportTable(rows), lines(transportLines(rows)));
+    break;
+  }
+  case 'growth': {
+    const peers = await growPeers(quick ? [200, 1000] : [1000, 5000, 15_000], quick ? 5000 : 20_000);
+    const instances = await growInstances(quick ? [1, 2] : [1, 2, 3, 4], quick ? 100 : 400);
+    print({ peers, instances }, peersTable(peers), lines(growthLines(peers)), instancesTable(instances));
+    break;
+  }
+  default:
+    console.error(usage);
+    exit(2);
+}
+// Engines keep threads.
+exit();
