@@ -2,8 +2,7 @@ import { createHash, createHmac } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 
 const realm = 'example';
-const iceServer = { username: 'someone', credential: 'secret' };
-const key = createHash('md5').update(`${iceServer.username}:${realm}:${iceServer.credential}`).digest();
+const credential = 'secret';
 
 /** STUN attributes (RFC 8489 §14, RFC 8656 §18) and message types (RFC 8656 §17) that allocating needs. */
 const attributes = {
@@ -20,7 +19,8 @@ const messages = { allocate: 0x0003, allocated: 0x0103, refused: 0x0113 };
 /**
  * As much of a TURN server as makes an allocation (RFC 8656 §7), when it is told to. It does not keep the process alive.
  */
-export async function turnServer() {
+export async function turnServer(username = 'someone') {
+  const key = createHash('md5').update(`${username}:${realm}:${credential}`).digest();
   const socket = createSocket('udp4').unref();
   const asked = Promise.withResolvers<void>();
   const answer = Promise.withResolvers<void>();
@@ -32,7 +32,7 @@ export async function turnServer() {
       reply(messages.refused, [unauthorized, named(attributes.realm, realm), named(attributes.nonce, 'once')]);
       return;
     }
-    asked.resolve();
+    if (request.includes(username)) asked.resolve();
     void answer.promise.then(() => {
       const lifetime = attribute(attributes.lifetime, Buffer.from([0, 0, 2, 88]));
       const list = [xorAddress(attributes.relayed), xorAddress(attributes.mapped), lifetime];
@@ -43,7 +43,7 @@ export async function turnServer() {
   });
   await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
   const urls = `turn:127.0.0.1:${socket.address().port}?transport=udp`;
-  return { iceServer: { urls, ...iceServer }, asked: asked.promise, answer: () => answer.resolve() };
+  return { iceServer: { urls, username, credential }, asked: asked.promise, answer: () => answer.resolve() };
 }
 
 function attribute(type: number, value: Buffer): Buffer {

@@ -42,7 +42,8 @@ export class NodeDataChannel implements RtcDataChannel {
     channel.onBufferedAmountLow(() => this.#low());
     channel.onMessage((data) => this.#inbox.receive(data));
     // After `onMessage`, and right after it: of two callbacks that are due, the one that was set first is called first, and a
-    // channel that has told its end tells no message any more.
+    // channel that has told its end tells no message any more. (Node calls a callback a thousand times at a stretch at the most: of more
+    // messages that wait when the end comes, the rest is lost. In framed mode nobody ends a channel before all is acknowledged.)
     channel.onClosed(() => this.#ended());
     // A channel of the other side is open before it is seen here.
     if (channel.isOpen()) this.#state = 'open';
