@@ -138,8 +138,8 @@ function endless(from: RtcDataChannel, to: RtcDataChannel) {
     stop: () => clearInterval(timer),
     /** Until something has come that was sent from now on. */
     goesOn: async (): Promise<void> => {
-      const from = sent;
-      while (received <= from) await Promise.race([sleep(5), fault.promise]);
+      const mark = sent;
+      while (received <= mark) await Promise.race([sleep(5), fault.promise]);
     },
     end: (): Promise<void> => {
       clearInterval(timer);
