@@ -1,4 +1,4 @@
-import websocket from '@fastify/websocket';
+import websocket, { type WebsocketPluginOptions } from '@fastify/websocket';
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -23,6 +23,7 @@ import { Rooms } from './rooms.ts';
 import { Rota } from './rota.ts';
 import { Session, type SessionContext } from './session.ts';
 import { Sessions } from './sessions.ts';
+import { PeerSocket } from './socket.ts';
 import { trial } from './trial.ts';
 
 /** How long a peer has to answer the close frame before its socket is cut, in milliseconds. */
@@ -77,6 +78,8 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     maxPayload: limits.maxFrameBytes * unreadFactor,
     closeTimeout: closeTimeoutMs,
     handleProtocols: () => subprotocol,
+    // ws takes a subclass of its own class; its types ask for the whole module there.
+    WebSocket: PeerSocket as unknown as NonNullable<WebsocketPluginOptions['options']>['WebSocket'],
   };
 
   const loggerInstance: FastifyBaseLogger = log;
@@ -90,8 +93,6 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     http: { headersTimeout: requestTimeoutMs },
     routerOptions: { maxParamLength },
   });
-  // ws has closed the socket by then, with the number that RFC 6455 §7.4.1 has for it.
-  const onSocketError = (error: NodeJS.ErrnoException) => log.debug({ code: error.code }, 'socket error');
   let closing = false;
   app.setErrorHandler((error: Error, _request, reply) => answerError(error, reply, log));
   await app.register(websocket, {
@@ -129,8 +130,8 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
       problem(reply.header('upgrade', 'websocket'), 426, 'upgrade_required', 'This address takes WebSockets only.'),
     wsHandler(socket, request) {
       // So would the plugin's listener, which has the request and its answer.
-      socket.removeAllListeners('error').on('error', onSocketError);
-      new Session(socket, context, request.ip);
+      socket.removeAllListeners('error');
+      new Session(socket as PeerSocket, context, request.ip);
     },
   });
   await app.register(page({ development: keys.kind === 'development', admin: config.adminToken !== undefined }));

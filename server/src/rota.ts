@@ -15,11 +15,18 @@ export class Rota<Member> {
   /** @param periodMs in milliseconds */
   constructor(periodMs: number, call: (member: Member) => void) {
     const count = Math.min(mostTurns, Math.max(1, Math.floor(periodMs / leastTurnMs)));
+    const step = periodMs / count;
     this.#turns = Array.from({ length: count }, () => new Set());
+    let due = performance.now() + step;
     this.#timer = setInterval(() => {
-      this.#turn = (this.#turn + 1) % count;
-      for (const member of this.#turns[this.#turn] ?? []) call(member);
-    }, periodMs / count);
+      // By the clock: a timer that is a little late each time would make the period longer. After a standstill nobody is called twice.
+      const now = performance.now();
+      due = Math.max(due, now - periodMs);
+      for (; due <= now; due += step) {
+        this.#turn = (this.#turn + 1) % count;
+        for (const member of this.#turns[this.#turn] ?? []) call(member);
+      }
+    }, step);
     // It is the sockets that keep the process alive.
     this.#timer.unref();
   }

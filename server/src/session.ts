@@ -7,7 +7,7 @@ import {
   type RelayErrorCode,
   verdictOf,
 } from 'mcp-rendezvous/protocol';
-import type { RawData, WebSocket } from 'ws';
+import type { RawData } from 'ws';
 import { clockToleranceSeconds, type Identity, type Verify } from './auth.ts';
 import type { Member, Seat } from './broker/broker.ts';
 import { Bucket } from './bucket.ts';
@@ -21,6 +21,7 @@ import type { Metrics } from './metrics.ts';
 import type { Occupant, Rooms } from './rooms.ts';
 import type { Rota } from './rota.ts';
 import type { Sessions } from './sessions.ts';
+import type { PeerSocket } from './socket.ts';
 
 /** What every session of an app shares. */
 export interface SessionContext {
@@ -45,7 +46,7 @@ const movedMs = 5000;
 
 /** One socket's life: `join`, its frames, its end. The only place that knows what each frame of a peer does. */
 export class Session implements Occupant {
-  readonly #socket: WebSocket;
+  readonly #socket: PeerSocket;
   readonly #context: SessionContext;
   #state: 'waiting' | 'joining' | 'joined' | 'ended' = 'waiting';
   /** Its token had ended, within the clock tolerance, when it came. */
@@ -64,17 +65,14 @@ export class Session implements Occupant {
   #iceTimer: NodeJS.Timeout | undefined;
 
   /** @param address where the socket comes from */
-  constructor(socket: WebSocket, context: SessionContext, address: string) {
+  constructor(socket: PeerSocket, context: SessionContext, address: string) {
     const { limits, metrics, sessions, rota } = context;
     this.#socket = socket;
     this.#context = context;
     this.#timer = setTimeout(joinTimeout, limits.joinTimeoutMs, this);
     this.#turn = rota.add(this);
     metrics.sockets.inc();
-    // The same functions for all sockets: an idle one takes half of the memory that it would with functions of its own.
-    const owned: Owned = socket;
-    owned[owner] = this;
-    socket.on('message', onMessage).on('ping', onPing).on('pong', onPong).on('close', onClose);
+    socket.session = this;
     this.#pass = context.gate.enter(address);
     sessions.add(this);
     if (!this.#pass) this.end('rate_limited');
@@ -115,6 +113,11 @@ export class Session implements Occupant {
   receiveControl(size: number, isPong: boolean): void {
     if (isPong) this.#unanswered = 0;
     this.#allows(size);
+  }
+
+  /** Something is wrong with its socket, which is closed for it. */
+  faulty({ code }: NodeJS.ErrnoException): void {
+    this.#log.debug({ ...this.#who, code }, 'socket error');
   }
 
   /** Its socket is closed. */
@@ -327,29 +330,6 @@ export class Session implements Occupant {
 }
 
 const hasEnded = ({ claims }: Identity): boolean => claims.exp * 1000 <= Date.now();
-
-const owner = Symbol('session');
-
-/** A socket knows its session, so that the listeners below need not. */
-interface Owned extends WebSocket {
-  [owner]?: Session;
-}
-
-function onMessage(this: Owned, data: RawData, isBinary: boolean): void {
-  this[owner]?.receive(data, isBinary);
-}
-
-function onPing(this: Owned, data: Buffer): void {
-  this[owner]?.receiveControl(data.byteLength, false);
-}
-
-function onPong(this: Owned, data: Buffer): void {
-  this[owner]?.receiveControl(data.byteLength, true);
-}
-
-function onClose(this: Owned, code: number): void {
-  this[owner]?.closed(code);
-}
 
 const joinTimeout = (session: Session): void => session.end('join_timeout');
 const watchToken = (session: Session): void => session.watchToken();

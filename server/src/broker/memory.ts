@@ -4,7 +4,7 @@ import { newInstanceId } from '../ids.ts';
 import { barName, barNames, type Revocation } from './barred.ts';
 import type { Broker, Group, Instance, Member, Message, Resident, RoomSummary, Seat } from './broker.ts';
 
-interface Peer extends Omit<Member, 'instance'> {
+interface Peer extends Pick<Member, 'state' | 'version' | 'joined'> {
   seat: Seat;
   /** Ends the resume window of an away peer. */
   timer?: NodeJS.Timeout;
@@ -45,26 +45,25 @@ export class MemoryBroker implements Broker {
     const room = this.#rooms.get(seat.room) ?? { peers: new Map<string, Peer>(), versions: { server: 0, client: 0 } };
     const old = resume && room.peers.get(resume.id);
     const resumed =
-      old?.seat.connection === resume?.connection && old?.role === seat.role && old.claims.sub === seat.claims.sub
+      old?.seat.connection === resume?.connection &&
+      old?.seat.role === seat.role &&
+      old.seat.claims.sub === seat.claims.sub
         ? old
         : undefined;
     const occupant = [...room.peers.values()].find((peer) => peer !== resumed && samePlace(peer.seat, seat));
     if (this.#isBarred(seat)) throw new RelayError('token_revoked');
-    if (occupant && occupant.claims.sub !== seat.claims.sub) throw new RelayError('room_taken');
-    const clients = [...room.peers.values()].filter(({ role }) => role === 'client').length;
+    if (occupant && occupant.seat.claims.sub !== seat.claims.sub) throw new RelayError('room_taken');
+    const clients = [...room.peers.values()].filter((peer) => peer.seat.role === 'client').length;
     if (seat.role === 'client' && !resumed && !occupant && clients >= this.#options.maxClientsPerRoom) {
       throw new RelayError('room_full');
     }
     if (resumed) this.#evict(resumed);
     if (occupant) this.#evict(occupant, 'replaced');
     if (occupant) this.#change(room, occupant, 'gone');
-    const id = resumed?.id ?? seat.id;
+    const id = resumed?.seat.id ?? seat.id;
     const joined = room.versions[seat.role] + 1;
     const peer: Peer = {
-      id,
-      role: seat.role,
       state: 'online',
-      claims: seat.claims,
       version: 0,
       joined,
       seat: resumed ? Object.assign(seat, { id, since: resumed.seat.since }) : seat,
@@ -92,7 +91,6 @@ export class MemoryBroker implements Broker {
     if (this.#isBarred(seat)) throw new RelayError('token_revoked');
     const { room, peer } = this.#holder(seat);
     if (room && peer) {
-      peer.claims = seat.claims;
       peer.seat.claims = seat.claims;
       this.#change(room, peer, peer.state);
     }
@@ -135,8 +133,8 @@ export class MemoryBroker implements Broker {
     const keys = [...this.#rooms.keys()].filter((key) => key > after).toSorted();
     const rooms = keys.slice(0, limit).map((room): RoomSummary => {
       const peers = [...(this.#rooms.get(room)?.peers.values() ?? [])];
-      const server = peers.find(({ role }) => role === 'server')?.state;
-      return { room, ...(server && { server }), clients: peers.filter(({ role }) => role === 'client').length };
+      const server = peers.find((peer) => peer.seat.role === 'server')?.state;
+      return { room, ...(server && { server }), clients: peers.filter((peer) => peer.seat.role === 'client').length };
     });
     const last = keys.length > limit ? rooms.at(-1)?.room : undefined;
     return Promise.resolve({ rooms, ...(last !== undefined && { after: last }) });
@@ -164,12 +162,12 @@ export class MemoryBroker implements Broker {
   }
 
   #change(room: Room, peer: Peer, state: PeerState): void {
-    const previous = room.versions[peer.role];
-    const version = (room.versions[peer.role] = previous + 1);
+    const { id, role, claims } = peer.seat;
+    const previous = room.versions[role];
+    const version = (room.versions[role] = previous + 1);
     peer.version = version;
     if (state !== 'gone') peer.state = state;
-    else if (room.peers.delete(peer.id) && room.peers.size === 0) this.#rooms.delete(peer.seat.room);
-    const { id, role, claims, joined } = peer;
+    else if (room.peers.delete(id) && room.peers.size === 0) this.#rooms.delete(peer.seat.room);
     this.#local?.onchange({
       room: peer.seat.room,
       role,
@@ -179,7 +177,7 @@ export class MemoryBroker implements Broker {
       claims,
       version,
       previous,
-      joined,
+      joined: peer.joined,
     });
   }
 
@@ -193,18 +191,26 @@ export class MemoryBroker implements Broker {
   }
 
   /** Takes the peer's place from its connection; without a code because the peer itself has another one. */
-  #evict({ id, seat, state, timer }: Peer, code?: RelayErrorCode): void {
+  #evict({ seat, state, timer }: Peer, code?: RelayErrorCode): void {
     clearTimeout(timer);
     if (state !== 'online') return;
-    this.#local?.onmessage({ type: 'evict', room: seat.room, id, connection: seat.connection, ...(code && { code }) });
+    this.#local?.onmessage({
+      type: 'evict',
+      room: seat.room,
+      id: seat.id,
+      connection: seat.connection,
+      ...(code && { code }),
+    });
   }
 
   #group(room: Room, role: Role): Group {
-    const members = [...room.peers.values()].filter((peer) => peer.role === role).map((peer) => this.#member(peer));
+    const members = [...room.peers.values()]
+      .filter((peer) => peer.seat.role === role)
+      .map((peer) => this.#member(peer));
     return { version: room.versions[role], members };
   }
 
-  #member({ id, role, state, claims, version, joined }: Peer): Member {
+  #member({ seat: { id, role, claims }, state, version, joined }: Peer): Member {
     return { id, instance: this.instance, role, state, claims, version, joined };
   }
 }

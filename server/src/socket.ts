@@ -1,0 +1,33 @@
+import { type RawData, WebSocket } from 'ws';
+import type { Session } from './session.ts';
+
+/**
+ * A socket that tells its session of its events itself. Five listeners for each socket would take as much memory as everything else
+ * that the relay keeps of an idle peer's place.
+ */
+export class PeerSocket extends WebSocket {
+  session: Session | undefined;
+
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    const { session } = this;
+    if (!session) return super.emit(event, ...args);
+    switch (event) {
+      case 'message':
+        session.receive(args[0] as RawData, args[1] === true);
+        return true;
+      case 'ping':
+      case 'pong':
+        session.receiveControl((args[0] as Buffer).byteLength, event === 'pong');
+        return true;
+      case 'close':
+        session.closed(args[0] as number);
+        break;
+      case 'error':
+        // ws closes the socket itself, with the number that RFC 6455 §7.4.1 has for it.
+        session.faulty(args[0] as NodeJS.ErrnoException);
+        return true;
+    }
+    // For ws's own listeners.
+    return super.emit(event, ...args);
+  }
+}
