@@ -36,7 +36,11 @@ async function answer(question: Question): Promise<void> {
     reading.delay = { p50: ms(delay.percentile(50)), p99: ms(delay.percentile(99)), max: ms(delay.max) };
     delay.reset();
   }
-  if (question === 'watch') watching = delay.enable();
+  if (question === 'watch') {
+    delay.enable();
+    delay.reset();
+    watching = true;
+  }
   process.send?.(reading);
 }
 
