@@ -34,7 +34,7 @@ function print(object: unknown, ...tables: string[]): void {
 
 switch (positionals.join(' ')) {
   case 'relay': {
-    const rows = await measureRelays(quick);
+    const rows = await measureRelays(quick ? 'quick' : 'full');
     print(summary(rows), relayTable(rows), lines(relayLines(rows)));
     if (values.plot !== undefined) await writeFile(values.plot, relayPlot(rows));
     break;

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
+import { within } from '../../test/support/wait.ts';
 import { quantile } from '../lib/stats.ts';
 import type { Peer, Subject } from './subject.ts';
 
@@ -8,6 +9,9 @@ export type Pair = readonly [server: Peer, client: Peer];
 
 /** How many rooms are opened at a time. */
 const atOnce = 8;
+
+/** After so long a signal counts as lost, in milliseconds. */
+const lostMs = 60_000;
 
 let rooms = 0;
 
@@ -64,7 +68,7 @@ export async function bounce(pairs: readonly Pair[], ms: number): Promise<number
     client.signal();
     return promise;
   };
-  await Promise.all(pairs.map(room));
+  await within(Promise.all(pairs.map(room)), 'every signal arrives', ms + lostMs);
   return arrived;
 }
 

@@ -34,13 +34,23 @@ const plans = {
   },
   full: {
     rooms: 40,
-    signalBudget: 30_000,
-    signalSlice: 500,
-    joinBudget: 30_000,
-    joinRooms: 60,
-    idleRooms: 2000,
-    idleRuns: 3,
-    latency: 1500,
+    signalBudget: 16_000,
+    signalSlice: 400,
+    joinBudget: 12_000,
+    joinRooms: 50,
+    idleRooms: 1000,
+    idleRuns: 2,
+    latency: 800,
+  },
+  guard: {
+    rooms: 20,
+    signalBudget: 3000,
+    signalSlice: 300,
+    joinBudget: 3000,
+    joinRooms: 30,
+    idleRooms: 200,
+    idleRuns: 1,
+    latency: 50,
   },
 } satisfies Record<string, Plan>;
 
@@ -61,17 +71,18 @@ export interface Row {
 /** Rooms that are opened before memory is counted, so that what is grown once is grown. */
 const firstRooms = 100;
 
-/** This relay against the floor alone (`quick`, within 50 s on a busy machine), or against the others, and two instances with Redis, too. */
-export async function measureRelays(quick: boolean): Promise<Row[]> {
-  const plan = quick ? plans.quick : plans.full;
-  const subjects = quick ? [floor, rendezvous] : [floor, rendezvous, peerjs, yWebrtc, socketIo];
+/** This relay against the floor alone (`quick`, in less than a minute, and `guard`), or against the others, and two instances with Redis, too. */
+export async function measureRelays(effort: keyof typeof plans): Promise<Row[]> {
+  const plan = plans[effort];
+  const full = effort === 'full';
+  const subjects = full ? [floor, rendezvous, peerjs, yWebrtc, socketIo] : [floor, rendezvous];
   const memory = await idleMemory(subjects, plan);
   const alone = await cpu(
     subjects.map((subject) => () => Contender.start(subject)),
     plan,
   );
   const rows = alone.map((row, index): Row => ({ ...row, memory: memory[index] ?? { rss: NaN, heap: NaN } }));
-  return quick ? rows : [...rows, ...(await acrossInstances(plan))];
+  return full ? [...rows, ...(await acrossInstances(plan))] : rows;
 }
 
 /** Two instances with the peers of a room on different ones. The first row is the floor again, and is left out. */

@@ -12,7 +12,9 @@ export const peerjs: Subject = {
   announces: false,
   async start() {
     const port = await freePort();
-    const args = ['--port', String(port), '--host', '127.0.0.1', '--concurrent_limit', '1000000'];
+    // The peers send no heartbeats, and are as many as are measured.
+    const limits = ['--alive_timeout', '100000000', '--concurrent_limit', '1000000'];
+    const args = ['--port', String(port), '--host', '127.0.0.1', ...limits];
     return [await MeasuredProcess.start({ file, port, args })];
   },
   join(port: number, { room, role }: Place) {
