@@ -148,9 +148,10 @@ suite('bad input', () => {
   }
 
   test('five seconds of clock skew are allowed', async () => {
+    const atThisMoment = Math.floor(Date.now() / 1000); // the tests before it took their time
     for (const skewed of [
-      { ...claims, exp: now - 1 },
-      { ...claims, nbf: now + 3 },
+      { ...claims, exp: atThisMoment - 1 },
+      { ...claims, nbf: atThisMoment + 3 },
     ]) {
       const secret = new TextEncoder().encode(testSecret);
       const token = await new SignJWT({ ...skewed, room: 'skew' }).setProtectedHeader({ alg: 'HS256' }).sign(secret);
