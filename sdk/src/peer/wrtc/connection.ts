@@ -22,7 +22,7 @@ export class WrtcConnection implements RtcPeerConnection {
   readonly #peer: RtcPeerConnection;
   readonly #channels = new Set<WrtcChannel>();
   readonly #mdns = new MdnsResolver();
-  readonly #lookout = setInterval(() => this.#tell(), lookEveryMs).unref();
+  readonly #lookout: NodeJS.Timeout;
   #told = { connectionState: 'new', iceConnectionState: 'new' };
   #closed = false;
 
@@ -30,6 +30,7 @@ export class WrtcConnection implements RtcPeerConnection {
   constructor({ RTCPeerConnection }: WrtcBinding, configuration: RtcConfiguration) {
     chooseServers(configuration); // for what it throws: which servers are asked is libwebrtc's to choose
     this.#peer = new RTCPeerConnection(configuration);
+    this.#lookout = setInterval(() => this.#tell(), lookEveryMs).unref();
     this.#listen();
   }
 
