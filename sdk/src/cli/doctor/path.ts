@@ -1,3 +1,4 @@
+import { wait } from '../../signaling/backoff.ts';
 import { toRendezvousError } from '../../errors.ts';
 import type { IceServer } from '../../protocol/index.ts';
 import { WebRTCClientTransport } from '../../transport/client.ts';
@@ -65,14 +66,23 @@ async function gather(iceServers: IceServer[], limit: AbortSignal): Promise<Set<
   }
 }
 
+/** How long a connection stays for the other side to see it. */
+const lingerMs = 1_000;
+
 /** Opens the data channel to the other peer, asks for the path and closes it. No MCP message is sent. */
 export async function checkPeer(relay: string, { token, role }: TokenView, stop: AbortSignal): Promise<Finding> {
   const check = 'peer';
   const Transport = role === 'client' ? WebRTCClientTransport : WebRTCServerTransport;
   const transport = new Transport({ relay, token, connectTimeoutMs: connectMs, signal: stop });
+  const ended = new Promise<void>((resolve) => {
+    transport.onclose = resolve;
+  });
   try {
     await transport.start();
-    return { check, status: 'ok', seen: `connected ${describe(await transport.stats())}` };
+    const seen = `connected ${describe(await transport.stats())}`;
+    // The other side may be a doctor, too, which is not there yet: a connection that closes at once is none for it.
+    await Promise.race([ended, wait(lingerMs, stop).catch(() => undefined)]);
+    return { check, status: 'ok', seen };
   } catch (thrown) {
     const { code, message } = toRendezvousError(thrown, 'engine_failed', 'Connecting failed.');
     return { check, status: 'fail', code, seen: message };
