@@ -8,8 +8,8 @@ import type { Signaling } from '../signaling/signaling.ts';
 /** How to connect, whichever way the two peers find each other. */
 export interface ConnectOptions {
   /**
-   * The WebRTC engine: a class with the interface of RTCPeerConnection, or one of this package's engines. Default: werift in
-   * Node, the page's own in a browser.
+   * The WebRTC engine: a class with the interface of RTCPeerConnection, or one of this package's engines. Default in Node:
+   * node-datachannel where it is installed, else werift; in a browser the page's own.
    */
   rtc?: Engine | RtcPeerConnectionConstructor;
   /** STUN and TURN servers (WebRTC's RTCIceServer). Default: those that the relay names, and none without a relay. */
