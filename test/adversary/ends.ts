@@ -25,8 +25,8 @@ export function startNodeEnd(host: Host, engine: NodeEngine): RemoteEnd {
   const [command, ...enter] = host.enter;
   const node = [process.execPath, '--conditions=mcp-rendezvous-source', file('node-end.ts'), engine];
   const child = spawn(command, [...enter, ...node], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
-  const remote = new Remote(child);
   let output = '';
+  const remote = new Remote(child, () => output);
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text: string) => (output += text));
   }
@@ -111,8 +111,10 @@ class Remote {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #next = 0;
+  #ended: Error | undefined;
 
-  constructor(child: ChildProcess) {
+  /** @param output what the process has said, for the error when it ends by itself */
+  constructor(child: ChildProcess, output: () => string) {
     this.#child = child;
     child.on('message', (reply: Reply) => {
       const waiting = this.#waiting.get(reply.id);
@@ -120,17 +122,19 @@ class Remote {
       if ('error' in reply) waiting?.reject(new Error(reply.error));
       else waiting?.resolve(reply.result);
     });
-    child.on('exit', (code, signal) => {
-      for (const { reject } of this.#waiting.values()) reject(new Error(`the end's process ended: ${code ?? signal}`));
+    child.on('close', (code, signal) => {
+      this.#ended = new Error(`the end's process ended: ${code ?? signal}\n${output()}`);
+      for (const { reject } of this.#waiting.values()) reject(this.#ended);
     });
   }
 
-  call(method: keyof End, args: unknown[]): Promise<unknown> {
+  async call(method: keyof End, args: unknown[]): Promise<unknown> {
+    if (this.#ended) throw this.#ended;
     const waiting = Promise.withResolvers<unknown>();
     const id = this.#next++;
     this.#waiting.set(id, waiting);
     const command: Command = { id, method, args };
-    this.#child.send(command, (error) => error && waiting.reject(error));
-    return waiting.promise;
+    this.#child.send(command, () => {}); // when it cannot be sent the process has ended, which rejects it
+    return await waiting.promise;
   }
 }

@@ -130,6 +130,7 @@ class Watch implements AsyncDisposable {
   readonly #ends: Record<'server' | 'client', RemoteEnd>;
   #latest: Reports;
   #stopped = false;
+  #gone = false;
   #running = Promise.resolve();
 
   private constructor(ends: Record<'server' | 'client', RemoteEnd>, first: Reports) {
@@ -139,7 +140,8 @@ class Watch implements AsyncDisposable {
 
   static async start(ends: Record<'server' | 'client', RemoteEnd>): Promise<Watch> {
     const watch = new Watch(ends, await reportsOf(ends));
-    watch.#running = watch.#run();
+    // An end whose process has ended says why to the next one who asks.
+    watch.#running = watch.#run().catch(() => void (watch.#gone = true));
     return watch;
   }
 
@@ -152,7 +154,7 @@ class Watch implements AsyncDisposable {
   }
 
   get ended(): boolean {
-    return this.#all.some(({ state }) => state === 'closed');
+    return this.#gone || this.#all.some(({ state }) => state === 'closed');
   }
 
   complete({ messages, calls }: Scale): boolean {
