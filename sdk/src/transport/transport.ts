@@ -57,6 +57,7 @@ export abstract class WebRTCTransport {
   readonly #options: TransportOptions;
   readonly #engine: Engine;
   readonly #abort = new AbortController();
+  readonly #ended = Promise.withResolvers<void>();
   #onmessage: ((message: JsonRpcMessage, extra?: MessageExtra) => void) | undefined;
   #waiting: { message: JsonRpcMessage; meta: MessageMeta | undefined }[] = [];
   #state: TransportState = 'new';
@@ -151,7 +152,8 @@ export abstract class WebRTCTransport {
   async close(): Promise<void> {
     this.#abort.abort(new RendezvousError('closed', 'The transport was closed while it was connecting.'));
     if (this.#state === 'new') this.#end();
-    else if (this.#state !== 'connecting') await this.#link?.close();
+    else if (this.#state === 'connecting') await this.#ended.promise;
+    else await this.#link?.close();
     // Otherwise start() is under way, and ends with the abort.
   }
 
@@ -242,6 +244,7 @@ export abstract class WebRTCTransport {
     this.#session?.end();
     if (this.#dialled && this.#state === 'connecting') closeConnection(this.#dialled.peer.connection);
     this.#dialled?.release();
+    this.#ended.resolve();
     try {
       this.#setState('closed');
     } finally {
