@@ -44,8 +44,7 @@ function sized(bytes: number): { value: JsonRpcMessage; text: string } {
   return { value, text: JSON.stringify(value) };
 }
 
-// @roamhq/wrtc may crash when its process exits after handshakes that failed, all tests passed: the end of the file would be red.
-for (const name of engineNames.filter((each) => each !== 'wrtc')) {
+for (const name of engineNames) {
   const rtc: Engine = engines[name];
   const client = (t: TestContext, signaling: Signaling, connectTimeoutMs = patienceMs) => {
     const transport = new WebRTCClientTransport({ signaling, rtc, connectTimeoutMs });

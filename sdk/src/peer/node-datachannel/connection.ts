@@ -4,6 +4,7 @@ import { resolveCandidate, takeCandidates } from '../candidates.ts';
 import { dispatch } from '../dispatch.ts';
 import type { RtcConfiguration, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { MdnsResolver } from '../mdns.ts';
+import { type RefusedMedia, withoutMedia, withRefused } from '../media.ts';
 import { type ChosenServer, type ChosenServers, chooseServers, parseServer } from '../servers.ts';
 import type { Binding, NativeChannel, NativeConnection } from './binding.ts';
 import { NodeDataChannel } from './channel.ts';
@@ -39,6 +40,7 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
   #waiting: NodeJS.Timeout | undefined;
   #localType: 'offer' | 'answer' | undefined;
   #remote: { type: 'offer' | 'answer'; sdp: string } | undefined;
+  #refused: RefusedMedia = new Map();
   #connectionState: RtcPeerConnection['connectionState'] = 'new';
   #iceConnectionState = 'new';
   #iceGatheringState = 'new';
@@ -77,7 +79,7 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
   }
 
   get localDescription(): { type: string; sdp: string } | null {
-    return this.#held ? null : this.#peer.localDescription();
+    return this.#held ? null : this.#local();
   }
 
   get remoteDescription(): { type: string; sdp: string } | null {
@@ -124,7 +126,9 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
   async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
     this.#assertOpen();
     const { sdp, candidates } = takeCandidates(description.sdp);
-    this.#peer.setRemoteDescription(sdp, description.type);
+    const wanted = withoutMedia(sdp);
+    this.#peer.setRemoteDescription(wanted.sdp, description.type);
+    this.#refused = description.type === 'offer' ? wanted.refused : new Map();
     this.#remote = { ...description };
     if (description.type === 'offer') return this.#later(candidates);
     this.#addAll(candidates);
@@ -185,12 +189,17 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
   #describe(type: 'offer' | 'answer', state: string): string {
     this.#assertOpen();
     // What libdatachannel does not expect here is an exception in C++ that nobody catches: the end of the process.
-    if (this.#localType === type) return takeCandidates(this.#peer.localDescription()?.sdp ?? '').sdp;
+    if (this.#localType === type) return takeCandidates(this.#local()?.sdp ?? '').sdp;
     if (this.#peer.signalingState() !== state) throw invalidState(`An ${type} is not due.`);
     if (type === 'offer' && this.#channels.size === 0) throw invalidState('There is nothing to offer yet.');
     this.#peer.setLocalDescription(type);
     this.#localType = type;
-    return takeCandidates(this.#peer.localDescription()?.sdp ?? '').sdp;
+    return takeCandidates(this.#local()?.sdp ?? '').sdp;
+  }
+
+  #local(): { type: string; sdp: string } | null {
+    const described = this.#peer.localDescription();
+    return described && { ...described, sdp: withRefused(described.sdp, this.#refused) };
   }
 
   /** An offer with candidates inside is answered when all candidates are gathered. */

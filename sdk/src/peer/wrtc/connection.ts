@@ -3,6 +3,7 @@ import { resolveCandidate, takeCandidates } from '../candidates.ts';
 import { dispatch } from '../dispatch.ts';
 import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { MdnsResolver } from '../mdns.ts';
+import { type RefusedMedia, withoutMedia, withRefused } from '../media.ts';
 import { maxMessageSize } from '../sdp.ts';
 import { chooseServers } from '../servers.ts';
 import { readStats } from '../stats.ts';
@@ -24,6 +25,7 @@ export class WrtcConnection implements RtcPeerConnection {
   readonly #mdns = new MdnsResolver();
   readonly #lookout: NodeJS.Timeout;
   #told = { connectionState: 'new', iceConnectionState: 'new' };
+  #refused: RefusedMedia = new Map();
   #closed = false;
 
   /** @throws RendezvousError `bad_option`; see {@link chooseServers}. */
@@ -47,7 +49,8 @@ export class WrtcConnection implements RtcPeerConnection {
   }
 
   get localDescription(): { type: string; sdp: string } | null {
-    return this.#peer.localDescription;
+    const described = this.#peer.localDescription;
+    return described && { type: described.type, sdp: withRefused(described.sdp, this.#refused) };
   }
 
   get remoteDescription(): { type: string; sdp: string } | null {
@@ -66,8 +69,9 @@ export class WrtcConnection implements RtcPeerConnection {
     return this.#peer.createOffer(options);
   }
 
-  createAnswer(): Promise<{ type: string; sdp?: string | undefined }> {
-    return this.#peer.createAnswer();
+  async createAnswer(): Promise<{ type: string; sdp?: string | undefined }> {
+    const { type, sdp } = await this.#peer.createAnswer();
+    return { type, sdp: sdp && withRefused(sdp, this.#refused) };
   }
 
   setConfiguration(configuration: RtcConfiguration): void {
@@ -75,13 +79,15 @@ export class WrtcConnection implements RtcPeerConnection {
     this.#peer.setConfiguration?.(configuration);
   }
 
-  setLocalDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
-    return this.#peer.setLocalDescription(description);
+  setLocalDescription({ type, sdp }: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
+    return this.#peer.setLocalDescription({ type, sdp: withoutMedia(sdp).sdp });
   }
 
   async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
     const { sdp, candidates } = takeCandidates(description.sdp);
-    await this.#peer.setRemoteDescription({ type: description.type, sdp });
+    const wanted = withoutMedia(sdp);
+    await this.#peer.setRemoteDescription({ type: description.type, sdp: wanted.sdp });
+    this.#refused = description.type === 'offer' ? wanted.refused : new Map();
     for (const candidate of candidates) this.#addCandidate(candidate).catch(() => {}); // one of several: the others count
   }
 
