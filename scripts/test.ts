@@ -1,3 +1,4 @@
+import { relative } from 'node:path';
 import { argv, stdout } from 'node:process';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
@@ -32,14 +33,19 @@ events.on('test:pass', ({ name, nesting }) => {
   // The runner counts a file that has no test as one test by the file's name.
   if (nesting === 0 && name.endsWith('.test.ts')) problems.push(`no test in ${name}`);
 });
-events.on('test:summary', ({ file, counts, success }) => {
-  if (file !== undefined) return;
+const seconds = new Map<string, number>();
+events.on('test:summary', ({ file, counts, success, duration_ms: ms }) => {
+  if (file !== undefined) return void seconds.set(relative('.', file), ms / 1000);
   clearTimeout(watchdog);
   if (counts.tests === 0) problems.push('no test was found');
   if (counts.skipped + counts.todo > 0) problems.push(`${counts.skipped} skipped, ${counts.todo} todo`);
   if (!success) problems.push(`${counts.tests - counts.passed} of ${counts.tests} tests did not pass`);
 });
 events.once('end', () => {
+  const slowest = [...seconds].toSorted(([, one], [, other]) => other - one).slice(0, 12);
+  console.error(
+    `\nSlowest files:\n${slowest.map(([file, took]) => `${took.toFixed(1).padStart(6)} s  ${file}`).join('\n')}`,
+  );
   if (problems.length === 0) return;
   process.exitCode = 1;
   console.error(`\nThe tests are red: ${problems.join('; ')}.`);
