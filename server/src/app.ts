@@ -94,6 +94,12 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     routerOptions: { maxParamLength },
   });
   let closing = false;
+  const readJson = app.getDefaultJsonParser('error', 'error');
+  // Many clients name this type with every request, a DELETE without a body too.
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, parsed) => {
+    if (body === '') parsed(null, undefined);
+    else void readJson(request, body as string, parsed);
+  });
   app.setErrorHandler((error: Error, _request, reply) => answerError(error, reply, log));
   await app.register(websocket, {
     options: socketOptions,
