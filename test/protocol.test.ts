@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
@@ -15,19 +16,33 @@ import {
   hello,
 } from '../sdk/src/link/frame.ts';
 import { Inbox } from '../sdk/src/link/inbox.ts';
+import { fingerprints, prove, secretKey, sessionKey, type Witness } from '../sdk/src/link/proof.ts';
 import { parseBytes } from '../sdk/src/link/text.ts';
 import { readFraming } from '../sdk/src/peer/framing.ts';
 import { outcomeCode } from '../sdk/src/protocol/frames.ts';
 
 /** PROTOCOL.md says what the schemas take: its examples parse, its tables are theirs. */
 const text = readFileSync(join(import.meta.dirname, '..', 'PROTOCOL.md'), 'utf8');
-const schemas = { 'to-relay': frameToRelay, 'from-relay': frameFromRelay, data: peerData, hello };
+/** The example of AUTH: the offerer's first, results in hex. */
+const pair = z.tuple([z.string(), z.string()]);
+const auth = z.object({
+  secret: z.string(),
+  session: z.string(),
+  nonces: pair,
+  fingerprints: pair,
+  proofs: pair,
+  sessionKey: z.string(),
+});
+const schemas = { 'to-relay': frameToRelay, 'from-relay': frameFromRelay, data: peerData, hello, auth };
 
 /** The values of the member by which a union's frames are told apart. */
 function kindsOf(union: z.core.$ZodType, member: string): string[] {
   const { oneOf } = z.toJSONSchema(union) as { oneOf: { properties: Record<string, { const?: string }> }[] };
   return oneOf.map(({ properties }) => properties[member]?.const ?? '').toSorted();
 }
+
+/** What tests of this file run, by what stands behind the opening fence. */
+const executed = [...Object.keys(schemas).map((word) => `json ${word}`), 'hex frame', 'sdp', 'formula'];
 
 interface Example {
   line: number;
@@ -62,7 +77,67 @@ function rows(of: string): [word: string, ...cells: string[]][] {
   ]);
 }
 
+/** The formulas of AUTH as the text has them; `terms` are the bytes of what they name. */
+class Formulas {
+  readonly #lines: Map<string, string>;
+
+  constructor(body: string) {
+    this.#lines = new Map(Array.from(body.matchAll(/^(.+?) += (.+)$/gm), ([, name = '', said = '']) => [name, said]));
+  }
+
+  /** The words behind the name's equals sign. */
+  said(name: string): string {
+    return this.#lines.get(name) ?? assert.fail(`no formula of the ${name}`);
+  }
+
+  value(name: string, terms: Record<string, Uint8Array>): Buffer {
+    const evaluate = (expression: string): Buffer => {
+      const call = /^(HMAC-)?SHA-256\(([^]*)\)$/.exec(expression);
+      const parts = split(call?.[2] ?? expression, call?.[1] ? ', ' : ' | ');
+      if (call?.[1]) {
+        const [key = '', ...message] = parts;
+        return createHmac('sha256', evaluate(key))
+          .update(evaluate(message.join(', ')))
+          .digest();
+      }
+      if (call)
+        return createHash('sha256')
+          .update(evaluate(call[2] ?? ''))
+          .digest();
+      if (parts.length > 1) return Buffer.concat(parts.map(evaluate));
+      const quoted = /^"(.+)"$/.exec(expression)?.[1];
+      return Buffer.from(quoted ?? terms[expression] ?? assert.fail(`${name} names ${expression}`));
+    };
+    return evaluate(this.said(name));
+  }
+}
+
+/** Where the separator is outside of brackets, and once only where it is a comma: what follows may be prose. */
+function split(expression: string, separator: string): string[] {
+  let depth = 0;
+  for (let at = 0; at < expression.length; at += 1) {
+    if (expression[at] === '(') depth += 1;
+    if (expression[at] === ')') depth -= 1;
+    if (depth === 0 && expression.startsWith(separator, at)) {
+      const rest = expression.slice(at + separator.length);
+      return [expression.slice(0, at), ...(separator === ', ' ? [rest] : split(rest, separator))];
+    }
+  }
+  return [expression];
+}
+
 void suite('PROTOCOL.md', () => {
+  test('every block is of a kind that a test of this file runs', () => {
+    const fences = text.match(/^ *(```|~~~).*$/gm) ?? [];
+    assert.equal(fences.length % 2, 0);
+    for (const [index, fence] of fences.entries()) {
+      if (index % 2 === 1) assert.equal(fence, '```');
+      else assert.ok(executed.includes(fence.slice(3)), `"${fence}" is none of ${executed.join(', ')}`);
+    }
+    // Nor is there one by indentation, which no fence would tell.
+    assert.doesNotMatch(text, /\n\n {4,}\S/);
+  });
+
   test('every JSON example says which schema it is for, and parses with it, with no member left over', () => {
     assert.ok(examples().length > 10);
     for (const { line, word, body } of examples()) {
@@ -131,6 +206,55 @@ void suite('PROTOCOL.md', () => {
     const value: unknown = JSON.parse(message);
     const beside: unknown = JSON.parse(meta);
     assert.deepEqual(read, [undefined, { message: value, meta: undefined }, { message: value, meta: beside }]);
+  });
+
+  test('the formulas of AUTH, the example behind them and the SDK come to the same', async () => {
+    const [formula, ...more] = examples('formula');
+    assert.deepEqual(more, []);
+    const formulas = new Formulas(formula?.body ?? '');
+    const example = examples().find(({ word }) => word === 'auth');
+    const said = auth.parse(JSON.parse(example?.body ?? ''));
+    const [offererSdp, answererSdp] = said.fingerprints.map((value) => `v=0\r\na=fingerprint:${value}\r\n`);
+    assert.ok(offererSdp && answererSdp);
+    assert.deepEqual([offererSdp, answererSdp].map(fingerprints), said.fingerprints);
+    const [offererNonce, answererNonce] = said.nonces;
+    const witness: Witness = { offererNonce, answererNonce, offererSdp, answererSdp, session: said.session };
+
+    const senders = new Map(
+      Array.from(formulas.said('sender').matchAll(/(\d\d) for the (\w+)/g), ([, byte = '', who = '']) => [who, byte]),
+    );
+    const terms = {
+      nonce_o: Buffer.from(offererNonce, 'base64url'),
+      nonce_a: Buffer.from(answererNonce, 'base64url'),
+      fp_o: Buffer.from(said.fingerprints[0]),
+      fp_a: Buffer.from(said.fingerprints[1]),
+      session: Buffer.from(said.session),
+    };
+    const ofSession = (secret: string) =>
+      formulas.value('session key', { ...terms, 'the secret, or nothing': Buffer.from(secret) });
+    assert.equal(ofSession(said.secret).toString('hex'), said.sessionKey);
+    const [first, resumed, ...others] = formulas.said('key').split('; ');
+    assert.deepEqual(
+      [first, resumed, others],
+      ['the secret, in UTF-8', 'when a session is resumed, the session key', []],
+    );
+
+    const keys: [Uint8Array, CryptoKey, string[]?][] = [
+      [Buffer.from(said.secret), await secretKey(said.secret), said.proofs],
+      [ofSession(said.secret), await sessionKey(witness, said.secret)],
+      [ofSession(''), await sessionKey(witness, undefined)],
+    ];
+    for (const [key, native, shown] of keys) {
+      const proofs = await Promise.all(
+        (['offerer', 'answerer'] as const).map(async (who) => {
+          const sender = Buffer.from(senders.get(who) ?? '', 'hex');
+          const proof = formulas.value('proof', { ...terms, key, sender });
+          assert.deepEqual(Buffer.from(await prove(native, who, witness)), proof);
+          return proof.toString('hex');
+        }),
+      );
+      if (shown) assert.deepEqual(proofs, shown);
+    }
   });
 
   test("the SDP's attribute asks for the version of framed mode that there is", () => {
