@@ -19,12 +19,13 @@ const layers: Record<string, string[]> = {
   a2a: ['signaling', ...foundations],
   index: ['browser', 'transport', 'link', 'peer', 'signaling', ...foundations],
   browser: ['transport', 'link', 'peer', 'signaling', ...foundations],
+  testing: ['link', 'peer', ...foundations],
   cli: ['transport', 'link', 'peer', 'signaling', 'token', ...foundations],
 };
 
 /** Files of sdk/src that run in Node only and may import its modules. */
 const nodeOnly = [
-  /^cli\//,
+  /^(?:cli|testing)\//,
   /^index\.ts$/,
   /^signaling\/tcp\.ts$/,
   /\.node\.ts$/,

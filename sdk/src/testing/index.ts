@@ -1,0 +1,4 @@
+/** Contracts as tests, for any test runner: `mcp-rendezvous/testing`. */
+export type { ContractCase } from './case.ts';
+export type { ContractTransport, TransportContractOptions, TransportPair } from './end.ts';
+export { transportContract } from './transport.ts';
