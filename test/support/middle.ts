@@ -95,7 +95,7 @@ export class MiddleRelay {
         offerer,
         // Not werift, which has one certificate for all connections of a process: here that would be the victims' own.
         engine: wrtcEngine,
-        iceServers: [],
+        iceServers: () => [],
         iceTransportPolicy: 'all',
         trickle: true,
       }).run(AbortSignal.timeout(20_000));

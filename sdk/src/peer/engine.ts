@@ -71,6 +71,8 @@ export interface Engine {
   readonly name: string;
   /** Whether a connection can find another path by an ICE restart, in both roles. Where not, recovery is a new connection. */
   readonly restartsIce: boolean;
+  /** `setConfiguration()` between createOffer() and setLocalDescription() still reaches the first search for candidates. Default false. */
+  readonly takesServersLate?: boolean;
   /** @throws RendezvousError `bad_option` when the engine cannot honour the configuration. */
   createPeerConnection(configuration: RtcConfiguration): RtcPeerConnection;
   /**

@@ -31,6 +31,8 @@ export class Exchange {
   onerror: ((error: Error) => void) | undefined;
   readonly #options: ExchangeOptions;
   readonly #stopped = new AbortController();
+  /** This side's description is the connection's. */
+  readonly #set = Promise.withResolvers<void>();
   #described = false;
   #accepted = false;
   readonly #localCandidates: CandidateInit[] = [];
@@ -50,15 +52,28 @@ export class Exchange {
     };
   }
 
-  /** Makes this side's description the connection's and sends it, and then the candidates. */
-  async describe(kind: 'offer' | 'answer', { sdp = '' }: { sdp?: string | undefined }, framing?: Framing) {
-    const { connection, signaling, trickle } = this.#options;
+  /**
+   * Makes this side's description the connection's and sends it, and then the candidates.
+   *
+   * @param ready what the search for candidates needs and the description does not: the description is sent without waiting for it
+   */
+  async describe(
+    kind: 'offer' | 'answer',
+    { sdp = '' }: { sdp?: string | undefined },
+    framing?: Framing,
+    ready?: () => Promise<void>,
+  ): Promise<void> {
+    const { connection, trickle } = this.#options;
+    if (ready) {
+      await this.#tell(kind, sdp, framing);
+      await ready();
+      if (this.#stopped.signal.aborted) return;
+    }
     await connection.setLocalDescription({ type: kind, sdp });
+    this.#set.resolve();
     if (!trickle) await gathered(connection, this.#stopped.signal);
     if (this.#stopped.signal.aborted) return;
-    const described = trickle ? sdp : (connection.localDescription?.sdp ?? sdp);
-    this.localSdp = framing ? withFraming(described, framing) : described;
-    await signaling.send({ kind, gen: this.gen, sdp: this.localSdp }).catch(signalingFailed);
+    if (!ready) await this.#tell(kind, trickle ? sdp : (connection.localDescription?.sdp ?? sdp), framing);
     if (this.#stopped.signal.aborted) return;
     this.#described = true;
     for (const candidate of this.#localCandidates.splice(0)) await this.#sendCandidate(candidate);
@@ -71,6 +86,7 @@ export class Exchange {
     }
     // Not behind the engine's word: a data channel may be open before a busy page hears that its answer was taken.
     this.remoteSdp = sdp;
+    if (type === 'answer') await this.#set.promise;
     try {
       await this.connection.setRemoteDescription({ type, sdp: withoutFraming(sdp) });
     } catch (cause) {
@@ -91,6 +107,11 @@ export class Exchange {
   /** Sends nothing more. */
   stop(): void {
     this.#stopped.abort();
+  }
+
+  async #tell(kind: 'offer' | 'answer', sdp: string, framing: Framing | undefined): Promise<void> {
+    this.localSdp = framing ? withFraming(sdp, framing) : sdp;
+    await this.#options.signaling.send({ kind, gen: this.gen, sdp: this.localSdp }).catch(signalingFailed);
   }
 
   async #sendCandidate({ candidate, sdpMid, sdpMLineIndex, usernameFragment }: CandidateInit): Promise<void> {

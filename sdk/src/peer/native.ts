@@ -11,6 +11,7 @@ export type RtcPeerConnectionConstructor = new (configuration: RtcConfiguration)
 export const nativeEngine = (RTCPeerConnection: RtcPeerConnectionConstructor): Engine => ({
   name: 'native',
   restartsIce: true,
+  takesServersLate: 'setConfiguration' in RTCPeerConnection.prototype,
   createPeerConnection: (configuration) => {
     const connection = new RTCPeerConnection(configuration);
     // werift has the interface but does not check who it shakes hands with; only its adapter makes it safe.

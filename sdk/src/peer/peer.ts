@@ -24,7 +24,10 @@ export interface PeerOptions {
   /** The offerer opens the data channel. */
   offerer: boolean;
   engine: Engine;
-  iceServers: IceServer[];
+  /** Asked for each connection. */
+  iceServers: () => IceServer[];
+  /** The offerer's: `iceServers` are not known before it resolves. An engine that takes them late makes its offer without. */
+  known?: Promise<void> | undefined;
   iceTransportPolicy: 'all' | 'relay';
   /** Send candidates as they are found. Without it they are part of the description, for peers that know nothing else. */
   trickle: boolean;
@@ -119,11 +122,19 @@ export class PeerNegotiation {
 
   async #offer(): Promise<void> {
     this.#gen++;
-    const { engine, resume } = this.#options;
+    const { engine, resume, known, iceServers, iceTransportPolicy } = this.#options;
+    const late = engine.takesServersLate === true && iceTransportPolicy === 'all';
+    if (!late) await known;
+    if (this.#settled) return;
     const exchange = this.#connect();
-    this.#adopt(exchange.connection.createDataChannel(channelLabel, { ordered: true }));
+    const { connection } = exchange;
+    this.#adopt(connection.createDataChannel(channelLabel, { ordered: true }));
     const framing: Framing = { versions: offeredVersions, restart: engine.restartsIce, ...(resume ? { resume } : {}) };
-    await exchange.describe('offer', await exchange.connection.createOffer(), framing);
+    const ready = async (): Promise<void> => {
+      await known;
+      connection.setConfiguration?.({ iceServers: iceServers(), iceTransportPolicy });
+    };
+    await exchange.describe('offer', await connection.createOffer(), framing, known && late ? ready : undefined);
   }
 
   async #receive(message: SignalMessage): Promise<void> {
@@ -174,7 +185,7 @@ export class PeerNegotiation {
 
   #connect(): Exchange {
     const { engine, iceServers, iceTransportPolicy, signaling, trickle } = this.#options;
-    const connection = engine.createPeerConnection({ iceServers, iceTransportPolicy });
+    const connection = engine.createPeerConnection({ iceServers: iceServers(), iceTransportPolicy });
     const exchange = new Exchange({ connection, signaling, gen: this.#gen, trickle, tally: this.#tally });
     this.#exchange = exchange;
     exchange.onerror = (error) => this.#exchange === exchange && this.#fail(error);

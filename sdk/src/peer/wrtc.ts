@@ -11,6 +11,7 @@ import { WrtcConnection } from './wrtc/connection.ts';
 export const wrtcEngine: Engine = {
   name: 'wrtc',
   restartsIce: true,
+  takesServersLate: true,
   createPeerConnection(configuration) {
     const { binding, error } = loadWrtc();
     if (!binding) {

@@ -20,20 +20,20 @@ const mostRepeated = 64;
 export class RelayChannel implements Signaling {
   onmessage?: ((message: SignalMessage) => void) | undefined;
   onclose?: ((error?: Error) => void) | undefined;
-  readonly peer: string;
   /**
    * Time does not end the channel: for as long as a data channel stands that may need this one again (PROTOCOL.md §8).
    * Otherwise 30 s without an acknowledgement do, or without a peer that is taken for dead.
    */
   patient = false;
+  #peer: string | undefined;
   readonly #transmit: (data: PeerData) => void;
   readonly #release: () => void;
   readonly #unacknowledged: (Sequenced & { seq: number })[] = [];
   readonly #waiting: SignalMessage[] = [];
   #started = false;
   #closed = false;
-  /** The peer is taken for dead. */
-  #suspended = false;
+  /** The peer is taken for dead, or not known yet. */
+  #suspended: boolean;
   #sent = 0;
   #received = 0;
   #lastProgress = 0;
@@ -46,13 +46,39 @@ export class RelayChannel implements Signaling {
   #acknowledgeTimer: ReturnType<typeof setTimeout> | undefined;
 
   /**
+   * @param peer undefined: not known yet, nothing is sent before `bind()`
    * @param transmit hands data to the relay, or drops it while there is no socket
    * @param release tells the connection that this channel is closed
    */
-  constructor(peer: string, transmit: (data: PeerData) => void, release: () => void) {
-    this.peer = peer;
+  constructor(peer: string | undefined, transmit: (data: PeerData) => void, release: () => void) {
+    this.#peer = peer;
+    this.#suspended = peer === undefined;
     this.#transmit = transmit;
     this.#release = release;
+  }
+
+  /** The other peer's id. */
+  get peer(): string | undefined {
+    return this.#peer;
+  }
+
+  /** What was sent first, in the form in which it may travel inside of a `join`; undefined while there is nothing. */
+  get first(): PeerData | undefined {
+    const [data] = this.#unacknowledged;
+    return data && { ...data, ack: 0 };
+  }
+
+  /**
+   * The other peer is known now: what waits is sent.
+   *
+   * @param ahead `first` has travelled with the `join`
+   */
+  bind(peer: string, ahead: boolean): void {
+    this.#peer = peer;
+    this.#suspended = false;
+    this.#lastProgress = Date.now();
+    for (const data of this.#unacknowledged.slice(ahead ? 1 : 0)) this.#send(data);
+    this.#restartRepeat();
   }
 
   /** It has ended: nothing is sent or received any more. */

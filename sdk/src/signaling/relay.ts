@@ -7,6 +7,7 @@ import {
   type JoinedFrame,
   type JoinFrame,
   type PeerClaims,
+  type PeerData,
   peerData,
   type PeerState,
   type Role,
@@ -42,6 +43,14 @@ export function relayUrl({ relay, token }: RelayOptions): URL {
   return connectUrl(relay);
 }
 
+interface FirstChannel {
+  channel: RelayChannel;
+  /** The name of the signal inside of the `join`, if there was one. */
+  sent: string | undefined;
+  /** The relay did not take it there. */
+  refused: boolean;
+}
+
 export type RelayState = 'new' | 'connecting' | 'joined' | 'reconnecting' | 'closed';
 
 /** Attempts of the first join while nothing answers: a wrong address is reported within about two seconds. */
@@ -72,6 +81,8 @@ export class RelayConnection {
   readonly #expected: Role | undefined;
   readonly #process = crypto.randomUUID();
   readonly #channels = new Map<string, RelayChannel>();
+  /** The channel to the room's server while that is not known yet. */
+  #first: FirstChannel | undefined;
   /** Peers that may be signalled: for a client the room's server, for the server its clients. */
   readonly #peers = new Map<string, { peer: RemotePeer; online: boolean }>();
   /** Peers whose channel has ended. What still comes from them is late, not a new beginning. */
@@ -195,27 +206,49 @@ export class RelayConnection {
   /** A channel to a peer. One at a time for each peer: an open one is ended. */
   channel(peer: string): RelayChannel {
     this.#channels.get(peer)?.end();
-    const channel: RelayChannel = new RelayChannel(
-      peer,
-      (data) => {
-        const id = String(++this.#signals);
-        const frame: FrameToRelay = { type: 'signal', id, to: peer, data };
-        // The relay would close the socket for good, and with it what this peer has to do with all others.
-        if (!this.#fits(frame)) return channel.end(tooLarge());
-        if (this.#socket?.send(frame)) this.#remember(id, channel);
-      },
-      () => {
-        if (this.#channels.get(peer) === channel) this.#channels.delete(peer);
-        this.#done.add(peer);
-      },
-    );
+    const channel = this.#open(peer);
     this.#channels.set(peer, channel);
+    return channel;
+  }
+
+  /**
+   * A client's channel to the room's server, whoever that is, before `start()`: what is sent on it until the socket is open travels inside
+   * of the `join`, so that the answer is one round trip away (PROTOCOL.md §3). It ends with `peer_gone` when the room has no server yet.
+   */
+  firstChannel(): RelayChannel {
+    const channel = this.#open();
+    this.#first = { channel, sent: undefined, refused: false };
     return channel;
   }
 
   /** Leaves the room for good; idempotent. */
   async close(): Promise<void> {
     this.#close();
+  }
+
+  #open(peer?: string): RelayChannel {
+    const channel: RelayChannel = new RelayChannel(
+      peer,
+      (data) => this.#transmit(channel, data),
+      () => this.#release(channel),
+    );
+    return channel;
+  }
+
+  #transmit(channel: RelayChannel, data: PeerData): void {
+    const id = String(++this.#signals);
+    const frame: FrameToRelay = { type: 'signal', id, to: channel.peer!, data };
+    // The relay would close the socket for good, and with it what this peer has to do with all others.
+    if (!this.#fits(frame)) return channel.end(tooLarge());
+    if (this.#socket?.send(frame)) this.#remember(id, channel);
+  }
+
+  #release(channel: RelayChannel): void {
+    const { peer } = channel;
+    if (this.#first?.channel === channel) this.#first = undefined;
+    if (peer === undefined) return;
+    if (this.#channels.get(peer) === channel) this.#channels.delete(peer);
+    this.#done.add(peer);
   }
 
   #fits(frame: FrameToRelay): boolean {
@@ -235,13 +268,9 @@ export class RelayConnection {
     let last: RendezvousError | undefined;
     for (let attempt = 0; ; attempt++) {
       try {
-        const join: JoinFrame = {
-          type: 'join',
-          token: await fetchToken(this.#token, this.#expected, signal),
-          process: this.#process,
-        };
-        if (this.#joined) join.resume = this.#joined.resume;
+        const token = await fetchToken(this.#token, this.#expected, signal);
         const deadline = AbortSignal.any([signal, AbortSignal.timeout(joinTimeoutMs)]);
+        const join = () => this.#joinFrame(token);
         await RelaySocket.join(this.#url, join, deadline, (socket, joined) => this.#adopt(socket, joined));
         return;
       } catch (thrown) {
@@ -249,6 +278,7 @@ export class RelayConnection {
         if (signal.aborted) throw isTimeout(signal.reason) ? (last ?? endOf(thrown).error) : signal.reason;
         const { error, verdict } = endOf(thrown);
         last = error;
+        if (this.#refusesSignal(error)) continue;
         if (verdict === 'give_up') throw error;
         if (verdict === 'new_token' && (typeof this.#token === 'string' || ++refusedTokens >= tokenAttempts))
           throw error;
@@ -262,6 +292,28 @@ export class RelayConnection {
         throw isTimeout(reason) ? last : reason;
       });
     }
+  }
+
+  #joinFrame(token: string): JoinFrame {
+    const join: JoinFrame = { type: 'join', token, process: this.#process };
+    if (this.#joined) join.resume = this.#joined.resume;
+    const first = this.#first;
+    const data = first?.channel.first;
+    if (!first || !data || first.refused) return join;
+    const id = String(++this.#signals);
+    const full: JoinFrame = { ...join, signal: { id, data } };
+    if (!this.#fits(full)) return join;
+    first.sent = id;
+    return full;
+  }
+
+  /** A relay takes smaller frames than usual, or does not like a signal there: then it travels by itself. */
+  #refusesSignal({ code }: RendezvousError): boolean {
+    const first = this.#first;
+    if (first?.sent === undefined || (code !== 'frame_too_large' && code !== 'bad_frame')) return false;
+    first.sent = undefined;
+    first.refused = true;
+    return true;
   }
 
   /** Waits before another attempt, unless there is a reason to hurry. */
@@ -297,8 +349,11 @@ export class RelayConnection {
       for (const channel of this.#channels.values()) channel.end(identityLost());
       this.#done.clear();
     }
+    const first = this.#first?.channel;
     for (const { id, state, claims } of joined.peers) this.#peer(id, state, claims);
-    for (const channel of this.#channels.values()) channel.repeat();
+    // Nobody has the offer; the server that comes gets another one.
+    if (this.#first?.sent === undefined) this.#first?.channel.end(peerGone());
+    for (const channel of this.#channels.values()) if (channel !== first) channel.repeat();
   }
 
   #receive(frame: FrameFromRelay): void {
@@ -309,6 +364,8 @@ export class RelayConnection {
       case 'signal':
         return this.#signal(frame.from, frame.data);
       case 'outcome':
+        // There was no server: nobody has the offer, and the one that comes gets another one.
+        if (this.#first?.sent === frame.id) return this.#first.channel.end(peerGone());
         this.#signalled.get(frame.id)?.outcome(frame.code, frame.retryAfterMs);
         this.#signalled.delete(frame.id);
         return;
@@ -335,12 +392,23 @@ export class RelayConnection {
     if (state === 'online') {
       for (const arrived of this.#arrivals) arrived(peer);
       this.#channels.get(id)?.resume();
+      this.#bindFirst(id);
       // A room has one server: this one has the place of one that was lost.
       if (peer.claims.role === 'server') {
         for (const channel of this.#channels.values()) if (channel.suspended) channel.end(peerGone());
       }
     }
     this.onpeer?.(peer, state);
+  }
+
+  /** The room's server is known: a client hears of nobody else. */
+  #bindFirst(id: string): void {
+    if (!this.#first) return;
+    const { channel, sent } = this.#first;
+    this.#first = undefined;
+    this.#channels.set(id, channel);
+    if (sent !== undefined) this.#remember(sent, channel);
+    channel.bind(id, sent !== undefined);
   }
 
   /** @param lost it is taken for dead, and may come back under its id */
@@ -408,6 +476,7 @@ export class RelayConnection {
     this.#closing.abort(error ?? new RendezvousError('closed', 'The connection to the relay is closed.'));
     this.#socket?.send({ type: 'leave' });
     this.#socket?.close();
+    this.#first?.channel.end(error ?? peerGone());
     for (const channel of this.#channels.values()) channel.end(error ?? peerGone());
     this.#peers.clear();
     this.#setState('closed');

@@ -49,11 +49,12 @@ export class RelaySocket {
   /**
    * Opens a socket and joins. Rejects with a SocketEnd when either fails, or when `signal` fires.
    *
+   * @param join asked for when the socket is open: there may be more to say by then
    * @param adopt sets the handlers, within the turn in which `joined` came: the next frame may be right behind it
    */
   static async join(
     url: URL,
-    join: JoinFrame,
+    join: () => JoinFrame,
     signal: AbortSignal,
     adopt: (socket: RelaySocket, joined: JoinedFrame) => void,
   ): Promise<void> {
@@ -68,7 +69,7 @@ export class RelaySocket {
           adopt(relay, frame);
           resolve();
         };
-        relay.#socket.addEventListener('open', () => relay.send(join));
+        relay.#socket.addEventListener('open', () => relay.send(join()));
         if (signal.aborted) abort();
         else signal.addEventListener('abort', abort, { once: true });
       });

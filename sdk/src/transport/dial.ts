@@ -48,14 +48,20 @@ export async function dialRelay(
   try {
     const way = role === 'client' ? new ToServer(relay) : new FromClient(relay);
     const route: Route = relayRoute(engine, options, relay);
-    if (way instanceof ToServer) route.redial = (within) => way.next(within);
+    const joined = Promise.withResolvers<void>();
+    if (way instanceof ToServer) {
+      route.redial = (within) => way.next(within);
+      way.offer(route, signal, options.iceServers ? undefined : joined.promise);
+    }
     await relay.start(signal);
+    joined.resolve();
     while (true) {
       const channel = await way.next(signal);
       const remote = way.remote!;
       const self = relay.id;
       try {
-        const peer = await negotiate(channel, route, signal);
+        const offered = way instanceof ToServer ? way.offered(channel) : undefined;
+        const peer = await (offered ?? negotiate(channel, route, signal));
         channel.patient = true;
         relay.onclose = (error) => error && onerror(error);
         relay.onerror = onerror;
@@ -111,26 +117,43 @@ export const relayRoute = (engine: Engine, options: ConnectOptions, relay: Relay
   hurry: () => relay.retryNow(),
 });
 
-/** A session's first negotiation. */
-export async function negotiate(signaling: Signaling, route: Route, signal: AbortSignal): Promise<ConnectedPeer> {
-  const { redial, iceServers, ...rest } = route;
-  const negotiation = new PeerNegotiation({
-    ...rest,
-    signaling,
-    offerer: redial !== undefined,
-    iceServers: iceServers(),
-  });
-  return await negotiation.run(signal);
+/** A session's first negotiation; `known`: see {@link PeerOptions}. */
+export async function negotiate(
+  signaling: Signaling,
+  route: Route,
+  signal: AbortSignal,
+  known?: Promise<void>,
+): Promise<ConnectedPeer> {
+  const { redial, hurry: _, ...rest } = route;
+  return await new PeerNegotiation({ ...rest, signaling, offerer: redial !== undefined, known }).run(signal);
 }
 
 /** A client's way to the room's server, whichever peer that is now. */
 class ToServer {
   remote: RemotePeer | undefined;
   #channel: RelayChannel | undefined;
+  /** The negotiation that began before the room was joined, while nobody has asked for it. */
+  #offered: Promise<ConnectedPeer> | undefined;
   readonly #relay: RelayConnection;
 
   constructor(relay: RelayConnection) {
     this.#relay = relay;
+  }
+
+  /** Makes an offer to whichever server is in the room, so that it can travel with the `join`. */
+  offer(route: Route, signal: AbortSignal, known: Promise<void> | undefined): void {
+    const channel = this.#relay.firstChannel();
+    this.#channel = channel;
+    this.#offered = negotiate(channel, route, signal, known);
+    // Whoever asks for it hears why. One that no server has had is forgotten: the next attempt begins anew.
+    this.#offered.catch(() => channel.peer === undefined && channel.end());
+  }
+
+  /** How the offer of before goes, if this is its channel. */
+  offered(channel: RelayChannel): Promise<ConnectedPeer> | undefined {
+    const offered = this.#channel === channel ? this.#offered : undefined;
+    this.#offered = undefined;
+    return offered;
   }
 
   /** The channel of before, unless the server has another id or the channel has ended. */
@@ -145,6 +168,7 @@ class ToServer {
     this.remote = remote;
     if (!this.#channel || this.#channel.closed || this.#channel.peer !== remote.id) {
       this.#channel = this.#relay.channel(remote.id);
+      this.#offered = undefined;
     }
     return this.#channel;
   }

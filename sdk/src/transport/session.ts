@@ -28,8 +28,7 @@ const askEveryMs = 500;
 const hurryEveryMs = 1_000;
 
 /** How a session gets to another connection. */
-export interface Route extends Pick<PeerOptions, 'engine' | 'iceTransportPolicy' | 'trickle'> {
-  iceServers: () => PeerOptions['iceServers'];
+export interface Route extends Pick<PeerOptions, 'engine' | 'iceServers' | 'iceTransportPolicy' | 'trickle'> {
   /**
    * Of the offerer: the signaling for the next offer, that of before or another one when the other side has another identity. Waits
    * for it; rejects when there will not be one any more.
@@ -285,7 +284,7 @@ export class Session {
       ...(started ? { started } : {}),
       engine,
       offerer: redial !== undefined,
-      iceServers: iceServers(),
+      iceServers,
       iceTransportPolicy,
       trickle,
       resume: this.link.session,

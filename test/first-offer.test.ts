@@ -1,0 +1,267 @@
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { suite, test, type TestContext } from 'node:test';
+import {
+  type ConnectOptions,
+  listen,
+  type ListenOptions,
+  type RelayOptions,
+  WebRTCClientTransport,
+  wrtcEngine,
+} from 'mcp-rendezvous';
+import { type FrameFromRelay, type FrameToRelay, type PeerData, peerData, subprotocol } from 'mcp-rendezvous/protocol';
+import { createRoomToken } from 'mcp-rendezvous/token';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { engineNames, engines } from './support/engines.ts';
+import { RelayProcess, testSecret } from './support/relay.ts';
+import { eventually, within } from './support/wait.ts';
+
+const patienceMs = 30_000;
+
+const token = (role: 'server' | 'client', subject: string = role) =>
+  createRoomToken({ key: testSecret, room: 'first', role, subject, ttl: '1h' });
+
+const send = (socket: WebSocket, frame: FrameFromRelay) => socket.send(JSON.stringify(frame));
+
+const claims = { sub: 'server', role: 'server', exp: 4_000_000_000 } as const;
+
+const joined = (...servers: string[]): FrameFromRelay => ({
+  type: 'joined',
+  peer: 'self',
+  resume: 'self.secret',
+  room: 'first',
+  role: 'client',
+  peers: servers.map((id) => ({ id, state: 'online', claims })),
+  iceServers: [],
+  expiresAt: 4_000_000_000,
+  limits: { maxFrameBytes: 65_536 },
+});
+
+/** An offer that a client made, and how it travelled. */
+interface Offered {
+  way: 'join' | 'signal';
+  id: string;
+  seq: number | undefined;
+  sdp: string;
+}
+
+/** A relay of another make: what it answers to its n-th join is the test's. */
+async function relayOf(t: TestContext, onjoin: (socket: WebSocket, n: number, signal: string | undefined) => void) {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => subprotocol });
+  await once(server, 'listening');
+  t.after(() => {
+    for (const socket of server.clients) socket.terminate();
+    server.close();
+  });
+  const offers: Offered[] = [];
+  const offered = (way: Offered['way'], id: string, data: PeerData) => {
+    if (data.kind === 'offer') offers.push({ way, id, seq: data.seq, sdp: data.body.sdp });
+  };
+  let joins = 0;
+  server.on('connection', (socket) => {
+    socket.on('message', (text: Buffer) => {
+      const frame = JSON.parse(text.toString()) as FrameToRelay;
+      if (frame.type === 'signal') offered('signal', frame.id, peerData.parse(frame.data));
+      if (frame.type !== 'join') return;
+      if (frame.signal) offered('join', frame.signal.id, peerData.parse(frame.signal.data));
+      onjoin(socket, ++joins, frame.signal?.id);
+    });
+  });
+  const relay = `ws://127.0.0.1:${(server.address() as { port: number }).port}`;
+  return { relay, offers };
+}
+
+/** A client that tries until the test is over. */
+function trying(t: TestContext, relay: string, options: Partial<ConnectOptions & RelayOptions> = {}): Promise<void> {
+  const transport = new WebRTCClientTransport({
+    relay,
+    token: () => token('client'),
+    rtc: wrtcEngine,
+    connectTimeoutMs: patienceMs,
+    ...options,
+  });
+  t.after(() => transport.close());
+  const started = transport.start();
+  started.catch(() => {}); // no server ever answers; the tests look at what the client does
+  return started;
+}
+
+suite('the offer inside of the join, towards relays that do as they like', () => {
+  test('travels there once, when the room has a server', async (t) => {
+    const acknowledged = Promise.withResolvers<void>();
+    const { relay, offers } = await relayOf(t, (socket) => {
+      send(socket, joined('s-1'));
+      send(socket, { type: 'signal', from: 's-1', data: { kind: 'ack', ack: 1 } });
+      // What comes behind a ping has been seen by who answers it.
+      socket.ping();
+      socket.once('pong', () => acknowledged.resolve());
+    });
+    void trying(t, relay);
+    await within(acknowledged.promise, 'an answer', patienceMs);
+    assert.deepEqual(
+      offers.map(({ way, seq }) => [way, seq]),
+      [['join', 1]],
+    );
+  });
+
+  test('is not what the server gets that comes later', async (t) => {
+    const { relay, offers } = await relayOf(t, (socket, _n, signal) => {
+      send(socket, joined());
+      send(socket, { type: 'outcome', id: signal ?? '', code: 'absent' });
+      send(socket, { type: 'peer', id: 's-1', state: 'online', claims });
+    });
+    void trying(t, relay);
+    await eventually(() => offers.length > 1, patienceMs);
+    assert.deepEqual(
+      offers.slice(0, 2).map(({ way, seq }) => [way, seq]),
+      [
+        ['join', 1],
+        ['signal', 1],
+      ],
+    );
+    assert.notEqual(offers[0]?.sdp, offers[1]?.sdp);
+  });
+
+  test('is the same in a repeat, when the server came in the moment of the join', async (t) => {
+    const { relay, offers } = await relayOf(t, (socket) => {
+      send(socket, joined());
+      send(socket, { type: 'peer', id: 's-1', state: 'online', claims });
+    });
+    void trying(t, relay);
+    await eventually(() => offers.length > 1, patienceMs);
+    assert.deepEqual(
+      offers.slice(0, 2).map(({ way, seq }) => [way, seq]),
+      [
+        ['join', 1],
+        ['signal', 1],
+      ],
+    );
+    assert.equal(offers[0]?.sdp, offers[1]?.sdp);
+  });
+
+  for (const [what, close] of [
+    ['as a bad frame', 4400],
+    ['as too large', 4403],
+    ['as too large to be read', 1009],
+  ] as const) {
+    test(`travels by itself where the relay refuses it ${what}`, async (t) => {
+      let joins = 0;
+      const { relay, offers } = await relayOf(t, (socket, n, signal) => {
+        joins = n;
+        if (signal !== undefined) socket.close(close);
+        else send(socket, joined('s-1'));
+      });
+      void trying(t, relay);
+      await eventually(() => offers.length > 1, patienceMs);
+      assert.equal(joins, 2);
+      assert.deepEqual(
+        offers.slice(0, 2).map(({ way, seq }) => [way, seq]),
+        [
+          ['join', 1],
+          ['signal', 1],
+        ],
+      );
+      assert.equal(offers[0]?.sdp, offers[1]?.sdp);
+    });
+  }
+
+  test('stays out of a join that would be too large with it', async (t) => {
+    const { relay, offers } = await relayOf(t, (socket) => send(socket, joined('s-1')));
+    void trying(t, relay, { token: 'x'.repeat(65_300) });
+    await eventually(() => offers.length > 0, patienceMs);
+    assert.equal(offers[0]?.way, 'signal');
+  });
+
+  test('does not come again after the server has refused', async (t) => {
+    const { relay, offers } = await relayOf(t, (socket) => {
+      send(socket, joined('s-1'));
+      const body = { code: 'busy', message: 'one client only' };
+      send(socket, { type: 'signal', from: 's-1', data: { kind: 'bye', gen: 1, seq: 1, ack: 1, body } });
+    });
+    await assert.rejects(trying(t, relay), { code: 'peer_refused' });
+    assert.equal(offers.length, 1);
+  });
+});
+
+for (const name of engineNames) {
+  suite(`the offer inside of the join, on ${name}`, () => {
+    const rtc = engines[name];
+
+    async function room(t: TestContext) {
+      const relay = await RelayProcess.start();
+      t.after(() => relay.stop('SIGKILL'));
+      const seen: string[] = [];
+      const serve = async (subject: string, options: Partial<ListenOptions> = {}) => {
+        const listener = await listen(
+          { relay: relay.ws, token: await token('server', subject), rtc, ...options },
+          async (transport, peer) => {
+            seen.push(peer.subject);
+            transport.onmessage = (message) => {
+              if ('id' in message && 'method' in message)
+                void transport.send({ jsonrpc: '2.0', id: message.id, result: { server: subject } });
+            };
+            await transport.start();
+          },
+        );
+        t.after(() => listener.close());
+        return listener;
+      };
+      const connect = async (subject: string, iceServers?: []) => {
+        const transport = new WebRTCClientTransport({
+          relay: relay.ws,
+          token: await token('client', subject),
+          rtc,
+          ...(iceServers ? { iceServers } : {}),
+          connectTimeoutMs: patienceMs,
+        });
+        t.after(() => transport.close());
+        const answered = new Promise<unknown>((resolve) => {
+          transport.onmessage = resolve;
+        });
+        await transport.start();
+        await transport.send({ jsonrpc: '2.0', id: 1, method: 'ping' });
+        return within(answered, 'an answer', patienceMs);
+      };
+      return { serve, connect, seen };
+    }
+    const answer = (server: string) => ({ jsonrpc: '2.0', id: 1, result: { server } });
+
+    test('one session for each client, with and without ICE servers of its own', async (t) => {
+      const { serve, connect, seen } = await room(t);
+      await serve('one');
+      assert.deepEqual(await connect('a', []), answer('one'));
+      assert.deepEqual(await connect('b'), answer('one'));
+      assert.deepEqual(seen, ['a', 'b']);
+    });
+
+    test('the ICE servers that the relay names are asked', async (t) => {
+      const stun = createSocket('udp4').bind(0, '127.0.0.1');
+      t.after(() => stun.close());
+      await once(stun, 'listening');
+      const asked = once(stun, 'message');
+      const iceServers = [{ urls: `stun:127.0.0.1:${stun.address().port}` }];
+      const { relay } = await relayOf(t, (socket) => {
+        send(socket, { ...joined('s-1'), iceServers } as FrameFromRelay);
+      });
+      void trying(t, relay, { rtc });
+      await within(asked, 'a question to the STUN server', patienceMs);
+    });
+
+    test('a client that comes before the server waits for it', async (t) => {
+      const { serve, connect, seen } = await room(t);
+      const answered = connect('a', []);
+      const early = connect('b');
+      await serve('one');
+      assert.deepEqual(await Promise.all([answered, early]), [answer('one'), answer('one')]);
+      assert.deepEqual(seen.toSorted(), ['a', 'b']);
+    });
+
+    test('a server that refuses the first client takes the next one', async (t) => {
+      const { serve, connect } = await room(t);
+      await serve('one', { authorize: ({ subject }) => subject !== 'a' });
+      await assert.rejects(connect('a', []), { code: 'peer_refused' });
+      assert.deepEqual(await connect('b', []), answer('one'));
+    });
+  });
+}
