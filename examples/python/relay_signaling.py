@@ -30,11 +30,11 @@ FIRST_CANDIDATE, MORE_CANDIDATES = 5, 0.1
 
 
 class SignalingError(Exception):
-    """What ended the signaling. `code` is one of PROTOCOL.md, 5, or one of this file."""
+    """What ended the signaling. `code` is one of PROTOCOL.md, 5, or one of this file; `final`: another attempt fails as well."""
 
-    def __init__(self, code, message):
+    def __init__(self, code, message, final=True):
         super().__init__(f"{message} ({code})")
-        self.code = code
+        self.code, self.final = code, final
 
 
 def as_it_is(sdp):
@@ -42,6 +42,17 @@ def as_it_is(sdp):
     sdp = re.sub("^a=max-message-size:.*(?=\\r)", MAX_MESSAGE_SIZE, sdp, flags=re.MULTILINE)
     sdp = re.sub("^(m=application \\d+) DTLS/SCTP \\d+", "\\1 UDP/DTLS/SCTP webrtc-datachannel", sdp, flags=re.MULTILINE)
     return re.sub("^a=sctpmap:(\\d+) .*(?=\\r)", "a=sctp-port:\\1", sdp, flags=re.MULTILINE)
+
+
+def well_formed(data):
+    """Whether this is what PROTOCOL.md, 6 has between peers. Whatever else comes is ignored."""
+    if not isinstance(data, dict) or any(not isinstance(data.get(name, 0), int) for name in ("gen", "seq", "ack")):
+        return False
+    body, kind = data.get("body"), data.get("kind")
+    members = {"offer": ["sdp"], "answer": ["sdp"], "candidate": ["candidate"], "bye": ["code", "message"]}.get(kind)
+    if members is None:
+        return kind == "ack"
+    return "gen" in data and isinstance(body, dict) and all(isinstance(body.get(name), str) for name in members)
 
 
 class RelaySignaling:
@@ -58,7 +69,8 @@ class RelaySignaling:
         self._timeout = timeout
         self._process = uuid.uuid4().hex
         self._inbox = asyncio.Queue()
-        self._socket = self._reading = self._repeating = None
+        self._socket = self._reading = self._repeating = self._moving = None
+        self._joining = asyncio.Lock()
         self._id = self._resume = self._role = None
         self._ice_servers = []
         self._online = []  # peers that may be signalled, in the order in which they came
@@ -126,7 +138,7 @@ class RelaySignaling:
     async def close(self):
         """Says goodbye and leaves the room. Idempotent."""
         socket, self._socket = self._socket, None
-        for task in (self._reading, self._repeating):
+        for task in (self._reading, self._repeating, self._moving):
             if task is not None:
                 task.cancel()
         if socket is not None:
@@ -140,7 +152,16 @@ class RelaySignaling:
     # The room (PROTOCOL.md, 1 to 5)
 
     async def _fresh_token(self):
-        return self._token if isinstance(self._token, str) else await self._token()
+        if isinstance(self._token, str):
+            return self._token
+        try:
+            return await self._token()
+        except Exception as cause:
+            raise SignalingError("token_unavailable", "Fetching a room token failed.", final=False) from cause
+
+    def _is_final(self, number):
+        """The close number's range is the verdict; another token helps only where there is one."""
+        return 4400 <= number < 4430 or (4430 <= number < 4450 and isinstance(self._token, str))
 
     async def _join(self):
         join = {"type": "join", "token": await self._fresh_token(), "process": self._process}
@@ -151,10 +172,10 @@ class RelaySignaling:
         try:
             frame = json.loads(await socket.recv())
         except websockets.ConnectionClosed as closed:
-            raise SignalingError("relay_unreachable", "The relay closed the socket.") from closed
+            raise SignalingError("relay_unreachable", "The relay closed the socket.", final=False) from closed
         if frame["type"] == "error":
-            await socket.close()
-            raise SignalingError(frame["code"], frame["message"])
+            await socket.wait_closed()
+            raise SignalingError(frame["code"], frame["message"], self._is_final(socket.close_code))
         if self._id not in (None, frame["peer"]):
             await socket.close()
             raise SignalingError("place_lost", "The relay has given this peer's place away.")
@@ -164,54 +185,70 @@ class RelaySignaling:
         self._online = []
         for peer in frame["peers"]:
             await self._peer_is(peer["id"], peer["state"])
+        if self._peer not in [None, *(peer["id"] for peer in frame["peers"])]:
+            await self._peer_is(self._peer, "gone", lost=True)  # it may be: nobody has told
         if before is not None:
             await before.close()
 
     async def _read(self):
         try:
             while not self._over:
+                socket = self._socket
                 try:
-                    await self._frame(json.loads(await self._socket.recv()))
+                    await self._frame(json.loads(await socket.recv()))
                 except websockets.ConnectionClosed as closed:
-                    await self._rejoin(closed)
+                    if socket is self._socket:  # and has not been left for another one
+                        number, code = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
+                        if self._is_final(number):
+                            raise SignalingError(code, "The relay closed the socket for good.") from closed
+                        await self._rejoin(socket)
         except SignalingError as error:
             self._end(error)
 
-    async def _rejoin(self, closed):
-        """Takes the place back after the socket was lost, unless the relay's verdict is final: the number's range tells."""
-        number, code = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
-        if 4400 <= number < 4430 or (4430 <= number < 4450 and isinstance(self._token, str)):
-            raise SignalingError(code, "The relay closed the socket for good.") from closed
+    async def _rejoin(self, replaced):
+        """Takes the place back on a new socket, unless that has happened in the meantime or the relay's verdict is final."""
         loop = asyncio.get_running_loop()
         give_up_at, delay = loop.time() + REJOIN_WITHIN, 0.5
-        while True:
-            await asyncio.sleep(random.uniform(0, delay))
-            try:
-                return await asyncio.wait_for(self._join(), self._timeout)
-            except (OSError, asyncio.TimeoutError, websockets.InvalidHandshake) as cause:
-                if loop.time() > give_up_at:
-                    raise SignalingError("relay_unreachable", "The relay was lost and did not come back.") from cause
-            delay = min(2 * delay, LONGEST_REPEAT)
+        async with self._joining:
+            while self._socket is replaced and not self._over:
+                try:
+                    await asyncio.sleep(random.uniform(0, delay))
+                    return await asyncio.wait_for(self._join(), self._timeout)
+                except SignalingError as error:
+                    if error.final or loop.time() > give_up_at:
+                        raise
+                except (OSError, asyncio.TimeoutError, websockets.InvalidHandshake) as cause:
+                    if loop.time() > give_up_at:
+                        raise SignalingError("relay_unreachable", "The relay was lost and did not come back.") from cause
+                delay = min(2 * delay, LONGEST_REPEAT)
+
+    async def _move(self, after_ms):
+        """To another instance, before this one stops. The old socket serves until the new one stands."""
+        await asyncio.sleep(after_ms / 1000)
+        try:
+            await self._rejoin(self._socket)
+        except SignalingError as error:
+            self._end(error)
 
     async def _frame(self, frame):
         kind = frame["type"]
         if kind == "peer":
             await self._peer_is(frame["id"], frame["state"], frame.get("lost", False))
         elif kind == "signal":
-            await self._signalled(frame["from"], frame["data"])
+            if well_formed(frame["data"]):
+                await self._signalled(frame["from"], frame["data"])
         elif kind == "outcome" and frame["code"] in ("gone", "forbidden") and self._peer not in self._online:
             self._end(SignalingError("peer_gone", "The other peer has left the room."))
         elif kind == "ice_servers":
             self._ice_servers = frame["iceServers"]
         elif kind == "token_expiring" and not isinstance(self._token, str):
-            await self._give(self._socket, {"type": "token", "token": await self._fresh_token()})
+            try:
+                await self._give(self._socket, {"type": "token", "token": await self._fresh_token()})
+            except SignalingError:
+                pass  # it is fetched again when the relay has closed the socket for the old one
         elif kind == "goaway":
-            asyncio.get_running_loop().call_later(frame["afterMs"] / 1000, self._move)
+            self._moving = asyncio.create_task(self._move(frame["afterMs"]))
         # Others are for later versions, or come before the socket is closed, which says the same.
-
-    def _move(self):
-        if self._socket is not None and not self._over:
-            asyncio.create_task(self._socket.close())  # _read() opens another one, at another instance
 
     async def _peer_is(self, peer, state, lost=False):
         if peer in self._online:
@@ -222,8 +259,15 @@ class RelaySignaling:
                 await self._post_again()
             elif self._offer is not None and not self._answered and self._peer not in self._online:
                 await self._talk_to(peer)
-        elif state == "gone" and not lost and peer == self._peer and self._role == "server":
+        elif state == "gone" and peer == self._peer and self._role == "server":
             # A room's server is replaced by another one, to which the offer goes again; a client is not.
+            if lost:
+                asyncio.get_running_loop().call_later(GIVE_UP_AFTER, self._peer_gone, peer)
+            else:
+                self._peer_gone(peer)
+
+    def _peer_gone(self, peer):
+        if peer not in self._online:
             self._end(SignalingError("peer_gone", "The other peer has left the room."))
 
     # The other peer (PROTOCOL.md, 6)

@@ -1,6 +1,6 @@
 """An MCP peer on aiortc as mcp-webrtc's are: label `mcp`, one JSON-RPC message a text message, no trickle. For the tests.
 
-Usage: peer.py server|client --tcp PORT | --relay URL [--offer] [--result BYTES] [--config]   (its token in TOKEN)
+Usage: peer.py server|client --tcp PORT | --relay URL [--offer] [--result BYTES] [--config]   (its token in TOKEN, or several for one after the other)
 
 Prints one JSON object a line: what happened. A client makes the whole exchange and then closes; a server serves until its
 channel closes, or closes it itself when the tool `goodbye` was called.
@@ -139,6 +139,18 @@ async def session(args, signaling, pc):
     obeying.cancel()
 
 
+def tokens():
+    """The one that there is, or a function that fetches the next one."""
+    given = os.environ["TOKEN"].split()
+
+    async def fetch():
+        if not given:
+            raise RuntimeError("The backend has no token.")
+        return given.pop(0)
+
+    return fetch if len(given) > 1 else given[0]
+
+
 async def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("role", choices=["server", "client"])
@@ -154,7 +166,7 @@ async def main():
     else:
         from relay_signaling import RelaySignaling
 
-        signaling = RelaySignaling(args.relay, os.environ["TOKEN"], args.timeout)
+        signaling = RelaySignaling(args.relay, tokens(), args.timeout)
     await signaling.connect()
     say(event="joined")
     pc = RTCPeerConnection(RTCConfiguration(signaling.ice_servers if args.config else []))

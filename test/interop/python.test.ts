@@ -3,14 +3,17 @@ import { after, before, suite, test, type TestContext } from 'node:test';
 import {
   listen,
   RelayConnection,
+  type Signaling,
   TcpSocketSignaling,
   WebRTCClientTransport,
   WebRTCServerTransport,
 } from 'mcp-rendezvous';
-import { freePort } from '../support/redis.ts';
+import { RawPeer } from '../../server/test/support/peer.ts';
+import { TcpProxy } from '../support/proxy.ts';
+import { freePort, RedisServer } from '../support/redis.ts';
 import { RelayProcess } from '../support/relay.ts';
 import { Room } from '../support/room.ts';
-import { within } from '../support/wait.ts';
+import { eventually, within } from '../support/wait.ts';
 import { complete, connectClient, createServer, exchange, serverName } from './exchange.ts';
 import { PythonPeer } from './python.ts';
 
@@ -196,5 +199,155 @@ suite('aiortc through the relay, with examples/python', () => {
   test('no relay: connect() says so', async (t) => {
     const python = new PythonPeer(t, ['client', '--relay', `ws://127.0.0.1:${await freePort()}`], 'token');
     assert.equal((await python.event('failed'))['code'], 'relay_unreachable');
+  });
+});
+
+suite('aiortc through a relay that goes on elsewhere', { concurrency: 2 }, () => {
+  /** Two instances on one Redis, and a way to them that can be cut; it leads to the first one. */
+  async function instances(t: TestContext, drainWindowMs = 0) {
+    const redis = await RedisServer.start();
+    const env = { REDIS_URL: redis.url, DRAIN_WINDOW_MS: String(drainWindowMs) };
+    const [a, b] = await Promise.all([RelayProcess.start(env), RelayProcess.start(env)]);
+    const [toA, toB] = [a, b].map(({ url }) => [Number(new URL(url).port)]);
+    const wire = await TcpProxy.start(toA!);
+    t.after(async () => {
+      await wire.stop();
+      await Promise.all([a, b].map((instance) => instance.stop('SIGKILL')));
+      await redis.stop();
+    });
+    const near = { ws: `ws://127.0.0.1:${wire.port}` };
+    return { a, b, near, wire, toB: toB!, room: new Room(b) };
+  }
+
+  /** A peer of the SDK on the second instance, which notes what it hears of the other one. */
+  async function watcher(t: TestContext, room: Room, { ws }: RelayProcess, role: 'server' | 'client') {
+    const connection = new RelayConnection({ relay: ws, token: await room.token(role, 'watcher') }, role);
+    t.after(() => connection.close());
+    const heard: string[] = [];
+    const ids = new Set<string>();
+    connection.onpeer = ({ id }, state) => {
+      heard.push(state);
+      ids.add(id);
+    };
+    await connection.start();
+    return { connection, heard, ids };
+  }
+
+  const through = (
+    t: TestContext,
+    { ws }: { ws: string },
+    role: 'client' | 'server',
+    token: string,
+    ...args: string[]
+  ) => new PythonPeer(t, [role, '--relay', ws, ...args], token);
+
+  test('a socket that is cut before the answer comes: it resumes on the other instance, and the answer arrives', async (t) => {
+    const { b, near, wire, toB, room } = await instances(t);
+    const { connection, heard, ids } = await watcher(t, room, b, 'client');
+    const offered = new Promise<Signaling>((resolve) => {
+      connection.onchannel = resolve;
+    });
+    const python = through(t, near, 'server', await room.token('server'), '--offer');
+    const signaling = await within(offered, 'the offer', patienceMs);
+    wire.targets = [];
+    wire.drop();
+    await eventually(() => heard.at(-1) === 'away', patienceMs);
+    const connected = connectClient(new WebRTCClientTransport({ signaling }));
+    wire.targets = toB;
+    const { client } = await within(connected, 'the session', patienceMs);
+    t.after(() => client.close());
+    assert.deepEqual(await exchange(client), complete('aiortc-server'));
+    assert.deepEqual([heard, ids.size], [['online', 'away', 'online'], 1]);
+    await client.close();
+    await python.event('closed');
+  });
+
+  test('goaway: it moves before its instance stops, and nobody notices', async (t) => {
+    const { a, b, near, wire, toB, room } = await instances(t, 2_000);
+    const python = through(t, near, 'server', await room.token('server'));
+    await python.event('joined');
+    const { heard, ids } = await watcher(t, room, b, 'client');
+    wire.targets = toB;
+    await a.stop();
+    assert.deepEqual([heard.filter((state) => state !== 'online'), ids.size], [[], 1]);
+    const transport = new WebRTCClientTransport({ relay: b.ws, token: await room.token('client') });
+    await converse(t, transport, python, 'client');
+  });
+
+  test('a relay that is killed with its peers under way: they go on at the other instance', async (t) => {
+    const { a, b, near, wire, toB, room } = await instances(t);
+    const server = createServer();
+    t.after(() => server.close());
+    const python = through(t, near, 'client', await room.token('client'), '--offer');
+    await python.event('joined');
+    wire.targets = toB;
+    await a.stop('SIGKILL');
+    const listener = await listen({ relay: b.ws, token: await room.token('server') }, (transport) =>
+      server.connect(transport),
+    );
+    t.after(() => listener.close());
+    await served(server, python);
+  });
+
+  test('a token that ends soon is replaced within the connection', async (t) => {
+    const { a, b, room } = await instances(t);
+    const { connection, heard } = await watcher(t, room, b, 'client');
+    const given = [await room.token('server', 'python', 20), await room.token('server', 'python', 600)];
+    const python = through(t, a, 'server', given.join(' '));
+    const { id } = await connection.anyPeer(AbortSignal.timeout(patienceMs));
+    await eventually(() => (connection.peer(id)?.claims.exp ?? 0) > Date.now() / 1000 + 300, patienceMs);
+    assert.ok(heard.every((state) => state === 'online'));
+    assert.deepEqual(
+      python.events.map(({ event }) => event),
+      ['joined'],
+    );
+  });
+
+  test('an instance that is about to stop and is asked for a place again: it goes on to the other one', async (t) => {
+    const { a, b, near, wire, toB, room } = await instances(t, 2_000);
+    const python = through(t, near, 'server', await room.token('server'));
+    await python.event('joined');
+    const { ids } = await watcher(t, room, b, 'client');
+    const stopped = a.stop();
+    await eventually(() => a.stdout.includes('"code":"going_away"'), patienceMs);
+    wire.targets = toB;
+    await eventually(() => b.stdout.includes('"resumed":true'), patienceMs);
+    await stopped;
+    assert.equal(ids.size, 1);
+    assert.deepEqual(
+      python.events.map(({ event }) => event),
+      ['joined'],
+    );
+  });
+
+  test('what is not of the form of §6 is ignored', async (t) => {
+    const room = new Room(relay);
+    const python = through(t, relay, 'server', await room.token('server'));
+    await python.event('joined');
+    const raw = await RawPeer.join(relay.ws, room.token('client', 'raw'));
+    const [server] = raw.joined.peers;
+    const odd = [
+      1,
+      null,
+      [],
+      'offer',
+      {},
+      { kind: 'offer' },
+      { kind: 'offer', gen: 1, seq: 1, body: {} },
+      { kind: 'ack' },
+    ];
+    const more = [
+      { kind: 'hello', gen: 1, seq: 1, body: {} },
+      { kind: 'offer', gen: '1', seq: 1, body: { sdp: 'v=0' } },
+    ];
+    for (const data of [...odd, ...more]) raw.signal(server!.id, data);
+    raw.send({ type: 'leave' });
+    await raw.closed;
+    const transport = new WebRTCClientTransport({ relay: relay.ws, token: await room.token('client') });
+    await converse(t, transport, python, 'client');
+    assert.deepEqual(
+      raw.frames.filter(({ type }) => type !== 'peer'),
+      [],
+    );
   });
 });
