@@ -21,7 +21,7 @@ import { page } from './page.ts';
 import { answerError, problem } from './problem.ts';
 import { Rooms } from './rooms.ts';
 import { Rota } from './rota.ts';
-import { Session, type SessionContext } from './session.ts';
+import { Session, type SessionContext, turnsPerPing } from './session.ts';
 import { Sessions } from './sessions.ts';
 import { PeerSocket } from './socket.ts';
 import { trial } from './trial.ts';
@@ -51,7 +51,7 @@ export interface App extends FastifyInstance {
 export async function createApp({ config, log }: { config: Config; log: Logger }): Promise<App> {
   const { limits, redis, keys } = config;
   const sessions = new Sessions();
-  const rota = new Rota<Session>(limits.pingIntervalMs, (session) => session.ping());
+  const rota = new Rota<Session>(limits.pingIntervalMs / turnsPerPing, (session) => session.turn());
   const keyring = new Keyring(config, log);
   const metrics = createMetrics({
     ready: () => broker.ready,

@@ -1,7 +1,6 @@
 import {
   closeCodes,
   type FrameFromRelay,
-  type FrameToRelay,
   type IceServer,
   type JoinFrame,
   type RelayErrorCode,
@@ -13,7 +12,7 @@ import type { Member, Seat } from './broker/broker.ts';
 import { Bucket } from './bucket.ts';
 import type { Limits } from './config.ts';
 import { messages, RelayError } from './errors.ts';
-import { parseFrame } from './frame.ts';
+import { type Frame, parseFrame } from './frame.ts';
 import type { Gate, LimitName, Pass } from './gate.ts';
 import { parseRoomKey } from './ids.ts';
 import type { Logger } from './log.ts';
@@ -29,7 +28,7 @@ export interface SessionContext {
   gate: Gate;
   verify: Verify;
   sessions: Sessions;
-  /** In which each session is pinged once in a period. */
+  /** Which calls on each session `turnsPerPing` times in a ping interval. */
   rota: Rota<Session>;
   iceServers: (subject: string) => IceServer[];
   /** How often a peer gets them anew, in milliseconds. Undefined: never, there are no credentials in them. */
@@ -39,7 +38,9 @@ export interface SessionContext {
   log: Logger;
 }
 
-/** Unanswered pings in a row that end a socket. */
+/** How often a session is called on in a ping interval. */
+export const turnsPerPing = 4;
+/** Unanswered pings in a row that end a socket, one turn apart: a peer that says nothing is given one and a half ping intervals. */
 const missedPings = 2;
 /** How long a socket stays open whose peer has moved to another one, in milliseconds. Closing it is the peer's. */
 const movedMs = 5000;
@@ -54,7 +55,8 @@ export class Session implements Occupant {
   /** The token's end has been announced. */
   #announced = false;
   #seat: Seat | undefined;
-  #unanswered = 0;
+  /** Turns of the rota since anything has come. */
+  #silent = 0;
   readonly #pass: Pass | undefined;
   readonly #messages = new Bucket();
   readonly #bytes = new Bucket();
@@ -94,6 +96,7 @@ export class Session implements Occupant {
   /** A message has come. */
   receive(data: RawData, isBinary: boolean): void {
     if (this.#state === 'ended') return;
+    this.#silent = 0;
     if (isBinary) return this.end('binary_frame');
     // ws hands over one Buffer (its `binaryType` is the default, nodebuffer).
     const bytes = data as Buffer;
@@ -110,8 +113,8 @@ export class Session implements Occupant {
   }
 
   /** A WebSocket ping has come, or the answer to one. */
-  receiveControl(size: number, isPong: boolean): void {
-    if (isPong) this.#unanswered = 0;
+  receiveControl(size: number): void {
+    this.#silent = 0;
     this.#allows(size);
   }
 
@@ -209,7 +212,7 @@ export class Session implements Occupant {
     return false;
   }
 
-  #handle(frame: FrameToRelay): void {
+  #handle(frame: Frame): void {
     if (frame.type === 'join') {
       if (this.#state === 'joined') this.end('already_joined');
       else this.#join(frame).catch((error: unknown) => this.#fail(error));
@@ -219,7 +222,7 @@ export class Session implements Occupant {
     if (!seat) return this.end('not_joined');
     switch (frame.type) {
       case 'signal':
-        this.#context.rooms.signal(seat, frame.id, frame.to, JSON.stringify(frame.data));
+        this.#context.rooms.signal(seat, frame.id, frame.to, frame.data);
         return;
       case 'token':
         this.#refresh(seat, frame.token).catch((error: unknown) => this.#fail(error));
@@ -270,7 +273,7 @@ export class Session implements Occupant {
 
   /**
    * Announces the token's end when it is time for that, then closes the socket at its end. A timer is set only when the next turn
-   * of pings would come too late: until then the session is without one.
+   * would come too late: until then the session is without one.
    */
   watchToken(): void {
     const exp = this.#seat?.claims.exp;
@@ -287,16 +290,19 @@ export class Session implements Occupant {
     }
     const next = (this.#announced ? endsAt : announceAt) - now;
     clearTimeout(this.#timer);
-    this.#timer = next < pingIntervalMs * 2 ? setTimeout(watchToken, next, this) : undefined;
+    this.#timer = next < pingIntervalMs ? setTimeout(watchToken, next, this) : undefined;
   }
 
-  /** Asks whether the peer is there, and ends the session if it did not answer before. */
-  ping(): void {
-    if (this.#unanswered >= missedPings) return this.end('ping_timeout');
+  /**
+   * The rota calls on it: asks a peer that has been silent for a ping interval whether it is there, and ends the session if it does not
+   * answer. One from which anything has come meanwhile, such as a `ping` of its own, is not asked.
+   */
+  turn(): void {
+    this.#silent++;
+    if (this.#silent >= turnsPerPing + missedPings) return this.end('ping_timeout');
     // The answers to the peer's own pings wait there, too.
     if (this.#socket.bufferedAmount > this.#context.limits.maxBufferedBytes) return this.end('slow_consumer');
-    this.#unanswered++;
-    this.#socket.ping();
+    if (this.#silent >= turnsPerPing) this.#socket.ping();
     if (!this.#timer) this.watchToken();
   }
 

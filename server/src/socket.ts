@@ -17,7 +17,7 @@ export class PeerSocket extends WebSocket {
         return true;
       case 'ping':
       case 'pong':
-        session.receiveControl((args[0] as Buffer).byteLength, event === 'pong');
+        session.receiveControl((args[0] as Buffer).byteLength);
         return true;
       case 'close':
         session.closed(args[0] as number);

@@ -1,3 +1,4 @@
+import { setImmediate as turnEnds } from 'node:timers/promises';
 import type { RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
 import type { RedisConfig } from '../config.ts';
 import { RelayError } from '../errors.ts';
@@ -19,6 +20,8 @@ import type {
 } from './broker.ts';
 import { type Connection, createConnection, open } from './connect.ts';
 import { Inbox } from './inbox.ts';
+import { Outbox } from './outbox.ts';
+import { type Envelope, unpack } from './parcel.ts';
 import { inboxOf, roomKey, type scripts, shardKey, shardOf, shards } from './scripts.ts';
 
 interface Options {
@@ -28,9 +31,6 @@ interface Options {
   leaseMs: number;
   maxClientsPerRoom: number;
 }
-
-/** What instances publish to each other's inboxes: a step of a group, or a message. */
-type Envelope = { change: Change } | { message: Message };
 
 /** Peers removed by one run of a script at most. */
 const sweepLimit = 200;
@@ -50,6 +50,7 @@ export class RedisBroker implements Broker {
   readonly #metrics: Metrics;
   readonly #redis: Connection;
   readonly #inbox: Inbox;
+  readonly #outbox = new Outbox((instance, parcel) => this.#publish(instance, parcel));
   #local: Instance | undefined;
   /** Undefined before the first attempt. */
   #ready: boolean | undefined;
@@ -77,7 +78,9 @@ export class RedisBroker implements Broker {
     this.#redis.on('close', () => this.#setReady(false));
     this.#redis.on('reconnecting', () => metrics.reconnects.inc());
     const channel = inboxOf(this.instance);
-    const receive = (text: string): void => this.#receive(JSON.parse(text) as Envelope);
+    const receive = (parcel: string): void => {
+      for (const envelope of unpack(parcel)) this.#receive(envelope);
+    };
     this.#inbox = new Inbox(redis, channel, { log, metrics, receive });
   }
 
@@ -122,8 +125,8 @@ export class RedisBroker implements Broker {
     return readMember(peer.r, { ...peer, id });
   }
 
-  async publish(instance: string, message: Message): Promise<boolean> {
-    return await this.#post(instance, { message });
+  publish(instance: string, message: Message): Promise<boolean> {
+    return this.#outbox.post(instance, { message });
   }
 
   async revoke(revocation: Revocation): Promise<number> {
@@ -181,7 +184,10 @@ export class RedisBroker implements Broker {
     clearTimeout(this.#timer);
     for (const { timer } of this.#sweeps.values()) clearTimeout(timer);
     // What a script changed is published after its reply.
-    while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
+    while (this.#pending.size > 0 || !this.#outbox.empty) {
+      await turnEnds();
+      await Promise.allSettled(this.#pending);
+    }
     this.#redis.disconnect();
     this.#inbox.close();
   }
@@ -325,11 +331,13 @@ export class RedisBroker implements Broker {
   #pass(instance: string, envelope: Envelope): void {
     if (instance === this.instance) return this.#receive(envelope);
     // Lost, it is made up for: versions show the gap at the next renewal.
-    this.#post(instance, envelope).catch((error: unknown) => this.#log.debug({ err: error }, 'change not published'));
+    this.#outbox
+      .post(instance, envelope)
+      .catch((error: unknown) => this.#log.debug({ err: error }, 'change not published'));
   }
 
-  async #post(instance: string, envelope: Envelope): Promise<boolean> {
-    const receivers = await this.#track(this.#redis.spublish(inboxOf(instance), JSON.stringify(envelope)));
+  async #publish(instance: string, parcel: string): Promise<boolean> {
+    const receivers = await this.#track(this.#redis.spublish(inboxOf(instance), parcel));
     return Number(receivers) > 0;
   }
 

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import { bundle, type Envelope, pack, unpack } from '../src/broker/parcel.ts';
+
+test('what is put into a parcel comes out of it, in its order, whatever is in it', () => {
+  const text = fc.oneof(fc.string({ maxLength: 12 }), fc.constantFrom('', '\u001e', '["a"]', '\n'));
+  const json = fc.oneof(
+    fc.jsonValue({ maxDepth: 1 }).map((value) => JSON.stringify(value)),
+    text.map((value) => JSON.stringify({ value }, undefined, 2)),
+  );
+  const signal = fc.record({
+    type: fc.constant('signal' as const),
+    room: text,
+    to: text,
+    from: text,
+    id: text,
+    origin: text,
+    data: json,
+  });
+  const undelivered = fc.record({ type: fc.constant('undelivered' as const), room: text, to: text, id: text });
+  const change = fc.record({
+    room: text,
+    id: text,
+    instance: text,
+    version: fc.nat(),
+    previous: fc.nat(),
+    joined: fc.nat(),
+    role: fc.constantFrom('server' as const, 'client' as const),
+    state: fc.constantFrom('online' as const, 'away' as const, 'gone' as const),
+    claims: fc.record({ sub: text, role: fc.constant('client' as const), exp: fc.nat() }),
+  });
+  const envelope: fc.Arbitrary<Envelope> = fc.oneof(
+    fc.oneof(signal, undelivered).map((message) => ({ message })),
+    change.map((one) => ({ change: one })),
+  );
+  fc.assert(
+    fc.property(fc.array(envelope, { minLength: 1, maxLength: 4 }), (envelopes) => {
+      // fast-check's records have no prototype.
+      const plain = JSON.parse(JSON.stringify(envelopes)) as Envelope[];
+      assert.deepEqual([...unpack(bundle(plain.map(pack)))], plain);
+    }),
+  );
+});
