@@ -24,9 +24,10 @@ FIRST_REPEAT, LONGEST_REPEAT, GIVE_UP_AFTER = 1, 8, 30
 REJOIN_WITHIN = 30
 # aiortc takes messages of any size but says 65536, to which others keep (RFC 8841, 6). This is what browsers say.
 MAX_MESSAGE_SIZE = "a=max-message-size:262144"
-# aiortc gives up at once when it knows no candidate at the beginning. So the description of a peer that sends its candidates
-# afterwards waits for the first one, for so many seconds at the most, and then a moment for those right behind.
-FIRST_CANDIDATE, MORE_CANDIDATES = 5, 0.1
+# A description waits a moment for the candidates right behind it. aiortc gives up at once when it knows none at the beginning, and
+# a peer may have none before it is answered: then it gets one that leads nowhere (the discard port), and keeps looking.
+MORE_CANDIDATES = 0.1
+NOWHERE = "a=candidate:0 1 udp 1 127.0.0.1 9 typ host\r\na=candidate:0 1 udp 1 ::1 9 typ host\r\n"
 
 
 class SignalingError(Exception):
@@ -325,20 +326,27 @@ class RelaySignaling:
         if re.search("^a=candidate:", description.sdp, flags=re.MULTILINE):
             return self._inbox.put_nowait(description)
         self._held = description
-        self._holding = asyncio.get_running_loop().call_later(FIRST_CANDIDATE, self._let_go)
+        self._let_go_soon()
+
+    def _let_go_soon(self):
+        self._holding = asyncio.get_running_loop().call_later(MORE_CANDIDATES, self._let_go)
 
     def _let_go(self):
         if self._held is not None:
+            if not re.search("^a=candidate:", self._held.sdp, flags=re.MULTILINE):
+                self._hold(NOWHERE)
             self._inbox.put_nowait(self._held)
         self._held = None
 
+    def _hold(self, lines):
+        # There is one m= section, so that the end of the description is the end of it.
+        self._held.sdp = f"{self._held.sdp.rstrip()}\r\n{lines}"
+
     def _candidate(self, body):
         if self._held is not None:
-            # There is one m= section, so that the end of the description is the end of it.
-            self._held.sdp = f"{self._held.sdp.rstrip()}\r\na={body['candidate']}\r\n"
+            self._hold(f"a={body['candidate']}\r\n")
             self._holding.cancel()
-            self._holding = asyncio.get_running_loop().call_later(MORE_CANDIDATES, self._let_go)
-            return
+            return self._let_go_soon()
         try:
             candidate = candidate_from_sdp(body["candidate"].split(":", 1)[1])
         except (IndexError, ValueError, AssertionError):
