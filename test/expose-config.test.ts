@@ -58,7 +58,7 @@ void suite('expose --config', { concurrency: 2 }, () => {
       await expose.says(`mcp-rendezvous: ${name}: sharing ${command} in room ${prefix}${name} as server@`);
     }
     await expose.says('[one, server 1] fixture server is up');
-    assert.ok(expose.stderr.includes(`"${prefix}two": {`)); // the entry to paste
+    await expose.says(`"${prefix}two": {`); // the entry to paste
     const [one, two] = await Promise.all(['one', 'two'].map((name) => clientOf(t, prefix + name)));
     const [seenOne, seenTwo] = [await seenBy(one!), await seenBy(two!)];
     assert.notEqual(seenOne.pid, seenTwo.pid);
