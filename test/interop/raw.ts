@@ -87,3 +87,9 @@ export const withoutCandidates = (sdp: string): string => sdp.replaceAll(/^a=can
 /** With that address in front of the candidates of the SDP. */
 export const withCandidate = (sdp: string, address: string): string =>
   sdp.replace(/^a=ice-ufrag/m, `a=candidate:7 1 udp 2122260223 ${address} 50000 typ host\r\na=ice-ufrag`);
+
+/** As before RFC 8841: that is how aiortc 1.4 writes it. */
+export const inOlderForm = (sdp: string): string =>
+  sdp
+    .replace(/^(m=application \d+) UDP\/DTLS\/SCTP webrtc-datachannel/m, '$1 DTLS/SCTP 5000')
+    .replace(/^a=sctp-port:(\d+)/m, 'a=sctpmap:$1 webrtc-datachannel 65535');

@@ -16,7 +16,7 @@ import {
 } from 'mcp-rendezvous';
 import { engineNames, engines } from '../support/engines.ts';
 import { within } from '../support/wait.ts';
-import { answering, offering, type RawOptions, withCandidate, withoutCandidates } from './raw.ts';
+import { answering, inOlderForm, offering, type RawOptions, withCandidate, withoutCandidates } from './raw.ts';
 
 const patienceMs = 30_000;
 /** What a data channel carries without chunks, here and in every browser. */
@@ -131,6 +131,37 @@ for (const name of engineNames) {
       await transport.send(large);
       assert.equal(await within(back, 'the message there', patienceMs), text);
       await assert.rejects(transport.send(sized(mostBytes + 1).value), { code: 'message_too_large' });
+      assert.equal(transport.state, 'connected');
+    });
+
+    test('what is said in the older form of SDP, and the engine does not hear, is not sent', async (t) => {
+      const open: RawOptions['open'] = (connection) => {
+        // An engine may answer in that form with a port in the newer one, which libwebrtc does not take.
+        const accept = connection.setRemoteDescription.bind(connection);
+        connection.setRemoteDescription = ({ type, sdp }) =>
+          accept({ type, sdp: sdp.replace(/ DTLS\/SCTP 5000/, ' UDP/DTLS/SCTP webrtc-datachannel') });
+        return connection.createDataChannel('mcp');
+      };
+      const { started, transport, channel } = await offered(t, { open, tell: inOlderForm });
+      await started;
+      // Engines differ in what they take from it; none may lose a message, keep somebody waiting, or close the channel.
+      const { value: large, text } = sized(200_000);
+      const there = received(channel!);
+      const sent = await transport.send(large).then(
+        () => text,
+        ({ code }: { code: string }) => code,
+      );
+      if (sent === text) assert.equal(await within(there, 'the message there', patienceMs), text);
+      else assert.equal(sent, 'message_too_large');
+      const back = received(channel!);
+      await transport.send({ jsonrpc: '2.0', id: 7, result: { padding: text } });
+      const { id, result, error } = JSON.parse(String(await within(back, 'the response there', patienceMs))) as {
+        [member: string]: { code?: number; padding?: string };
+      };
+      assert.deepEqual([id, sent === text ? result?.padding : error?.code], [7, sent === text ? text : -32_603]);
+      const heard = next(transport);
+      channel?.send('{"jsonrpc":"2.0","method":"ping","id":1}');
+      await within(heard, 'a message', patienceMs);
       assert.equal(transport.state, 'connected');
     });
 

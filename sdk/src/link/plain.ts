@@ -34,7 +34,9 @@ export class PlainLink implements Link {
   constructor(peer: PlainLinkOptions) {
     this.#peer = peer;
     this.#channel = peer.channel;
-    this.#maxBytes = Math.min(peer.maxMessageBytes, maxMessageSize(peer.remoteSdp));
+    // An engine may take less than the SDP says, as libwebrtc does when that is written in the form of before RFC 8841.
+    const taken = peer.connection.sctp?.maxMessageSize ?? Number.POSITIVE_INFINITY;
+    this.#maxBytes = Math.min(peer.maxMessageBytes, maxMessageSize(peer.remoteSdp), taken);
   }
 
   /** Takes the channel's events, first those that came before. Set the handlers before. */
