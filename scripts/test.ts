@@ -24,7 +24,8 @@ const watchdog = setTimeout(() => {
 
 const events = run({
   globPatterns: argv.length > 2 ? argv.slice(2) : everything,
-  concurrency: 2,
+  // Most tests wait for something most of the time.
+  concurrency: 3,
   execArgv: ['--conditions=mcp-rendezvous-source', `--test-timeout=${testTimeoutMs}`],
   signal: abort.signal,
 });
