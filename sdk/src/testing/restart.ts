@@ -1,32 +1,31 @@
 import assert from 'node:assert/strict';
-import { suite, test, type TestContext } from 'node:test';
-import type { RtcDataChannel, RtcPeerConnection } from '../../src/peer/engine.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readStats } from '../../src/peer/stats.ts';
-import { pairings } from './engines.ts';
-import { closePair, connectPair, direct, gathered, negotiate, receiving, within, type Pair } from './pair.ts';
+import type { RtcDataChannel, RtcPeerConnection } from '../peer/engine.ts';
+import { readStats } from '../peer/stats.ts';
+import { type ContractCase, contractCase, type Scope } from './case.ts';
+import type { Engines } from './engine.ts';
+import { gathered, negotiate, type Pair, receiving } from './rtc.ts';
 
-const patienceMs = 20_000;
-
-/** An ICE restart (RFC 8445 §9) on either side of every engine that can. */
-for (const { name, offering, answering } of pairings.filter(
-  (pair) => pair.offering.restartsIce && pair.answering.restartsIce,
-)) {
-  const pairUp = async (t: TestContext): Promise<Pair> => {
-    const offerer = offering.createPeerConnection(direct);
-    const answerer = answering.createPeerConnection(direct);
-    t.after(() => closePair({ offerer, answerer }));
-    return connectPair({ offerer, answerer });
+/** ICE restarts (RFC 8445 §9), for engines that can. */
+export function restartCases({ connect, soon }: Engines): ContractCase[] {
+  const connected = (name: string, body: (pair: Pair, scope: Scope) => Promise<void>): ContractCase =>
+    contractCase(`an ICE restart ${name}`, async (scope) => body(await connect(scope), scope));
+  const bothConnected = ({ offerer, answerer }: Pair) =>
+    soon(Promise.all([hasConnected(offerer), hasConnected(answerer)]), 'the new path');
+  const talk = async ({ near, far }: Pair): Promise<void> => {
+    const heard = Promise.all([receiving(near), receiving(far)]);
+    near.send('there');
+    far.send('and back');
+    assert.deepEqual(await soon(heard, 'both messages'), [['and back'], ['there']]);
   };
 
-  suite(`an ICE restart, ${name}`, () => {
-    for (const end of ['offerer', 'answerer'] as const) {
-      test(`of the ${end}, three times, keeps the channel and loses nothing`, async (t) => {
-        const pair = await pairUp(t);
+  return [
+    ...(['offerer', 'answerer'] as const).map((end) =>
+      connected(`of the ${end}, three times, keeps the channel and loses nothing`, async (pair, scope) => {
         const [from, to] = end === 'offerer' ? [pair.offerer, pair.answerer] : [pair.answerer, pair.offerer];
         const seen = new Set([...candidates(from), ...candidates(to)].map(place));
         const stream = endless(pair.near, pair.far);
-        t.after(() => stream.stop());
+        scope.after(() => stream.stop());
         for (let round = 0; round < 3; round++) {
           const before = [identity(from), identity(to)];
           await negotiate(from, to, { iceRestart: true });
@@ -35,12 +34,9 @@ for (const { name, offering, answering } of pairings.filter(
             assert.notEqual(after[side]?.user, before[side]?.user);
             assert.equal(after[side]?.fingerprint, before[side]?.fingerprint);
           }
-          await within(
-            Promise.all([connected(from), connected(to), gathered(from), gathered(to)]),
-            'the new path',
-            patienceMs,
-          );
-          await within(stream.goesOn(), 'more of the stream', patienceMs);
+          await bothConnected(pair);
+          await soon(Promise.all([gathered(from), gathered(to)]), 'the candidates');
+          await soon(stream.goesOn(), 'more of the stream');
           for (const connection of [from, to]) {
             assert.match(connection.iceConnectionState, /^(connected|completed)$/);
             assert.match((await readStats(connection)).localCandidateType ?? '', /^(host|prflx)$/);
@@ -57,36 +53,34 @@ for (const { name, offering, answering } of pairings.filter(
             }
           }
         }
-        assert.equal(await within(stream.end(), 'the last message', patienceMs), undefined);
-      });
-    }
+        await soon(stream.end(), 'the last message');
+      }),
+    ),
 
-    test('that nobody answers leaves the connection as it is, and the next one works', async (t) => {
-      const pair = await pairUp(t);
+    connected('that nobody answers leaves the connection as it is, and the next one works', async (pair) => {
       for (let attempt = 0; attempt < 2; attempt++) {
         const { sdp = '' } = await pair.offerer.createOffer({ iceRestart: true });
         await pair.offerer.setLocalDescription({ type: 'offer', sdp });
         await talk(pair);
       }
       await negotiate(pair.offerer, pair.answerer, { iceRestart: true });
-      await within(Promise.all([connected(pair.offerer), connected(pair.answerer)]), 'the new path', patienceMs);
+      await bothConnected(pair);
       await talk(pair);
-    });
+    }),
 
-    test('with other ICE servers', async (t) => {
-      const pair = await pairUp(t);
+    connected('with other ICE servers', async (pair) => {
       const nobody = { urls: 'turn:127.0.0.1:9?transport=udp', username: 'fresh', credential: 'secret' };
       pair.offerer.setConfiguration?.({ iceServers: [nobody], iceTransportPolicy: 'all' });
       await negotiate(pair.offerer, pair.answerer, { iceRestart: true });
-      await within(Promise.all([connected(pair.offerer), connected(pair.answerer)]), 'the new path', patienceMs);
+      await bothConnected(pair);
       await talk(pair);
       for (const urls of ['turn:127.0.0.1', 'nonsense']) {
         assert.throws(() => pair.offerer.setConfiguration?.({ iceServers: [{ urls }], iceTransportPolicy: 'all' }), {
           code: 'bad_option',
         });
       }
-    });
-  });
+    }),
+  ];
 }
 
 function identity({ localDescription }: RtcPeerConnection): { user: string; fingerprint: string } {
@@ -105,7 +99,7 @@ const candidates = ({ localDescription }: RtcPeerConnection): string[] => [
 /** Address and port: a restart has sockets of its own. */
 const place = (line: string): string => line.split(' ').slice(4, 6).join(' ');
 
-const connected = (connection: RtcPeerConnection): Promise<void> =>
+const hasConnected = (connection: RtcPeerConnection): Promise<void> =>
   new Promise((resolve) => {
     const look = () => {
       if (connection.connectionState === 'connected') resolve();
@@ -113,13 +107,6 @@ const connected = (connection: RtcPeerConnection): Promise<void> =>
     connection.onconnectionstatechange = look;
     look();
   });
-
-async function talk({ near, far }: Pair): Promise<void> {
-  const heard = Promise.all([receiving(near), receiving(far)]);
-  near.send('there');
-  far.send('and back');
-  assert.deepEqual(await within(heard, 'both messages', patienceMs), [['and back'], ['there']]);
-}
 
 /** Numbers that go over a channel all the time; the last one shows that none was lost, doubled or late. */
 function endless(from: RtcDataChannel, to: RtcDataChannel) {

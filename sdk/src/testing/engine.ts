@@ -1,0 +1,60 @@
+import type { Engine } from '../peer/engine.ts';
+import { aloneCases } from './alone.ts';
+import { type ContractCase, type Scope, within } from './case.ts';
+import { channelCases } from './channel.ts';
+import { connectionCases } from './connection.ts';
+import { restartCases } from './restart.ts';
+import { closePair, connectPair, direct, type Pair } from './rtc.ts';
+
+export interface EngineContractOptions {
+  /** The engine at the other end. Default: the same, which also asks what concerns one end alone. */
+  answering?: Engine;
+  /** How long anything may take before it counts as missing, in milliseconds. Default 20,000. */
+  patienceMs?: number;
+}
+
+/** What a case of the engine contract is given. */
+export interface Engines {
+  offering: Engine;
+  answering: Engine;
+  /** Both connections, which are closed behind the case. */
+  create: (scope: Scope) => Pick<Pair, 'offerer' | 'answerer'>;
+  /** The same, with a channel between them that is open. */
+  connect: (scope: Scope) => Promise<Pair>;
+  /** The promise's value, in time. */
+  soon: <T>(promise: Promise<T>, what: string) => Promise<T>;
+}
+
+/**
+ * What this SDK expects of a WebRTC engine behind its adapter, beyond the types of `Engine`: WebRTC's own rules where engines differ, and where
+ * none says a word. Each case has connections of its own on this machine, so that they may run at once. It does not ask whether the engine
+ * authenticates the DTLS handshake against somebody who has a stolen certificate.
+ *
+ * ```ts
+ * for (const { name, run } of engineContract(myEngine)) test(name, run);
+ * ```
+ *
+ * @param offering the engine of the end that makes the offer
+ */
+export function engineContract(offering: Engine, options: EngineContractOptions = {}): ContractCase[] {
+  const { answering = offering, patienceMs = 20_000 } = options;
+  const create = (scope: Scope) => {
+    const offerer = offering.createPeerConnection(direct);
+    const answerer = answering.createPeerConnection(direct);
+    scope.after(() => closePair({ offerer, answerer }));
+    return { offerer, answerer };
+  };
+  const engines: Engines = {
+    offering,
+    answering,
+    create,
+    connect: (scope) => connectPair(create(scope), patienceMs),
+    soon: (promise, what) => within(promise, what, patienceMs),
+  };
+  return [
+    ...channelCases(engines),
+    ...connectionCases(engines),
+    ...(offering.restartsIce && answering.restartsIce ? restartCases(engines) : []),
+    ...(offering === answering ? aloneCases(engines) : []),
+  ];
+}
