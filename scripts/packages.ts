@@ -57,7 +57,7 @@ function problemsOfFiles(folder: string, { files }: Packed): string[] {
 async function problemsOfTypes(folder: string, { files }: Packed): Promise<string[]> {
   const engines = /from ["'](?:werift|node-datachannel|@roamhq\/wrtc)/;
   const entry =
-    /^dist\/(?:index|browser|peer\/(?:engine|native|werift|wrtc|node-datachannel)|(?:transport|signaling|link)\/[\w.]+)\.d\.ts$/;
+    /^dist\/(?:index|browser|peer\/(?:engine|native|werift|wrtc|node-datachannel)|(?:transport|signaling|link|testing)\/[\w.]+)\.d\.ts$/;
   const problems: string[] = [];
   for (const { path } of files) {
     if (!entry.test(path) || !engines.test(await readFile(join(folder, path), 'utf8'))) continue;
