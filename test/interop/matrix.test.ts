@@ -81,7 +81,6 @@ for (const way of ['client', 'server'] as const) {
   suite(`the ${way} offers, ${way === 'client' ? 'with' : 'without'} trickle, with STUN and TURN at hand`, () => {
     for (const server of names) {
       for (const client of names) {
-        if (way === 'server' && server === 'aiortc' && client === 'firefox') continue; // does not connect: docs/interop.md
         test(`${server} serves ${client}`, (t) => converse(t, { server, client, way }));
       }
     }

@@ -114,7 +114,17 @@ async def session(args, signaling, pc):
 
     if args.offer:
         channel = pc.createDataChannel("mcp")
-        channel.on("open", lambda: adopt(channel))
+        # Before it is open, too: Firefox's first message comes ahead of the acknowledgement that opens it here (RFC 8832, 6).
+        early = []
+        channel.on("message", early.append)
+
+        def ready():
+            channel.remove_listener("message", early.append)
+            adopt(channel)
+            for text in early:
+                opened.result().message(text)
+
+        channel.on("open", ready)
         await pc.setLocalDescription(await pc.createOffer())
         await signaling.send(pc.localDescription)
     else:
