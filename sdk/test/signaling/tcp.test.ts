@@ -92,36 +92,67 @@ test('what it writes are aiortc lines with sorted keys', async (t) => {
   );
 });
 
-for (const [name, bytes] of [
-  ['garbage', 'GET / HTTP/1.1\r\n\r\n'],
-  ['JSON that is no message', '{"type":"offer"}\n'],
-  ['a line without an end', '{"sdp":"'.padEnd(70_000, 'x')],
-] as const) {
-  test(`${name} ends it with bad_signal`, async (t) => {
-    const { socket, ended, messages } = await answerer(t);
-    socket.write(bytes);
-    assert.equal(((await ended) as { code?: string }).code, 'bad_signal');
-    assert.deepEqual(messages, []);
-  });
-}
-
-test('a peer that connects and says nothing: the connect timeout says so', async (t) => {
-  const port = await freePort();
-  const server = new WebRTCServerTransport({
+/** A transport of that role over TCP, and the socket of who is at its other end. */
+async function approached(t: TestContext, role: 'server' | 'client', connectTimeoutMs?: number) {
+  const options = (port: number) => ({
     signaling: new TcpSocketSignaling('127.0.0.1', port),
-    connectTimeoutMs: 1_500,
+    ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),
   });
+  const hold = (socket: Socket): Socket => {
+    t.after(() => socket.destroy());
+    return socket.on('error', () => {}); // it may be hung up on, which is what is tested
+  };
+  if (role === 'client') {
+    const listening = createServer().listen(0, '127.0.0.1');
+    t.after(() => listening.close());
+    await once(listening, 'listening');
+    const client = new WebRTCClientTransport(options((listening.address() as { port: number }).port));
+    t.after(() => client.close());
+    const started = client.start();
+    started.catch(() => {}); // the test asks later
+    const [socket] = (await once(listening, 'connection')) as [Socket];
+    return { started, socket: hold(socket) };
+  }
+  const port = await freePort();
+  const server = new WebRTCServerTransport(options(port));
   t.after(() => server.close());
   const started = server.start();
-  const outcome = assert.rejects(started, { code: 'peer_silent' });
-  const dial = (): void => {
-    const socket = connect(port, '127.0.0.1');
-    t.after(() => socket.destroy());
-    socket.on('error', dial); // it is not listening yet
-  };
-  dial();
-  await outcome;
-});
+  started.catch(() => {});
+  while (true) {
+    const socket = hold(connect(port, '127.0.0.1'));
+    const connected = await Promise.race([once(socket, 'connect').then(() => true), once(socket, 'close')]).catch(
+      () => false, // it is not listening yet
+    );
+    if (connected === true) return { started, socket };
+  }
+}
+
+for (const role of ['server', 'client'] as const) {
+  for (const [name, bytes] of [
+    ['garbage', 'GET / HTTP/1.1\r\n\r\n'],
+    ['JSON that is no message', '{"type":"offer"}\n'],
+    ['a line without an end', '{"sdp":"'.padEnd(70_000, 'x')],
+  ] as const) {
+    test(`a ${role} that hears ${name}: bad_signal, and it hangs up`, async (t) => {
+      const { started, socket } = await approached(t, role);
+      const closed = once(socket.resume(), 'close');
+      socket.write(bytes);
+      await assert.rejects(started, { code: 'bad_signal', message: /aiortc/ });
+      await closed;
+    });
+  }
+
+  test(`a ${role} that hears half a line and then the end: peer_gone`, async (t) => {
+    const { started, socket } = await approached(t, role);
+    socket.end('{"sdp":"v=0');
+    await assert.rejects(started, { code: 'peer_gone' });
+  });
+
+  test(`a ${role} that hears nothing: peer_silent after the connect timeout`, async (t) => {
+    const { started } = await approached(t, role, 1_500);
+    await assert.rejects(started, { code: 'peer_silent' });
+  });
+}
 
 test('nobody listens: the connect timeout ends the attempts', async (t) => {
   const port = await freePort();
