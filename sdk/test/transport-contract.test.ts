@@ -19,6 +19,7 @@ function pairOver(rtc: Engine, plain = false): TransportPair {
 }
 
 const options = (rtc: Engine): TransportContractOptions => ({
+  patienceMs: 60_000, // werift on a machine that is busy with other things
   sendJunk: async ({ client }) => {
     // The transport itself passes on what it is given.
     for (const nonsense of [[], { id: 1 }, 'text']) await client.send(nonsense as unknown as JsonRpcMessage); // deliberately not a message

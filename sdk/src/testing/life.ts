@@ -100,7 +100,7 @@ export function lifeCases(makePair: MakePair, options: TransportContractOptions)
     }),
 
     ...(['client', 'server'] as const).flatMap((who) =>
-      [[1, 0] as const, [50, 16_000] as const].map(([count, size]) =>
+      [[1, 0] as const, [300, 16_000] as const].map(([count, size]) =>
         connected(
           `what the ${who} sent before close() arrives, and then the end: ${count} of ${size} bytes`,
           async (ends) => {
