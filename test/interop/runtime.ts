@@ -1,19 +1,25 @@
 import assert from 'node:assert/strict';
-import { argv, exit, version } from 'node:process';
-import { MemorySignaling, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
+import { argv, exit, versions } from 'node:process';
+import { listen, WebRTCClientTransport } from 'mcp-rendezvous';
+import { createRoomToken } from 'mcp-rendezvous/token';
 import { engineNames, engines } from '../support/engines.ts';
+import { testSecret } from '../support/relay.ts';
 import { complete, connectClient, createServer, exchange, serverName } from './exchange.ts';
 
-/** An MCP session with every engine, on the Node that runs this. Usage: runtime.ts expected-version */
-assert.equal(version, `v${argv[2]}`);
+/** An MCP session with every engine through a relay, on the runtime that runs this. Usage: runtime.ts name version relay */
+const [, , runtime, version, relay = ''] = argv;
+assert.equal(versions[runtime!], version);
 for (const name of engineNames) {
   const rtc = engines[name];
-  const [near, far] = MemorySignaling.pair();
-  const server = createServer();
-  const serving = server.connect(new WebRTCServerTransport({ signaling: far, rtc }));
-  const [{ client }] = await Promise.all([connectClient(new WebRTCClientTransport({ signaling: near, rtc })), serving]);
+  const token = (role: 'client' | 'server') =>
+    createRoomToken({ key: testSecret, room: `${runtime} ${version} ${name}`, role, subject: role, ttl: 600 });
+  const listener = await listen({ relay, token: () => token('server'), rtc }, (transport) =>
+    createServer().connect(transport),
+  );
+  const { client } = await connectClient(new WebRTCClientTransport({ relay, token: await token('client'), rtc }));
   assert.deepEqual(await exchange(client), complete(serverName));
-  await Promise.all([client.close(), server.close()]);
+  await client.close();
+  await listener.close();
 }
 console.log(`a session with each of ${engineNames.join(', ')}`);
 exit();

@@ -1,17 +1,51 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { test } from 'node:test';
+import { after, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { engineNames } from '../support/engines.ts';
+import { RelayProcess } from '../support/relay.ts';
 
 const program = fileURLToPath(new URL('runtime.ts', import.meta.url));
+const source = '--conditions=mcp-rendezvous-source';
 
-/** Beside the one that runs all tests. They come from npm when they are asked for: two packages `node` would want one name in .bin. */
-for (const version of ['22.23.3', '24.21.0']) {
-  test(`the SDK on Node ${version}`, async () => {
-    const node = ['--yes', '--package', `node@${version}`, '--', 'node', '--conditions=mcp-rendezvous-source'];
-    const { stdout } = await promisify(execFile)('npx', [...node, program, version], { timeout: 110_000 });
-    assert.equal(stdout.trim(), `a session with each of ${engineNames.join(', ')}`);
-  });
-}
+/**
+ * Beside the Node that runs all tests. They come from npm when they are asked for, each in exactly this version: two packages `node` would
+ * want one name in .bin, and the others are a hundred megabytes each.
+ */
+const runtimes: [name: string, version: string, options: string[]][] = [
+  ['node', '22.23.3', [source]],
+  ['node', '24.21.0', [source]],
+  ['bun', '1.4.5', [source]],
+  ['deno', '2.9.6', ['run', '--allow-all', '--no-lock', '--node-modules-dir=manual', source]],
+];
+
+let relay: RelayProcess;
+before(async () => {
+  relay = await RelayProcess.start();
+});
+after(() => relay?.stop());
+
+suite('the SDK on other runtimes', { concurrency: 2 }, () => {
+  for (const [name, version, options] of runtimes) {
+    test(`${name} ${version}`, async () => {
+      const args = [
+        '--yes',
+        '--package',
+        `${name}@${version}`,
+        '--',
+        name,
+        ...options,
+        program,
+        name,
+        version,
+        relay.ws,
+      ];
+      const { stdout } = await promisify(execFile)('npx', args, {
+        timeout: 110_000,
+        env: { ...process.env, DENO_NO_UPDATE_CHECK: '1' },
+      });
+      assert.equal(stdout.trim(), `a session with each of ${engineNames.join(', ')}`);
+    });
+  }
+});
