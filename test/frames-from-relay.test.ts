@@ -72,6 +72,7 @@ test('an offer that comes in one read with `joined` is taken', async (t) => {
   });
   const transport = new WebRTCServerTransport({ relay, token: await token('server'), connectTimeoutMs: 5_000 });
   t.after(() => transport.close());
+  // It waits on for another client, and then says what the one that came has said.
   await assert.rejects(transport.start(), { code: 'bad_signal' });
   await eventually(() => answers.includes('failed'));
   assert(!answers.includes('busy'));

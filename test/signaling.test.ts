@@ -293,6 +293,28 @@ test('a client that comes while the listener closes its sessions gets none', asy
   await refused;
 });
 
+test('a server for one client waits on for another one when the offer of the first is none', async (t) => {
+  const relay = await relayFor(t);
+  const transport = new WebRTCServerTransport({ relay: relay.ws, token: await token('server', 'server') });
+  t.after(() => transport.close());
+  const errors: string[] = [];
+  transport.onerror = (error) => errors.push((error as RendezvousError).code);
+  const started = transport.start();
+  const connection = new RelayConnection({ relay: relay.ws, token: await token('client', 'odd') });
+  t.after(() => connection.close());
+  await connection.start();
+  const channel = connection.channel((await connection.anyPeer(AbortSignal.timeout(20_000))).id);
+  const told = new Promise<string>((resolve) => {
+    channel.onmessage = (message) => resolve(message.kind === 'bye' ? message.code : message.kind);
+  });
+  await channel.start();
+  await channel.send({ kind: 'offer', gen: 1, sdp: 'v=0\r\nm=audio 9 RTP/AVP 0\r\n' });
+  assert.equal(await told, 'failed');
+  await Promise.all([client(t, relay, 'even'), started]);
+  assert.equal(transport.peer?.subject, 'even');
+  assert.deepEqual(errors, ['bad_signal']);
+});
+
 test('a server for one client waits on for another one when the first gives up', async (t) => {
   const relay = await relayFor(t);
   const transport = new WebRTCServerTransport({ relay: relay.ws, token: await token('server', 'server') });

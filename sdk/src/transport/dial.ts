@@ -55,8 +55,11 @@ export async function dialRelay(
     }
     await relay.start(signal);
     joined.resolve();
+    let unusable: RendezvousError | undefined;
     while (true) {
-      const channel = await way.next(signal);
+      const channel = await way.next(signal).catch((error) => {
+        throw unusable && codeOf(error) === 'peer_absent' ? unusable : error;
+      });
       const remote = way.remote!;
       const self = relay.id;
       try {
@@ -77,11 +80,13 @@ export async function dialRelay(
         };
       } catch (error) {
         // A client's goodbye comes before the relay's word that it has gone.
-        const left = role === 'server' && error instanceof RendezvousError && error.code === 'peer_gone';
+        const left = role === 'server' && codeOf(error) === 'peer_gone';
         const replaced = left || !relay.knows(remote.id) || relay.id !== self;
-        if (signal.aborted || relay.state === 'closed' || !replaced) throw silent(error, relay);
-        // That peer went; another one, or the same under a new id, is as good.
+        const odd = role === 'server' && isOdd(error);
+        if (signal.aborted || relay.state === 'closed' || !(replaced || odd)) throw silent(error, relay);
+        // That peer went, or nobody could have connected to it; another one, or the same under a new id, is as good.
         if (way instanceof FromClient) way.release();
+        if (odd) onerror((unusable = error));
       }
     }
   } catch (error) {
@@ -89,6 +94,11 @@ export async function dialRelay(
     throw error;
   }
 }
+
+/** What a client said is none of what clients say: of the next one that tells nothing. */
+const isOdd = (error: unknown): error is RendezvousError => ['bad_signal', 'bad_channel'].includes(codeOf(error) ?? '');
+
+const codeOf = (error: unknown) => (error instanceof RendezvousError ? error.code : undefined);
 
 /** The relay and this machine may not agree on the time, and a fresh token takes its time to get here. */
 const graceMs = 60_000;
