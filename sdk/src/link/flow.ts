@@ -2,6 +2,7 @@ import { type DataFrame, encodeAck, encodeData } from './frame.ts';
 import { Inbox, type Received } from './inbox.ts';
 import type { Lane } from './lane.ts';
 import { Outbox } from './outbox.ts';
+import type { Text } from './utf8.ts';
 
 /** With so much in the channel's buffer no more DATA goes there, so that what cannot wait is not behind a large message. */
 const highWater = 262_144;
@@ -57,11 +58,13 @@ export class Flow {
     this.pump();
   }
 
-  /** Resolves when the message is in frames; rejects with what `end()` is called with. */
-  async send(text: Uint8Array, meta: Uint8Array | undefined): Promise<void> {
-    const taken = this.#outbox.add(text, meta);
+  /** Undefined when the message is in frames; otherwise resolves then, and rejects with what `end()` is called with. */
+  send(text: Text, meta: Uint8Array | undefined): Promise<void> | undefined {
+    const message = this.#outbox.add(text, meta);
     this.pump();
-    await taken;
+    if (message.framed) return undefined;
+    message.taken = Promise.withResolvers();
+    return message.taken.promise;
   }
 
   /** @throws RendezvousError `bad_channel`, `message_too_large` */
@@ -88,13 +91,26 @@ export class Flow {
     // The engine may call back while it takes a frame.
     if (!lane || this.#pumping) return;
     this.#pumping = true;
-    while (this.#lane === lane && lane.open && lane.buffered < highWater) {
-      const part = this.#outbox.next(lane.maxFrameBytes);
-      if (!part) break;
-      lane.send(encodeData({ ...part, ack: this.#inbox.acknowledge() }));
-    }
+    while (this.#fill(lane));
     this.#pumping = false;
     if (this.#lane && this.#outbox.drained) this.#ondrained();
+  }
+
+  /** False when there is nothing to send, or no room. */
+  #fill(lane: Lane): boolean {
+    if (this.#outbox.drained) return false;
+    // Asked once and then counted: to an engine in C++ the question costs as much as half a message.
+    let room = highWater - lane.buffered;
+    while (room > 0) {
+      if (this.#lane !== lane || !lane.open) return false;
+      const next = this.#outbox.next(lane.maxFrameBytes);
+      if (!next) return false;
+      const { seq, end, meta, part, headroom } = next;
+      const frame = encodeData({ seq, ack: this.#inbox.acknowledge(), end, meta, part, headroom });
+      room -= frame.length;
+      lane.send(frame);
+    }
+    return lane.buffered < highWater;
   }
 
   /** Messages that wait are refused with this. */

@@ -71,31 +71,40 @@ export function encodeMeta(meta: MessageMeta | undefined, frameBytes: number): B
   throw new RendezvousError('bad_message', `The metadata of the message has ${bytes.length} bytes, and ${limit} fit.`);
 }
 
-/** `meta` is JSON in UTF-8. */
+/**
+ * `meta` is JSON in UTF-8. With `headroom` the header is written in front of the part, where nothing else may be; otherwise the part is
+ * copied behind it.
+ */
 export function encodeData(frame: {
   seq: number;
   ack: number;
   end: boolean;
   meta: Uint8Array | undefined;
   part: Uint8Array;
+  headroom?: boolean;
 }): Bytes {
-  const { seq, ack, end, meta, part } = frame;
+  const { seq, ack, end, meta, part, headroom = false } = frame;
   const metaBytes = meta ? metaHeaderBytes + meta.length : 0;
-  const [bytes, view] = sized(frameType.data, dataHeaderBytes + metaBytes + part.length);
+  const length = dataHeaderBytes + metaBytes + part.length;
+  const bytes = headroom
+    ? new Uint8Array(part.buffer as ArrayBuffer, part.byteOffset - dataHeaderBytes, length) // encodeText's own
+    : new Uint8Array(length);
+  bytes[0] = frameType.data;
   bytes[1] = (end ? flag.end : 0) | (meta ? flag.meta : 0);
-  setCount(view, 2, seq);
-  setCount(view, 10, ack);
+  setCount(bytes, 2, seq);
+  setCount(bytes, 10, ack);
   if (meta) {
-    view.setUint32(dataHeaderBytes, meta.length);
+    set32(bytes, dataHeaderBytes, meta.length);
     bytes.set(meta, dataHeaderBytes + metaHeaderBytes);
   }
-  bytes.set(part, dataHeaderBytes + metaBytes);
+  if (!headroom) bytes.set(part, dataHeaderBytes + metaBytes);
   return bytes;
 }
 
 export function encodeAck(ack: number): Bytes {
-  const [bytes, view] = sized(frameType.ack, 9);
-  setCount(view, 1, ack);
+  const bytes = new Uint8Array(9);
+  bytes[0] = frameType.ack;
+  setCount(bytes, 1, ack);
   return bytes;
 }
 
@@ -114,7 +123,6 @@ export function decode(data: ArrayBuffer | Uint8Array): Frame {
   const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
   if (bytes.length === 0) throw violation('an empty message');
   if (bytes.length > maxFrameBytes) throw violation(`a frame of ${bytes.length} bytes`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   switch (bytes[0]) {
     case frameType.hello:
       return { type: 'hello', hello: json(hello, bytes.subarray(1), 'HELLO') };
@@ -122,16 +130,16 @@ export function decode(data: ArrayBuffer | Uint8Array): Frame {
       exactly(bytes, 33, 'AUTH');
       return { type: 'auth', proof: new Uint8Array(bytes.subarray(1)) };
     case frameType.data:
-      return decodeData(bytes, view);
+      return decodeData(bytes);
     case frameType.ack:
       exactly(bytes, 9, 'ACK');
-      return { type: 'ack', ack: getCount(view, 1) };
+      return { type: 'ack', ack: getCount(bytes, 1) };
     case frameType.ping:
       exactly(bytes, 5, 'PING');
-      return { type: 'ping', id: view.getUint32(1) };
+      return { type: 'ping', id: get32(bytes, 1) };
     case frameType.pong:
       exactly(bytes, 5, 'PONG');
-      return { type: 'pong', id: view.getUint32(1) };
+      return { type: 'pong', id: get32(bytes, 1) };
     case frameType.close:
       if (bytes.length < 2) throw violation('a CLOSE without a code');
       return { type: 'close', code: bytes[1]!, reason: printable(bytes.subarray(2, 2 + maxReasonBytes)) };
@@ -140,19 +148,19 @@ export function decode(data: ArrayBuffer | Uint8Array): Frame {
   }
 }
 
-function decodeData(bytes: Uint8Array, view: DataView): DataFrame {
+function decodeData(bytes: Uint8Array): DataFrame {
   if (bytes.length < dataHeaderBytes) throw violation('a DATA frame that is cut short');
   const flags = bytes[1]!;
   if (flags & ~(flag.end | flag.meta)) throw violation('a DATA frame with flags that do not exist');
-  const seq = getCount(view, 2);
-  const ack = getCount(view, 10);
+  const seq = getCount(bytes, 2);
+  const ack = getCount(bytes, 10);
   const end = (flags & flag.end) !== 0;
   if (!(flags & flag.meta)) {
     return { type: 'data', seq, ack, end, meta: undefined, part: bytes.subarray(dataHeaderBytes), bytes: bytes.length };
   }
   const start = dataHeaderBytes + metaHeaderBytes;
   if (bytes.length < start) throw violation('a DATA frame whose metadata is cut short');
-  const length = view.getUint32(dataHeaderBytes);
+  const length = get32(bytes, dataHeaderBytes);
   if (length > maxMetaBytes) throw violation(`metadata of ${length} bytes`);
   if (bytes.length < start + length) throw violation('a DATA frame whose metadata is cut short');
   const meta = json(messageMeta, bytes.subarray(start, start + length), 'metadata');
@@ -186,26 +194,32 @@ function exactly(bytes: Uint8Array, length: number, name: string): void {
 }
 
 /** 64 bits, of which 53 are used: what a number can say exactly. */
-function getCount(view: DataView, at: number): number {
-  const high = view.getUint32(at);
+function getCount(bytes: Uint8Array, at: number): number {
+  const high = get32(bytes, at);
   if (high >= 2 ** 21) throw violation('a number of 2^53 or more');
-  return high * 2 ** 32 + view.getUint32(at + 4);
+  return high * 2 ** 32 + get32(bytes, at + 4);
 }
 
-function setCount(view: DataView, at: number, value: number): void {
-  view.setUint32(at, Math.floor(value / 2 ** 32));
-  view.setUint32(at + 4, value % 2 ** 32);
+const get32 = (bytes: Uint8Array, at: number): number =>
+  ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+
+function setCount(bytes: Uint8Array, at: number, value: number): void {
+  set32(bytes, at, Math.floor(value / 2 ** 32));
+  set32(bytes, at + 4, value % 2 ** 32);
 }
 
-function sized(type: number, length: number): [Bytes, DataView] {
-  const bytes = new Uint8Array(length);
-  bytes[0] = type;
-  return [bytes, new DataView(bytes.buffer)];
+/** A DataView would cost more than all else that a short frame needs. */
+function set32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
 }
 
 function probe(type: number, id: number): Bytes {
-  const [bytes, view] = sized(type, 5);
-  view.setUint32(1, id);
+  const bytes = new Uint8Array(5);
+  bytes[0] = type;
+  set32(bytes, 1, id);
   return bytes;
 }
 

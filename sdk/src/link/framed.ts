@@ -10,6 +10,7 @@ import { type Carrier, closedError, type Link, type MessageMeta } from './link.t
 import type { JsonRpcMessage } from './message.ts';
 import { hasWebCrypto } from './proof.ts';
 import { oversized, parseBytes, toJson } from './text.ts';
+import { encodeText } from './utf8.ts';
 
 /** What `close()` waits for at the most, from one acknowledgement to the next. */
 const closeTimeoutMs = 3_000;
@@ -134,13 +135,14 @@ export class FramedLink implements Link {
     const limit = this.#session.maxMessageBytes;
     const json = toJson(message);
     // A UTF-16 unit is one byte at least.
-    let text = json.length > limit ? undefined : encoder.encode(json);
-    if (!text || text.length > limit) {
-      const { error, instead } = oversized(message, text?.length ?? json.length, limit);
+    let text = json.length > limit ? undefined : encodeText(json);
+    if (!text || text.bytes.length > limit) {
+      const { error, instead } = oversized(message, text?.bytes.length ?? json.length, limit);
       this.onerror?.(error);
-      text = encoder.encode(instead);
+      text = encodeText(instead);
     }
-    await this.#flow.send(text, metaBytes);
+    const taken = this.#flow.send(text, metaBytes);
+    if (taken) await taken;
   }
 
   /** Asks now whether the connection stands: something must come within `withinMs`, or `onlost` is called. */
@@ -284,8 +286,6 @@ export class FramedLink implements Link {
     if (!this.#closed && !this.#lost) this.#flow.use(this.#lane);
   }
 }
-
-const encoder = new TextEncoder();
 
 const silence = (afterMs: number): RendezvousError =>
   new RendezvousError('peer_silent', `Nothing has come from the other peer for ${Math.round(afterMs / 1_000)} s.`, {

@@ -1,4 +1,5 @@
 import { dataHeaderBytes, metaHeaderBytes, violation } from './frame.ts';
+import type { Text } from './utf8.ts';
 
 /** DATA without an acknowledgement at the most, in bytes: PROTOCOL.md §7. */
 export const windowBytes = 4_194_304;
@@ -9,21 +10,27 @@ interface Part {
   end: boolean;
   meta: Uint8Array | undefined;
   /** A view of the message. */
-  part: Uint8Array;
+  part: Uint8Array<ArrayBuffer>;
+  /** See {@link Text}. */
+  headroom: boolean;
 }
 
-interface Waiting {
-  text: Uint8Array;
+/** A message on its way into frames. */
+export interface Outgoing {
+  text: Text;
   meta: Uint8Array | undefined;
   /** How much of the text is in frames. */
   cut: number;
   begun: boolean;
-  taken: PromiseWithResolvers<void>;
+  /** All of it is in frames. */
+  framed: boolean;
+  /** Of somebody who waits for that. */
+  taken: PromiseWithResolvers<void> | undefined;
 }
 
 /** What a session has to send: messages that wait, and frames that were not acknowledged. */
 export class Outbox {
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting: Outgoing[] = [];
   /** In the order of `seq`, from the one behind `#acked` to `#made`. */
   #unacknowledged: Part[] = [];
   #unacknowledgedBytes = 0;
@@ -43,11 +50,10 @@ export class Outbox {
     return this.#waiting.length === 0 && this.#sent === this.#made;
   }
 
-  /** Resolves when the message is in frames; rejects with what `fail()` is called with. */
-  add(text: Uint8Array, meta: Uint8Array | undefined): Promise<void> {
-    const taken = Promise.withResolvers<void>();
-    this.#waiting.push({ text, meta, cut: 0, begun: false, taken });
-    return taken.promise;
+  add(text: Text, meta: Uint8Array | undefined): Outgoing {
+    const message: Outgoing = { text, meta, cut: 0, begun: false, framed: false, taken: undefined };
+    this.#waiting.push(message);
+    return message;
   }
 
   /** What goes over the channel next; undefined when there is nothing, or the window is full. */
@@ -82,7 +88,7 @@ export class Outbox {
   }
 
   fail(error: Error): void {
-    for (const { taken } of this.#waiting.splice(0)) taken.reject(error);
+    for (const { taken } of this.#waiting.splice(0)) taken?.reject(error);
   }
 
   /** Makes a frame of the message that waits longest, if the window has room for it. */
@@ -91,16 +97,22 @@ export class Outbox {
     if (!message) return false;
     const meta = message.begun ? undefined : message.meta;
     const room = maxFrameBytes - dataHeaderBytes - (meta ? metaHeaderBytes + meta.length : 0);
-    const rest = message.text.subarray(message.cut, message.cut + room);
-    const end = message.cut + rest.length === message.text.length;
-    const part: Part = { seq: this.#made + 1, end, meta, part: rest };
+    const { bytes, headroom } = message.text;
+    const whole = message.cut === 0 && bytes.length <= room;
+    const rest = whole ? bytes : bytes.subarray(message.cut, message.cut + room);
+    const end = message.cut + rest.length === bytes.length;
+    const part: Part = { seq: this.#made + 1, end, meta, part: rest, headroom: headroom && whole && !meta };
     if (this.#unacknowledgedBytes + size(part) > windowBytes) return false;
     this.#made += 1;
     this.#unacknowledged.push(part);
     this.#unacknowledgedBytes += size(part);
     message.cut += rest.length;
     message.begun = true;
-    if (end) this.#waiting.shift()!.taken.resolve();
+    if (end) {
+      this.#waiting.shift();
+      message.framed = true;
+      message.taken?.resolve();
+    }
     return true;
   }
 }

@@ -17,7 +17,7 @@ export class Inbox {
     if (this.#early.length > 0) queueMicrotask(() => this.#drain());
   }
 
-  /** Binary becomes an ArrayBuffer of its own: what comes in a Buffer may share its memory with other packets. */
+  /** Binary becomes an ArrayBuffer of its own. */
   receive(data: string | Buffer | ArrayBuffer): void {
     const event = { data: Buffer.isBuffer(data) ? arrayBuffer(data) : data };
     if (this.#handler && this.#early.length === 0) dispatch(this.#handler, event);
@@ -33,7 +33,10 @@ export class Inbox {
   }
 }
 
+/** What comes in a Buffer may share its memory with other packets; one that has its own is not copied. */
 function arrayBuffer(data: Buffer): ArrayBuffer {
+  const { buffer, byteLength } = data;
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) return buffer;
   const copy = new ArrayBuffer(data.byteLength);
   new Uint8Array(copy).set(data);
   return copy;

@@ -24,6 +24,8 @@ export class NodeDataChannel implements RtcDataChannel {
   onbufferedamountlow: RtcDataChannel['onbufferedamountlow'] = null;
   readonly #channel: NativeChannel;
   readonly #most: () => number;
+  /** What that said when the first message was sent: by then the other side's description is there, and stays. */
+  #mostSent: number | undefined;
   readonly #inbox = new Inbox();
   #state: RtcDataChannel['readyState'] = 'connecting';
   #closedHere = false;
@@ -81,7 +83,7 @@ export class NodeDataChannel implements RtcDataChannel {
 
   /** @throws see {@link outgoing} */
   send(data: string | ArrayBufferView<ArrayBuffer>): void {
-    const message = outgoing(data, this.#channel.isOpen() ? this.#state : 'closed', this.#most());
+    const message = outgoing(data, this.#channel.isOpen() ? this.#state : 'closed', this.#limit());
     this.#lastSent = performance.now();
     // What these return says whether there is room for more: `bufferedAmount` says it better.
     if (typeof message === 'string') this.#channel.sendMessage(message);
@@ -113,6 +115,11 @@ export class NodeDataChannel implements RtcDataChannel {
     this.#state = 'closed';
     this.#release();
     dispatch(this.onclose, undefined);
+  }
+
+  #limit(): number {
+    if (this.#state !== 'open') return this.#most();
+    return (this.#mostSent ??= this.#most());
   }
 
   #opened(): void {
