@@ -137,7 +137,9 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     wsHandler(socket, request) {
       // So would the plugin's listener, which has the request and its answer.
       socket.removeAllListeners('error');
-      new Session(socket as PeerSocket, context, request.ip);
+      const peer = socket as PeerSocket;
+      peer.wire = request.raw.socket;
+      new Session(peer, context, request.ip);
     },
   });
   await app.register(page({ development: keys.kind === 'development', admin: config.adminToken !== undefined }));

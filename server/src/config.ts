@@ -170,10 +170,10 @@ export const environment = z.object({
     'time after which the peers of a dead instance are gone; renewed three times within it',
   ),
   PING_INTERVAL_MS: integer(
-    20_000,
+    24_000,
     100,
     600_000,
-    'time without a word after which a peer is pinged; half of it later, with two pings unanswered, its socket is closed',
+    'time without a word after which a peer is pinged; a quarter of it later, with two pings unanswered, its socket is closed',
   ),
   MAX_BUFFERED_BYTES: integer(1_048_576, 65_536, 1_073_741_824, 'bytes that may wait for a peer that does not read'),
   TOKEN_EXPIRING_MS: integer(60_000, 0, 86_400_000, 'how long before its end a token is announced to expire'),

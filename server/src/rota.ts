@@ -1,6 +1,6 @@
 /** A turn takes this long at least, in milliseconds, and there are so many of them at most. */
 const leastTurnMs = 10;
-const mostTurns = 100;
+const mostTurns = 20;
 
 /**
  * Calls on each of its members once in a period. One timer for all of them, whose turns spread the members over the period: a timer

@@ -1,5 +1,9 @@
+import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket } from 'ws';
 import type { Session } from './session.ts';
+
+/** A ping with nothing in it (RFC 6455 §5.5.2). */
+const pingFrame = Buffer.of(0x89, 0);
 
 /**
  * A socket that tells its session of its events itself. Five listeners for each socket would take as much memory as everything else
@@ -7,6 +11,16 @@ import type { Session } from './session.ts';
  */
 export class PeerSocket extends WebSocket {
   session: Session | undefined;
+  /** What its frames are written to. */
+  wire: Duplex | undefined;
+
+  /**
+   * What ws would write. For each ping it makes an object that takes V8 more than twice the time of everything else that keeps an idle
+   * peer: 76,000 instructions instead of 29,000.
+   */
+  override ping(): void {
+    if (this.readyState === WebSocket.OPEN) this.wire?.write(pingFrame);
+  }
 
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     const { session } = this;

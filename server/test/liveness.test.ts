@@ -23,7 +23,7 @@ test('a peer that does not answer two pings is closed and away; one that answers
   await s.sees(d, 'online');
 });
 
-test('a connection that died without a word is noticed within one and a half ping intervals: 30 s unless told otherwise', async (t) => {
+test('a connection that died without a word is noticed within one and a quarter ping intervals: 30 s unless told otherwise', async (t) => {
   const interval = 400;
   const { url } = await startApp(t, { PING_INTERVAL_MS: String(interval) });
   const wire = await TcpProxy.start([Number(new URL(url).port)]);
@@ -35,8 +35,8 @@ test('a connection that died without a word is noticed within one and a half pin
   wire.cut();
   await s.sees(c, 'away', 20_000);
   // Turns of a machine that has other work to do may come late.
-  assert.ok(performance.now() - cut <= 1.5 * interval + 2000);
-  assert.equal(parseConfig({}).limits.pingIntervalMs * 1.5, 30_000);
+  assert.ok(performance.now() - cut <= 1.25 * interval + 2000);
+  assert.equal(parseConfig({}).limits.pingIntervalMs * 1.25, 30_000);
 });
 
 test('a silent peer is pinged, and one that asks by itself is not', async (t) => {
