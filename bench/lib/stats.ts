@@ -3,6 +3,8 @@ export interface Sample {
   median: number;
   /** Half of the distance between the quartiles, as a share of the median: 0.05 is ±5 %. */
   spread: number;
+  /** Nine of ten values are not higher. */
+  high: number;
   runs: number;
 }
 
@@ -10,7 +12,7 @@ export interface Sample {
 export function sample(values: readonly number[]): Sample {
   const median = quantile(values, 0.5);
   const spread = (quantile(values, 0.75) - quantile(values, 0.25)) / 2 / Math.abs(median || 1);
-  return { median, spread, runs: values.length };
+  return { median, spread, high: quantile(values, 0.9), runs: values.length };
 }
 
 /** Interpolates between the two nearest values; NaN of none. */
