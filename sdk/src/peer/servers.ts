@@ -10,6 +10,8 @@ export interface ChosenServer {
 export interface ChosenServers {
   stun?: ChosenServer;
   turn?: ChosenServer;
+  /** Other ways to a TURN server, best first, for when that one gives nothing. */
+  others?: ChosenServer[];
 }
 
 /** How a TURN server is reached, best first: UDP keeps the timing of the packets, TCP passes more firewalls, TLS passes most. */
@@ -17,7 +19,7 @@ export const turnTransports = ['turn:udp', 'turn:tcp', 'turns:tcp'] as const;
 export type TurnTransport = (typeof turnTransports)[number];
 
 /**
- * The one STUN and the one TURN server of a list that an engine will use.
+ * The one STUN server of a list that an engine will use, and the TURN server of each transport that comes first.
  *
  * @param usable the ways to a TURN server that the engine knows.
  * @throws RendezvousError `bad_option`: an address that is not one, TURN without credentials, or the policy `relay` without
@@ -28,7 +30,7 @@ export function chooseServers(
   usable: readonly TurnTransport[] = turnTransports,
 ): ChosenServers {
   const chosen: ChosenServers = {};
-  let best: number = turnTransports.length;
+  const ways = new Map<TurnTransport, ChosenServer>();
   for (const server of iceServers) {
     for (const url of typeof server.urls === 'string' ? [server.urls] : server.urls) {
       const { scheme, transport } = parseServer(url);
@@ -38,12 +40,12 @@ export function chooseServers(
       const { username, credential } = server;
       if (!username || !credential) throw badOption('A TURN server needs a username and a credential.');
       const way = usable.find((name) => name === `${scheme}:${transport}`);
-      const rank = way ? turnTransports.indexOf(way) : best;
-      if (rank >= best) continue;
-      best = rank;
-      chosen.turn = { urls: url, username, credential };
+      if (way && !ways.has(way)) ways.set(way, { urls: url, username, credential });
     }
   }
+  const [turn, ...others] = turnTransports.flatMap((way) => ways.get(way) ?? []);
+  if (turn) chosen.turn = turn;
+  if (others.length > 0) chosen.others = others;
   if (iceTransportPolicy === 'relay' && !chosen.turn) {
     throw badOption(
       'The policy "relay" needs a TURN server that this engine can use (turn: or turns:), and there is none.',

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { suite, test, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { Coturn } from '../../../test/support/coturn.ts';
 import type { RtcConfiguration, RtcPeerConnection } from '../../src/peer/engine.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';
 import { chooseServers } from '../../src/peer/servers.ts';
@@ -153,6 +154,23 @@ suite('the ICE servers of the werift engine', () => {
     assert.deepEqual(await within(message, 'a message'), ['hello']);
   });
 
+  test('where TURN over UDP is not answered the next way is tried', async (t) => {
+    const blocked = createSocket('udp4');
+    t.after(() => blocked.close());
+    await new Promise<void>((resolve) => blocked.bind(0, '127.0.0.1', resolve));
+    const coturn = await Coturn.start({ auth: 'none' });
+    t.after(() => coturn.stop());
+    const iceServers = [
+      { urls: [coturn.tcp, `turn:127.0.0.1:${blocked.address().port}?transport=udp`], ...credentials },
+    ];
+    const configuration: RtcConfiguration = { iceServers, iceTransportPolicy: 'relay' };
+    const [offerer, answerer] = [create(t, configuration), create(t, configuration)];
+    const { near, far } = await connectPair({ offerer, answerer });
+    const message = receiving(far);
+    near.send('hello');
+    assert.deepEqual(await within(message, 'a message'), ['hello']);
+  });
+
   test('of several, one STUN and the best TURN server are chosen', () => {
     const chosen = (urls: string[], credential = credentials) =>
       chooseServers({ ...direct, iceServers: urls.map((url) => ({ urls: url, ...credential })) });
@@ -161,6 +179,10 @@ suite('the ICE servers of the werift engine', () => {
     assert.deepEqual(
       chosen(['turns:c', 'turn:a?transport=tcp', 'turn:b', 'turn:d?transport=udp']).turn?.urls,
       'turn:b',
+    );
+    assert.deepEqual(
+      chosen(['turns:c', 'turn:a?transport=tcp', 'turn:b', 'turn:d', 'turns:e']).others?.map(({ urls }) => urls),
+      ['turn:a?transport=tcp', 'turns:c'],
     );
     assert.deepEqual(chosen(['turns:c', 'turn:a:3478?transport=tcp']).turn?.urls, 'turn:a:3478?transport=tcp');
     assert.deepEqual(chosen(['turns:c:443?transport=tcp']).turn, { urls: 'turns:c:443?transport=tcp', ...credentials });

@@ -7,7 +7,7 @@ import { dispatch } from '../dispatch.ts';
 import { verifyHandshake } from './dtls.ts';
 import { Gate } from './gate.ts';
 import { iceInternals, peerInternals } from './internals.ts';
-import { prepareCandidates, prepareGathering, silentServers } from './ice.ts';
+import { prepareCandidates, prepareGathering, prepareServers, silentServers } from './ice.ts';
 import { MdnsResolver } from '../mdns.ts';
 import { NetworkPath } from './path.ts';
 import { prepareSctp } from './sctp.ts';
@@ -177,6 +177,7 @@ export class WeriftConnection implements RtcPeerConnection {
       const path = new NetworkPath(transport, prepare, () => this.#tell());
       this.#transports.set(transport, { gate, path });
       prepareGathering(transport, this.#servers);
+      prepareServers(transport, () => this.#servers);
       prepareCandidates(transport, this.#mdns);
       return transport;
     };

@@ -1,9 +1,13 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RTCDtlsTransport } from 'werift';
 import { iceInternals } from './internals.ts';
 import { isMdnsName, type MdnsResolver } from '../mdns.ts';
-import type { ChosenServer, ChosenServers } from '../servers.ts';
+import { type ChosenServer, type ChosenServers, parseServer } from '../servers.ts';
+
+/** A TURN server that has given nothing for so long is not waited for alone: see {@link prepareServers}. */
+const patienceMs = 1_000;
 
 /**
  * The addresses to gather host candidates for. werift leaves out VPNs and containers (`tun`, `utun`, `tap`, `ipsec`, `veth`),
@@ -23,6 +27,34 @@ export function prepareGathering(transport: RTCDtlsTransport, servers: ChosenSer
   // Without a STUN server werift asks a public one.
   if (!servers.stun) ice.stunServer = undefined;
   ice.options.additionalHostAddresses = hostAddresses();
+}
+
+/**
+ * Puts right that werift asks one TURN server only, by one transport: where a firewall drops UDP it learns after 13 s that there is
+ * no answer. One that has given nothing for a moment is not waited for alone, the next way is tried besides.
+ *
+ * @param servers those of the gathering that begins
+ */
+export function prepareServers(transport: RTCDtlsTransport, servers: () => ChosenServers): void {
+  const ice = iceInternals(transport);
+  const ask = ice.getCandidatePromises.bind(ice);
+  ice.getCandidatePromises = (addresses, timeout) => {
+    const asked = ask(addresses, timeout);
+    const askOthers = async () => {
+      for (const { urls, username, credential } of servers().others ?? []) {
+        await Promise.race([Promise.allSettled(asked), sleep(patienceMs, undefined, { ref: false })]);
+        if (ice.state === 'closed' || ice.localCandidates.some(({ type }) => type === 'relay')) return;
+        const { scheme, host, port } = parseServer(urls);
+        ice.turnServer = [host, port];
+        ice.options.turnTransport = scheme === 'turns' ? 'tls' : 'tcp';
+        ice.options.turnUsername = username;
+        ice.options.turnPassword = credential;
+        asked.push(...ask([], timeout)); // without an address nothing but the TURN server is asked
+      }
+      await Promise.allSettled(asked);
+    };
+    return [...asked, askOthers()];
+  };
 }
 
 /** Puts right which candidates of the other side an ICE transport takes. */
@@ -52,9 +84,9 @@ export function prepareCandidates(transport: RTCDtlsTransport, resolver: MdnsRes
 }
 
 /** The servers that gave no candidate though gathering is over. werift says nothing of them. */
-export function silentServers(transport: RTCDtlsTransport, { stun, turn }: ChosenServers): ChosenServer[] {
+export function silentServers(transport: RTCDtlsTransport, { stun, turn, others = [] }: ChosenServers): ChosenServer[] {
   const { localCandidates } = iceInternals(transport);
   const missing = (server: ChosenServer | undefined, type: string) =>
     server && !localCandidates.some((candidate) => candidate.type === type) ? [server] : [];
-  return [...missing(stun, 'srflx'), ...missing(turn, 'relay')];
+  return [...missing(stun, 'srflx'), ...[turn, ...others].flatMap((server) => missing(server, 'relay'))];
 }

@@ -48,8 +48,16 @@ export interface IceInternals {
   readonly localCandidates: readonly { readonly type: string }[];
   readonly protocols: IceProtocol[];
   readonly nominated?: CandidatePair;
-  readonly options: { additionalHostAddresses?: string[] };
+  readonly options: {
+    additionalHostAddresses?: string[];
+    turnTransport?: 'udp' | 'tcp' | 'tls' | undefined;
+    turnUsername?: string | undefined;
+    turnPassword?: string | undefined;
+  };
   stunServer?: Address | undefined;
+  turnServer?: Address | undefined;
+  /** Asks for a candidate of each address, and of the STUN and the TURN server. */
+  getCandidatePromises(addresses: string[], timeout?: number): Promise<unknown>[];
   addRemoteCandidate(candidate: RemoteCandidate | undefined): Promise<void>;
   appendLocalCandidate(candidate: object): void;
   pairLocalProtocol(protocol: IceProtocol): void;
