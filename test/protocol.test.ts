@@ -138,6 +138,28 @@ void suite('PROTOCOL.md', () => {
     assert.doesNotMatch(text, /\n\n {4,}\S/);
   });
 
+  test('every link and every § leads to a section', () => {
+    const headings = Array.from(text.matchAll(/^#+ (.+)$/gm), ([, heading = '']) => heading);
+    const anchors = headings.map((heading) =>
+      heading
+        .toLowerCase()
+        .replaceAll(/[^\w -]/g, '')
+        .replaceAll(' ', '-'),
+    );
+    const links = Array.from(text.matchAll(/\]\(#(.+?)\)/g), ([, anchor = '']) => anchor);
+    assert.deepEqual(
+      links,
+      anchors.filter((anchor) => /^\d/.test(anchor)),
+    );
+    // Those of other documents have their name before them.
+    for (const [, number] of text.matchAll(/(?<!(?:RFC \d+|RFC \d+,) )§(\d+)/g)) {
+      assert.ok(
+        anchors.some((anchor) => anchor.startsWith(`${number}-`)),
+        `§${number}`,
+      );
+    }
+  });
+
   test('every JSON example says which schema it is for, and parses with it, with no member left over', () => {
     assert.ok(examples().length > 10);
     for (const { line, word, body } of examples()) {
