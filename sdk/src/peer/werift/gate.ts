@@ -4,6 +4,7 @@ import {
   type Address,
   dtlsInternals,
   type DtlsInternals,
+  type IceProtocol,
   iceInternals,
   pairSucceeded,
   type Receive,
@@ -48,6 +49,7 @@ export class Gate {
         const receive = protocol[entrance]?.bind(protocol);
         if (receive) protocol[entrance] = (data, address) => this.#receive(data, address, receive);
       }
+      tolerateErrors(protocol);
       ensureProtocol(protocol);
     };
     transport.iceTransport.onStateChange.subscribe((state) => {
@@ -141,6 +143,16 @@ export class Gate {
     if (answered) this.#known.add(name);
     return answered;
   }
+}
+
+/** Bun tells a UDP socket that nobody listens at the other address any more, and werift does not listen: it would end the process. */
+function tolerateErrors(protocol: IceProtocol): void {
+  const connect = protocol.connectionMade?.bind(protocol);
+  if (!connect) return;
+  protocol.connectionMade = async (...how) => {
+    await connect(...how);
+    protocol.transport?.socket?.on('error', () => {}); // ICE's own checks find out
+  };
 }
 
 /**

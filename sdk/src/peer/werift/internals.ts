@@ -20,7 +20,11 @@ export interface IceProtocol {
   handleStunMessage?: Receive;
   readonly localCandidate?: object;
   /** A UDP socket, but for TURN over TCP or TLS. */
-  readonly transport?: { readonly socket?: { setRecvBufferSize?(bytes: number): void } };
+  readonly transport?: {
+    readonly socket?: { on(event: 'error', listener: () => void): unknown; setRecvBufferSize?(bytes: number): void };
+  };
+  /** Opens the UDP socket; TURN's is open before. */
+  connectionMade?(...how: unknown[]): Promise<void>;
   sendData(data: Buffer, address: Address): Promise<void>;
   close(): Promise<void>;
 }
