@@ -1,7 +1,8 @@
 import { RendezvousError } from '../errors.ts';
+import { randomBase64Url } from '../signaling/random.ts';
 import { encodeAuth, encodeHello, type Frame, type Hello, violation } from './frame.ts';
 import type { Lane } from './lane.ts';
-import { hasWebCrypto, prove, randomBase64Url, secretKey, sessionKey, verify, type Witness } from './proof.ts';
+import { hasWebCrypto, prove, secretKey, sessionKey, verify, type Witness } from './proof.ts';
 
 /** HELLO and its answer have to fit into a frame, and parts of a message must not be ridiculous. */
 const leastFrameBytes = 1_024;

@@ -14,6 +14,7 @@ import {
 } from '../protocol/index.ts';
 import { backoffMs, wait } from './backoff.ts';
 import { RelayChannel } from './channel.ts';
+import { randomBase64Url } from './random.ts';
 import { connectUrl, RelaySocket, type SocketEnd } from './socket.ts';
 import { fetchToken, type TokenSource } from './token.ts';
 
@@ -79,7 +80,7 @@ export class RelayConnection {
   readonly #url: URL;
   readonly #token: TokenSource;
   readonly #expected: Role | undefined;
-  readonly #process = crypto.randomUUID();
+  readonly #process = randomBase64Url(16);
   readonly #channels = new Map<string, RelayChannel>();
   /** The channel to the room's server while that is not known yet. */
   #first: FirstChannel | undefined;

@@ -3,6 +3,7 @@ import type { Engine } from '../peer/engine.ts';
 import { type ConnectedPeer, PeerNegotiation } from '../peer/peer.ts';
 import type { Role } from '../protocol/index.ts';
 import type { RelayChannel } from '../signaling/channel.ts';
+import { randomBase64Url } from '../signaling/random.ts';
 import { RelayConnection, type RelayOptions, type RemotePeer } from '../signaling/relay.ts';
 import type { Signaling } from '../signaling/signaling.ts';
 import { refuse } from './refuse.ts';
@@ -29,7 +30,7 @@ export async function dialSignaling(
   };
   try {
     const peer = await negotiate(signaling, route, signal);
-    return { peer, signaling, route, sessionId: crypto.randomUUID(), release: close };
+    return { peer, signaling, route, sessionId: randomBase64Url(16), release: close };
   } catch (error) {
     close();
     throw absent(error, 'The other peer did not come to the signaling channel.');

@@ -4,7 +4,8 @@ import { eventually } from '../../../test/support/wait.ts';
 import { encodeAuth } from '../../src/link/frame.ts';
 import type { FramedLinkOptions } from '../../src/link/framed.ts';
 import type { Carrier } from '../../src/link/link.ts';
-import { fingerprints, randomBase64Url } from '../../src/link/proof.ts';
+import { fingerprints } from '../../src/link/proof.ts';
+import { randomBase64Url } from '../../src/signaling/random.ts';
 import { type Carriers, connectCarriers, connectLinks, note, Recorder } from './carriers.ts';
 import { RawPeer } from './raw.ts';
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../../../test/support/wait.ts';
 import { encodeAuth, encodeClose } from '../../src/link/frame.ts';
 import { Outbox } from '../../src/link/outbox.ts';
-import { randomBase64Url } from '../../src/link/proof.ts';
+import { randomBase64Url } from '../../src/signaling/random.ts';
 import {
   attachBoth,
   type Carriers,
