@@ -2,8 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { argv, exit } from 'node:process';
 import { parseArgs } from 'node:util';
 import { engineNames } from '../test/support/engines.ts';
-import { growInstances, growPeers } from './growth/main.ts';
-import { growthLines, instancesTable, peersTable } from './growth/show.ts';
+import { measureGrowth } from './growth/main.ts';
+import { growthLines, growthPlot, growthTables } from './growth/show.ts';
 import { lines } from './lib/report.ts';
 import { measureRelays } from './relay/main.ts';
 import { relayLines, relayPlot, relayTable, summary } from './relay/show.ts';
@@ -14,11 +14,11 @@ const usage = `Usage: npm run bench -- relay|transport|growth [--quick] [--json]
 
 relay      CPU, memory and latency of the relay beside a floor of bare WebSockets, PeerJS, y-webrtc and Socket.IO
 transport  connecting, calls and throughput beside the raw data channel, Streamable HTTP and stdio
-growth     cost against the number of peers and of instances
+growth     cost against the number of peers, of peers in a room and of instances, and what it says about millions
 
 --quick    less of each; relay: against the floor only, within a minute
 --json     one object instead of tables
---plot     relay: writes its bars as SVG`;
+--plot     writes bars as SVG`;
 
 const { positionals, values } = parseArgs({
   args: argv.slice(2),
@@ -45,9 +45,9 @@ switch (positionals.join(' ')) {
     break;
   }
   case 'growth': {
-    const peers = await growPeers(quick ? [200, 1000] : [1000, 5000, 15_000], quick ? 5000 : 20_000);
-    const instances = await growInstances(quick ? [1, 2] : [1, 2, 3, 4], quick ? 100 : 400);
-    print({ peers, instances }, peersTable(peers), lines(growthLines(peers)), instancesTable(instances));
+    const growth = await measureGrowth(quick);
+    print(growth, ...growthTables(growth), lines(growthLines(growth)));
+    if (values.plot !== undefined) await writeFile(values.plot, growthPlot(growth));
     break;
   }
   default:

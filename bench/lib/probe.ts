@@ -12,11 +12,11 @@ export interface Reading {
   rss: number;
   /** Of these in live objects: how it differs between two programs is known to the byte. `memory` collects garbage first. */
   heap: number;
-  /** Since the last reading, in milliseconds, beyond the sampling interval of 1 ms. Undefined when it was not asked for. */
+  /** Since `watch`, in milliseconds, beyond the sampling interval of 1 ms. Undefined when it was not asked for. */
   delay?: { p50: number; p99: number; max: number };
 }
 
-/** `memory` collects garbage first; `watch` begins to observe the event loop; `compiled` writes what Node has compiled to its cache. */
+/** `memory` collects garbage first; `watch` begins to observe the event loop until the next question; `compiled` writes what Node has compiled to its cache. */
 export type Question = 'cpu' | 'memory' | 'watch' | 'compiled';
 
 const resolutionMs = 1;
@@ -36,7 +36,8 @@ async function answer(question: Question): Promise<void> {
   if (watching) {
     const ms = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - resolutionMs);
     reading.delay = { p50: ms(delay.percentile(50)), p99: ms(delay.percentile(99)), max: ms(delay.max) };
-    delay.reset();
+    delay.disable();
+    watching = false;
   }
   if (question === 'watch') {
     delay.enable();

@@ -24,9 +24,8 @@ export function quantile(values: readonly number[], share: number): number {
   return below + (above - below) * (place - Math.floor(place));
 }
 
-/** Intercept and slopes of a least-squares fit, `y ≈ b₀ + b₁x₁ + …`, by the normal equations. */
-export function fit(rows: readonly (readonly number[])[], y: readonly number[]): number[] {
-  const design = rows.map((row) => [1, ...row]);
+/** Slopes of a least-squares fit, `y ≈ b₁x₁ + b₂x₂ + …`, by the normal equations. */
+export function fit(design: readonly (readonly number[])[], y: readonly number[]): number[] {
   const size = design[0]?.length ?? 0;
   const dot = (f: (row: readonly number[], index: number) => number): number =>
     design.reduce((sum, row, index) => sum + f(row, index), 0);

@@ -17,6 +17,8 @@ export interface Subject {
 export interface Place {
   room: string;
   role: 'server' | 'client';
+  /** Tells the clients of a room apart, if there are several. */
+  name?: string;
 }
 
 /** A joined peer. */

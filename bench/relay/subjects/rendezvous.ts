@@ -36,7 +36,8 @@ export const rendezvous: Subject = {
     );
   },
   async join(port: number, place: Place): Promise<Peer> {
-    const token = await createRoomToken({ key, ...place, subject: `${place.role}-of-${place.room}`, ttl: '1h' });
+    const { room, role, name = '' } = place;
+    const token = await createRoomToken({ key, room, role, subject: `${role}-of-${room}${name}`, ttl: '1h' });
     const url = `ws://127.0.0.1:${port}/v1/connect`;
     const socket = new WebSocket(url, 'mcp-rendezvous.v1', { perMessageDeflate: false });
     const peer = await idAddressed(socket, { type: 'join', token });

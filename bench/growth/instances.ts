@@ -1,0 +1,74 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RedisServer } from '../../test/support/redis.ts';
+import { bounce, openPairs } from '../relay/crowd.ts';
+import { rendezvous } from '../relay/subjects/rendezvous.ts';
+import { Ledger, redisCommands, redisInfo } from './ledger.ts';
+import type { Observation } from './model.ts';
+
+/** Several instances with one Redis, the peers of each room on two of them. CPU in microseconds, of all instances or of Redis. */
+export interface InstancesRow {
+  instances: number;
+  cpuPerJoin: number;
+  cpuPerSignal: number;
+  redisCpuPerJoin: number;
+  redisCpuPerSignal: number;
+  /** Commands that the instances sent. */
+  redisCommandsPerJoin: number;
+  redisCommandsPerSignal: number;
+  /** Bytes. */
+  redisMemoryPerPeer: number;
+}
+
+const signalingRooms = 40;
+
+/** The same load on each of these numbers of instances. */
+export async function growInstances(
+  steps: readonly number[],
+  rooms: number,
+  idleMs: number,
+): Promise<{ rows: InstancesRow[]; observations: Observation[] }> {
+  const rows: InstancesRow[] = [];
+  const observations: Observation[] = [];
+  for (const instances of steps) {
+    const redis = await RedisServer.start();
+    const running = await rendezvous.start(instances, redis.url);
+    const ledger = new Ledger(running, redis.port);
+    try {
+      const ports = running.map(({ port }) => port);
+      const busy = await openPairs(rendezvous, ports, signalingRooms);
+      await bounce(busy, 1500);
+      const few = signalingRooms * 2;
+      const many = few + rooms * 2;
+      const memory = await redisInfo(redis.port, 'memory', 'used_memory_dataset');
+      await ledger.note(() => sleep(idleMs, { peers: few }));
+      const counts = [await redisCommands(redis.port)];
+      const joined = await ledger.note(async () => {
+        await openPairs(rendezvous, ports, rooms);
+        return { joins: rooms * 2, peers: (few + many) / 2 };
+      });
+      counts.push(await redisCommands(redis.port));
+      const grown = await redisInfo(redis.port, 'memory', 'used_memory_dataset');
+      await ledger.note(() => sleep(idleMs, { peers: many }));
+      counts.push(await redisCommands(redis.port));
+      const signaled = await ledger.note(async () => ({ signals: await bounce(busy, 2000), peers: many }));
+      counts.push(await redisCommands(redis.port));
+      const sent = (stretch: number): number => (counts[stretch + 1] ?? NaN) - (counts[stretch] ?? NaN);
+      rows.push({
+        instances,
+        cpuPerJoin: joined.cpu / joined.joins,
+        cpuPerSignal: signaled.cpu / signaled.signals,
+        redisCpuPerJoin: (joined.redisCpu ?? NaN) / joined.joins,
+        redisCpuPerSignal: (signaled.redisCpu ?? NaN) / signaled.signals,
+        redisCommandsPerJoin: sent(0) / joined.joins,
+        redisCommandsPerSignal: sent(2) / signaled.signals,
+        redisMemoryPerPeer: (grown - memory) / (rooms * 2),
+      });
+      // On one instance nothing is between instances.
+      if (instances > 1) observations.push(...ledger.observations);
+    } finally {
+      await Promise.all(running.map((instance) => instance.stop()));
+      await redis.stop();
+    }
+  }
+  return { rows, observations };
+}
