@@ -16,9 +16,13 @@ before(async () => {
   await promisify(execFile)(process.execPath, [tsc, '-b', project]);
 });
 
-for (const from of ['source', 'dist'] as const) {
-  test(`the package bundles for browsers from its ${from}, without anything of Node`, async (t) => {
-    const code = await bundle(path('sdk.ts'), { from, minify: true });
+for (const [bundler, from] of [
+  ['esbuild', 'source'],
+  ['esbuild', 'dist'],
+  ['vite', 'dist'],
+] as const) {
+  test(`${bundler} bundles the package for browsers from its ${from}, without anything of Node`, async (t) => {
+    const code = await bundle(path('sdk.ts'), { with: bundler, from, minify: true });
     assert.ok(code.includes('WebRTCClientTransport'));
     assert.deepEqual(code.match(/["'`]node:\w+|\brequire\(|TcpSocketSignaling/g), null);
     const bytes = gzipSync(code).byteLength;

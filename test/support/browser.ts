@@ -8,12 +8,12 @@ export const chromiumPath = '/usr/bin/chromium';
  *
  * Rejects where browsers open no peer connections, which is a machine without a default route.
  */
-export async function launchBrowser(executablePath = chromiumPath): Promise<Browser> {
+export async function launchBrowser(executablePath = chromiumPath, args: string[] = []): Promise<Browser> {
   const browser = await chromium.launch({
     executablePath,
     // Its sandbox does not start as root, which CI often is.
     chromiumSandbox: process.getuid?.() !== 0,
-    args: ['--disable-gpu', '--disable-quic'],
+    args: ['--disable-gpu', '--disable-quic', ...args],
   });
   const page = await browser.newPage();
   const candidates = await gatherCandidates(page);
