@@ -7,8 +7,8 @@ import type { Text } from './utf8.ts';
 /** With so much in the channel's buffer no more DATA goes there, so that what cannot wait is not behind a large message. */
 const highWater = 262_144;
 export const lowWater = 131_072;
-/** DATA is acknowledged after so many bytes, and after so long. PROTOCOL.md §7 allows twice as much. */
-const ackBytes = 131_072;
+/** DATA is acknowledged after so many bytes, and after so long. PROTOCOL.md §7 allows a frame more, and twice as long. */
+const ackBytes = 196_608;
 const ackMs = 100;
 
 /** DATA and acknowledgements of a session, both ways, over the lane that there is; without one they wait. */
@@ -18,6 +18,8 @@ export class Flow {
   readonly #ondrained: () => void;
   #lane: Lane | undefined;
   #pumping = false;
+  /** How many bytes the lane's buffer has room for at the least. */
+  #room = 0;
   #ackTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param ondrained called whenever nothing is left to be given to the lane */
@@ -54,6 +56,7 @@ export class Flow {
   /** Sends over this lane; undefined: waits. */
   use(lane: Lane | undefined): void {
     this.#lane = lane;
+    this.#room = 0;
     this.#acknowledge();
     this.pump();
   }
@@ -98,16 +101,15 @@ export class Flow {
 
   /** False when there is nothing to send, or no room. */
   #fill(lane: Lane): boolean {
-    if (this.#outbox.drained) return false;
-    // Asked once and then counted: to an engine in C++ the question costs as much as half a message.
-    let room = highWater - lane.buffered;
-    while (room > 0) {
+    // Asked again when what was free then has been sent: with some engines the question costs more than a small message.
+    if (this.#room <= 0) this.#room = highWater - lane.buffered;
+    while (this.#room > 0) {
       if (this.#lane !== lane || !lane.open) return false;
       const next = this.#outbox.next(lane.maxFrameBytes);
       if (!next) return false;
       const { seq, end, meta, part, headroom } = next;
       const frame = encodeData({ seq, ack: this.#inbox.acknowledge(), end, meta, part, headroom });
-      room -= frame.length;
+      this.#room -= frame.length;
       lane.send(frame);
     }
     return lane.buffered < highWater;

@@ -83,7 +83,8 @@ export class NodeDataChannel implements RtcDataChannel {
 
   /** @throws see {@link outgoing} */
   send(data: string | ArrayBufferView<ArrayBuffer>): void {
-    const message = outgoing(data, this.#channel.isOpen() ? this.#state : 'closed', this.#limit());
+    if (this.#state === 'open') this.#mostSent ??= this.#most();
+    const message = outgoing(data, this.#channel.isOpen() ? this.#state : 'closed', this.#mostSent ?? this.#most());
     this.#lastSent = performance.now();
     // What these return says whether there is room for more: `bufferedAmount` says it better.
     if (typeof message === 'string') this.#channel.sendMessage(message);
@@ -115,11 +116,6 @@ export class NodeDataChannel implements RtcDataChannel {
     this.#state = 'closed';
     this.#release();
     dispatch(this.onclose, undefined);
-  }
-
-  #limit(): number {
-    if (this.#state !== 'open') return this.#most();
-    return (this.#mostSent ??= this.#most());
   }
 
   #opened(): void {

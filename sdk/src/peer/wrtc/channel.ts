@@ -12,7 +12,7 @@ const settledMs = 4_000;
 /** With nothing sent for so long, nothing is left to be sent: what was lost is sent again after a second (RFC 9260 §16). */
 const quietMs = 1_500;
 const lookEveryMs = 25;
-const watchEveryMs = 5;
+const watchEveryMs = 1;
 
 /** A data channel of @roamhq/wrtc that behaves as https://www.w3.org/TR/webrtc/#rtcdatachannel says. */
 export class WrtcChannel implements RtcDataChannel {
@@ -23,10 +23,15 @@ export class WrtcChannel implements RtcDataChannel {
   onbufferedamountlow: RtcDataChannel['onbufferedamountlow'] = null;
   readonly #channel: RtcDataChannel;
   readonly #most: () => number;
+  /** What that said when the first message was sent. Each question waits for a thread of libwebrtc, and the answer does not change. */
+  #mostSent: number | undefined;
   readonly #traffic: () => Promise<number>;
   readonly #inbox = new Inbox();
   #lastSent = Number.NEGATIVE_INFINITY;
   #lowThreshold = 0;
+  /** What may be in the buffer at the most: what was there when it was last asked, and what was sent since. */
+  #buffered = 0;
+  #open = false;
   #watching = false;
   #closing = false;
   #closed = false;
@@ -64,11 +69,15 @@ export class WrtcChannel implements RtcDataChannel {
 
   get readyState(): RtcDataChannel['readyState'] {
     if (this.#closed) return 'closed';
-    return this.#closing ? 'closing' : this.#channel.readyState; // it stays `open` until the other side has closed as well
+    if (this.#closing) return 'closing'; // it stays `open` until the other side has closed as well
+    // Once open it is asked no more: each question waits for a thread of libwebrtc, and its end is told.
+    this.#open ||= this.#channel.readyState === 'open';
+    return this.#open ? 'open' : this.#channel.readyState;
   }
 
   get bufferedAmount(): number {
-    return this.#channel.bufferedAmount;
+    this.#buffered = this.#channel.bufferedAmount;
+    return this.#buffered;
   }
 
   get bufferedAmountLowThreshold(): number {
@@ -90,9 +99,12 @@ export class WrtcChannel implements RtcDataChannel {
 
   /** @throws see {@link outgoing} */
   send(data: string | ArrayBufferView<ArrayBuffer>): void {
-    const message = outgoing(data, this.readyState, this.#most());
+    const { readyState } = this;
+    if (readyState === 'open') this.#mostSent ??= this.#most();
+    const message = outgoing(data, readyState, this.#mostSent ?? this.#most());
     this.#lastSent = performance.now();
     this.#channel.send(message);
+    this.#buffered += Buffer.byteLength(message);
     this.#watch();
   }
 
@@ -118,7 +130,7 @@ export class WrtcChannel implements RtcDataChannel {
 
   /** `bufferedamountlow`, which @roamhq/wrtc does not have. */
   #watch(): void {
-    if (this.#watching || this.bufferedAmount <= this.#lowThreshold) return;
+    if (this.#watching || this.#buffered <= this.#lowThreshold || this.bufferedAmount <= this.#lowThreshold) return;
     this.#watching = true;
     const timer = setInterval(() => {
       if (this.#closed || this.#closing) return clearInterval(timer);
