@@ -1,19 +1,19 @@
 import { writeFile } from 'node:fs/promises';
 import { argv, exit } from 'node:process';
 import { parseArgs } from 'node:util';
-import { engineNames } from '../test/support/engines.ts';
 import { measureGrowth } from './growth/main.ts';
 import { growthLines, growthPlot, growthTables } from './growth/show.ts';
 import { lines } from './lib/report.ts';
 import { measureRelays } from './relay/main.ts';
 import { relayLines, relayPlot, relayTable, summary } from './relay/show.ts';
-import { measureTransports } from './transport/main.ts';
-import { transportLines, transportTable } from './transport/show.ts';
+import { groupNames, measureTransports } from './transport/main.ts';
+import { transportLines, transportPlot, transportTable } from './transport/show.ts';
 
 const usage = `Usage: npm run bench -- relay|transport|growth [--quick] [--json] [--plot file.svg]
 
 relay      CPU, memory and latency of the relay beside a floor of bare WebSockets, PeerJS, y-webrtc and Socket.IO
-transport  connecting, calls and throughput beside the raw data channel, Streamable HTTP and stdio
+transport  connecting, calls and throughput beside the raw data channel, simple-peer, Streamable HTTP and stdio,
+           on every engine of Node and in Chromium
 growth     cost against the number of peers, of peers in a room and of instances, and what it says about millions
 
 --quick    less of each; relay: against the floor only, within a minute
@@ -40,8 +40,9 @@ switch (positionals.join(' ')) {
     break;
   }
   case 'transport': {
-    const rows = await measureTransports(quick ? ['node-datachannel'] : engineNames, quick ? 2000 : 6000);
+    const rows = await measureTransports(quick ? ['node-datachannel'] : groupNames, quick ? 2000 : 6000);
     print(rows, transportTable(rows), lines(transportLines(rows)));
+    if (values.plot !== undefined) await writeFile(values.plot, transportPlot(rows));
     break;
   }
   case 'growth': {

@@ -1,13 +1,17 @@
-import { within } from '../../test/support/wait.ts';
 import { quantile } from '../lib/stats.ts';
-import type { Dialer } from './dialer.ts';
 import { call, initialize, type Wire } from './wire.ts';
 
-/** How long one answer may take, in milliseconds: the machine may be busy. */
-const answerMs = 60_000;
+/** Makes calls over a wire and waits for their answers: in this process, or in a page. */
+export interface Caller {
+  /** The median time of a small call with nothing else under way, over this long, in milliseconds. */
+  roundTrip(ms: number): Promise<number>;
+  /** With so many calls under way all the time, over this long. */
+  callsPerSecond(atOnce: number, size: number, ms: number): Promise<number>;
+  close(): Promise<void>;
+}
 
-/** Makes calls over a wire and waits for their answers. */
-export class Caller {
+/** Nothing of Node's is used here: it runs in pages as well. */
+export class WireCaller implements Caller {
   readonly #wire: Wire;
   readonly #waiting = new Map<number, () => void>();
   #id = 0;
@@ -22,15 +26,13 @@ export class Caller {
   }
 
   /** Resolves with the first answer, to `initialize`. */
-  static async connect(dialer: Dialer): Promise<Caller> {
-    const wire = await dialer.dial();
-    const caller = new Caller(wire);
-    await within(wire.start(), `${dialer.name} connects`, answerMs);
-    await within(caller.#ask(initialize), `${dialer.name} answers`, answerMs);
+  static async connect(wire: Wire): Promise<WireCaller> {
+    const caller = new WireCaller(wire);
+    await wire.start();
+    await caller.#ask(initialize);
     return caller;
   }
 
-  /** The median time of a small call with nothing else under way, over this long, in milliseconds. */
   async roundTrip(ms: number): Promise<number> {
     const took: number[] = [];
     for (const end = performance.now() + ms; performance.now() < end;) {
@@ -41,7 +43,6 @@ export class Caller {
     return quantile(took, 0.5);
   }
 
-  /** With so many calls under way all the time, over this long. */
   async callsPerSecond(atOnce: number, size: number, ms: number): Promise<number> {
     const start = performance.now();
     let answered = 0;

@@ -6,7 +6,8 @@ import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import { listen } from 'mcp-rendezvous';
 import { engines, type EngineName } from '../../test/support/engines.ts';
-import { RawWire, type Signal } from './raw.ts';
+import { type SignalledWire, signalledWire } from './engines.ts';
+import type { Signal } from './raw.ts';
 import { serve } from './wire.ts';
 
 /** The server's process: answers calls over one kind of wire. Says `ready` to its parent, and for HTTP where. */
@@ -24,10 +25,11 @@ switch (kind) {
     ready();
     break;
   }
-  case 'raw': {
-    const wires = new Map<number, RawWire>();
+  case 'raw':
+  case 'simple-peer': {
+    const wires = new Map<number, SignalledWire>();
     process.on('message', ({ number, signal }: { number: number; signal: Signal }) => {
-      const wire = wires.get(number) ?? new RawWire(engine, false);
+      const wire = wires.get(number) ?? signalledWire(kind, engine, false);
       if (!wires.has(number)) {
         wires.set(number, wire);
         wire.onsignal = (own) => process.send?.({ number, signal: own });

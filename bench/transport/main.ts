@@ -1,8 +1,10 @@
 import type { EngineName } from '../../test/support/engines.ts';
 import { RelayProcess } from '../../test/support/relay.ts';
+import { within } from '../../test/support/wait.ts';
 import { compare, type Figure } from '../lib/compare.ts';
-import { type Dialer, http, raw, rendezvous, stdio } from './dialer.ts';
-import { Caller } from './caller.ts';
+import type { Caller } from './caller.ts';
+import { chromium } from './chromium.ts';
+import { type Dialer, http, rendezvous, signalled, stdio } from './dialer.ts';
 
 /** What was measured of one wire. The ratios of `Figure` are to the first wire of its group: the raw channel of its engine. */
 export interface WireRow {
@@ -20,16 +22,22 @@ export interface WireRow {
 const concurrencies = [1, 16, 256];
 const largeAnswer = 200_000;
 
+/** What an answer may take, in milliseconds: the machine may be busy. */
+const answerMs = 60_000;
+
+export type GroupName = EngineName | 'chromium';
+export const groupNames: readonly GroupName[] = ['node-datachannel', 'werift', 'wrtc', 'chromium'];
+
 /**
- * Wires side by side, for each engine: the raw channel, this package, Streamable HTTP and stdio. All of them carry the same calls and
- * answers, without an MCP server behind them, which would cost each of them the same.
+ * Wires side by side, one group for each engine: its raw channel, this package, and what else there is to compare it with. All of them
+ * carry the same calls and answers, without an MCP server behind them, which would cost each of them the same.
  */
-export async function measureTransports(engines: readonly EngineName[], budgetMs: number): Promise<WireRow[]> {
+export async function measureTransports(groups: readonly GroupName[], budgetMs: number): Promise<WireRow[]> {
   const relay = await RelayProcess.start();
   const rows: WireRow[] = [];
   try {
-    for (const engine of engines) {
-      const dialers = [await raw(engine), await rendezvous(engine, relay), await http(), stdio()];
+    for (const group of groups) {
+      const dialers = await dialersOf(group, relay);
       try {
         rows.push(...(await measureGroup(dialers, budgetMs)));
       } finally {
@@ -42,16 +50,32 @@ export async function measureTransports(engines: readonly EngineName[], budgetMs
   return rows;
 }
 
+/** The first one is what the others are measured against, and the second one is measured right behind it. */
+async function dialersOf(group: GroupName, relay: RelayProcess): Promise<Dialer[]> {
+  switch (group) {
+    case 'node-datachannel':
+      return [await signalled('raw', group), await rendezvous(group, relay), await http(), stdio()];
+    case 'werift':
+      return [await signalled('raw', group), await rendezvous(group, relay)];
+    case 'wrtc':
+      return [await signalled('raw', group), await rendezvous(group, relay), await signalled('simple-peer', group)];
+    case 'chromium':
+      return await chromium(relay);
+  }
+}
+
+const connected = (dialer: Dialer): Promise<Caller> => within(dialer.connect(), `${dialer.name} answers`, answerMs);
+
 async function measureGroup(dialers: readonly Dialer[], budgetMs: number): Promise<WireRow[]> {
   const connect = await compare(dialers, budgetMs, async (dialer) => {
     const start = performance.now();
-    const caller = await Caller.connect(dialer);
+    const caller = await connected(dialer);
     const took = performance.now() - start;
     await caller.close();
     return took;
   });
   const callers: Caller[] = [];
-  for (const dialer of dialers) callers.push(await Caller.connect(dialer));
+  for (const dialer of dialers) callers.push(await connected(dialer));
   try {
     for (const caller of callers) await caller.roundTrip(500);
     const roundTrip = await compare(callers, budgetMs, (caller) => caller.roundTrip(400));

@@ -1,23 +1,10 @@
-import { createRequire } from 'node:module';
-import { RTCPeerConnection as NodeDatachannel } from 'node-datachannel/polyfill';
 import type { CandidateInit, RtcDataChannel, RtcPeerConnectionConstructor } from 'mcp-rendezvous';
-import { RTCPeerConnection as Werift } from 'werift';
 import type { Wire } from './wire.ts';
-
-// It has no types that the compiler finds.
-const wrtc = createRequire(import.meta.url)('@roamhq/wrtc') as { RTCPeerConnection: RtcPeerConnectionConstructor };
-
-/** The engines as they come, without this package's adapters. */
-export const constructors = {
-  werift: Werift,
-  'node-datachannel': NodeDatachannel,
-  wrtc: wrtc.RTCPeerConnection,
-} as unknown as Record<string, RtcPeerConnectionConstructor>; // three engines' own types of one interface
 
 /** What the two ends say to each other until the channel is open. */
 export type Signal = { sdp: { type: 'offer' | 'answer'; sdp: string } } | { candidate: CandidateInit };
 
-/** A data channel with a JSON text for each message: the least that can be done on this engine. */
+/** A data channel with a JSON text for each message: the least that can be done on an engine, without this package's adapters. */
 export class RawWire implements Wire {
   onmessage?: ((message: never) => void) | undefined;
   onsignal: (signal: Signal) => void = () => undefined;
@@ -28,11 +15,9 @@ export class RawWire implements Wire {
   #described = false;
   #early: CandidateInit[] = [];
 
-  constructor(engine: string, offers: boolean) {
-    const Connection = constructors[engine];
-    if (!Connection) throw new Error(`no engine ${engine}`);
-    const quiet = engine === 'werift' ? { iceStunGatherTimeout: 0, maxMessageSize: 262_144 } : {};
-    this.#connection = new Connection({ iceServers: [], iceTransportPolicy: 'all', ...quiet });
+  /** @param options what the engine's constructor takes beside the ICE servers */
+  constructor(Connection: RtcPeerConnectionConstructor, offers: boolean, options: object = {}) {
+    this.#connection = new Connection({ iceServers: [], iceTransportPolicy: 'all', ...options });
     this.#offers = offers;
     this.#connection.onicecandidate = ({ candidate }) => {
       if (candidate?.candidate) {
