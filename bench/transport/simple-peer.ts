@@ -8,8 +8,9 @@ interface Peer {
   destroy(): void;
 }
 
+const require = createRequire(import.meta.url);
 // It has no types.
-const SimplePeer = createRequire(import.meta.url)('simple-peer') as new (options: object) => Peer;
+const SimplePeer = require('simple-peer') as new (options: object) => Peer;
 
 /** simple-peer as `mcp-webrtc` uses it: one channel `mcp`, candidates inside of the SDP, a JSON text for each message. */
 export class SimplePeerWire implements Wire {
