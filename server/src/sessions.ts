@@ -8,7 +8,7 @@ export class Sessions {
   readonly #sessions = new Set<Session>();
   /** When the last peer is to move (milliseconds, monotonic), while this instance drains. */
   #movedBy: number | undefined;
-  #emptied: (() => void) | undefined;
+  #emptied: PromiseWithResolvers<void> | undefined;
 
   /** No peer may join here any more. */
   get draining(): boolean {
@@ -24,7 +24,7 @@ export class Sessions {
   /** The session's socket is closed. */
   delete(session: Session): void {
     this.#sessions.delete(session);
-    if (this.#sessions.size === 0) this.#emptied?.();
+    if (this.#sessions.size === 0) this.#emptied?.resolve();
   }
 
   /** While this instance drains: after how many milliseconds a peer that has just got its place is to move. */
@@ -46,16 +46,22 @@ export class Sessions {
     const step = windowMs / all.length;
     for (const [place, session] of all.entries()) session.goAway(Math.round(step * (place + Math.random())));
     if (this.#sessions.size === 0) return;
-    const { promise: over, resolve } = Promise.withResolvers<void>();
-    this.#emptied = resolve;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, windowMs + graceMs);
-    await over;
+    await Promise.race([this.#empty(), late]);
     clearTimeout(timer);
   }
 
-  /** Ends them all. */
-  end(): void {
+  /** Ends them all; resolves when the last socket is closed. */
+  end(): Promise<void> {
     for (const session of this.#sessions) session.end('going_away');
+    return this.#empty();
+  }
+
+  #empty(): Promise<void> {
+    if (this.#sessions.size === 0) return Promise.resolve();
+    this.#emptied ??= Promise.withResolvers<void>();
+    return this.#emptied.promise;
   }
 }
 
