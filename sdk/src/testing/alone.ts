@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import type { RtcConfiguration } from '../peer/engine.ts';
 import { type ContractCase, contractCase } from './case.ts';
-import type { Engines } from './engine.ts';
+import type { Engines } from './engines.ts';
 import { arriving, connectPair, receiving } from './rtc.ts';
 
 /** What concerns one end, whatever the other one is. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { RtcDataChannel } from '../peer/engine.ts';
 import { type ContractCase, contractCase, type Scope } from './case.ts';
-import type { Engines } from './engine.ts';
+import type { Engines } from './engines.ts';
 import { closing, type Pair, receiving } from './rtc.ts';
 
 /** What goes over a data channel. */

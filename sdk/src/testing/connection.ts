@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { CandidateTally, explain } from '../peer/diagnosis.ts';
 import { readStats } from '../peer/stats.ts';
 import { type ContractCase, contractCase } from './case.ts';
-import type { Engines } from './engine.ts';
+import type { Engines } from './engines.ts';
 import { gathered, negotiate, opening } from './rtc.ts';
 
 /** What a connection says of itself. */

@@ -3,26 +3,15 @@ import { aloneCases } from './alone.ts';
 import { type ContractCase, type Scope, within } from './case.ts';
 import { channelCases } from './channel.ts';
 import { connectionCases } from './connection.ts';
+import type { Engines } from './engines.ts';
 import { restartCases } from './restart.ts';
-import { closePair, connectPair, direct, type Pair } from './rtc.ts';
+import { closePair, connectPair, direct } from './rtc.ts';
 
 export interface EngineContractOptions {
   /** The engine at the other end. Default: the same, which also asks what concerns one end alone. */
   answering?: Engine;
   /** How long anything may take before it counts as missing, in milliseconds. Default 20,000. */
   patienceMs?: number;
-}
-
-/** What a case of the engine contract is given. */
-export interface Engines {
-  offering: Engine;
-  answering: Engine;
-  /** Both connections, which are closed behind the case. */
-  create: (scope: Scope) => Pick<Pair, 'offerer' | 'answerer'>;
-  /** The same, with a channel between them that is open. */
-  connect: (scope: Scope) => Promise<Pair>;
-  /** The promise's value, in time. */
-  soon: <T>(promise: Promise<T>, what: string) => Promise<T>;
 }
 
 /**

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RtcDataChannel, RtcPeerConnection } from '../peer/engine.ts';
 import { readStats } from '../peer/stats.ts';
 import { type ContractCase, contractCase, type Scope } from './case.ts';
-import type { Engines } from './engine.ts';
+import type { Engines } from './engines.ts';
 import { gathered, negotiate, type Pair, receiving } from './rtc.ts';
 
 /** ICE restarts (RFC 8445 §9), for engines that can. */
