@@ -26,7 +26,7 @@ interface Outcome {
 
 const script = fileURLToPath(new URL('./try-once.ts', import.meta.url));
 /** What a process may take to start, to notice its own deadline, and to exit: on a busy machine. */
-const graceMs = 3_000;
+const graceMs = 15_000;
 
 /** A process that tries once. It has to fail, say so, and then to exit by itself. */
 class Attempt {
@@ -106,7 +106,7 @@ for (const [kind, role] of kinds) {
       assert.equal(outcome.code, 'token_expired');
       // The only name that the version probe of SDK v2 lets through.
       assert.equal(outcome.name, 'UnauthorizedError');
-      assert(outcome.ms < 2_500, 'at once');
+      assert(outcome.ms < 4_500, 'not only when the time is up');
     });
 
     test('a token signed with another key', async (t) => {
@@ -154,7 +154,7 @@ for (const [kind] of kinds.slice(1)) {
     const outcome = await fails(t, { kind, url: relay.ws, token, connectTimeoutMs: 5_000 });
     assert.equal(outcome.code, 'room_taken');
     assert.equal(outcome.retryable, false);
-    assert(outcome.ms < 2_500, 'at once');
+    assert(outcome.ms < 4_500, 'not only when the time is up');
     assert.equal(listener.state, 'joined');
   });
 }

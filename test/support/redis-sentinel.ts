@@ -44,7 +44,12 @@ export class RedisSentinels {
 
   /** Resolves when the replica is the master. */
   async failedOver(deadlineMs = 30_000): Promise<void> {
-    const promoted = async (): Promise<boolean> => (await this.#replica.command('ROLE')).includes('master');
+    // It hangs up on everybody when it is promoted.
+    const promoted = () =>
+      this.#replica.command('ROLE').then(
+        (role) => role.includes('master'),
+        () => false,
+      );
     await eventually(promoted, deadlineMs, 'the replica is the master');
   }
 

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
  */
 export async function eventually(
   condition: () => boolean | Promise<boolean>,
-  deadlineMs = 10_000,
+  deadlineMs = 30_000,
   what = String(condition),
 ): Promise<void> {
   const end = performance.now() + deadlineMs;
@@ -18,7 +18,7 @@ export async function eventually(
 }
 
 /** The promise's value, or a failure that names what did not happen in time. */
-export async function within<T>(promise: Promise<T>, what: string, deadlineMs = 10_000): Promise<T> {
+export async function within<T>(promise: Promise<T>, what: string, deadlineMs = 30_000): Promise<T> {
   const clock = new AbortController();
   const late = sleep(deadlineMs, undefined, { signal: clock.signal }).then(() => {
     throw new Error(`did not happen within ${deadlineMs} ms: ${what}`);

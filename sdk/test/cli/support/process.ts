@@ -19,7 +19,7 @@ export const mainFile = path('../../../src/cli/main.ts');
 export const fixture = (...modes: string[]): [string, ...string[]] => [process.execPath, path('./server.ts'), ...modes];
 
 /** Resolves when the condition holds; rejects after the deadline, naming `what`. */
-export const until = (what: string, condition: () => boolean | Promise<boolean>, ms = 20_000) =>
+export const until = (what: string, condition: () => boolean | Promise<boolean>, ms = 60_000) =>
   eventually(condition, ms, what);
 
 /** Whether a process runs: neither ended nor a zombie that nobody has reaped yet. */
