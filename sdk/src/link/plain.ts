@@ -9,8 +9,9 @@ import { badMessage, oversized, parse, toJson } from './text.ts';
 /** Above this many bytes in the channel's buffer `send()` waits; below the other it goes on. */
 const highWater = 1_048_576;
 const lowWater = 262_144;
-/** What `close()` waits for at the most: for the last messages to go out, and for the other side to take note. */
+/** How long `close()` waits while nothing moves: for the last messages to go out, and for the other side to take note. */
 const closeTimeoutMs = 3_000;
+const closeLookMs = 100;
 
 export interface PlainLinkOptions extends Carrier {
   /** The largest message in UTF-8 bytes, either way. */
@@ -81,7 +82,7 @@ export class PlainLink implements Link {
     await sent.promise;
   }
 
-  /** Delivers what was sent, then ends the channel and the connection. Idempotent. */
+  /** Delivers what was sent, as long as it gets on, then ends the channel and the connection. Idempotent. */
   async close(): Promise<void> {
     this.#closing ??= this.#close();
     await this.#closing;
@@ -99,16 +100,29 @@ export class PlainLink implements Link {
       this.#onended = resolve;
     });
     const deadline = Promise.withResolvers<void>();
-    const timer = setTimeout(deadline.resolve, closeTimeoutMs);
+    const timer = this.#watchProgress(deadline.resolve);
     const pending = Promise.allSettled(this.#waiting.map(({ sent }) => sent.promise));
     const flushed = pending.then(() => engine.flush?.(channel)).catch((cause) => this.onerror?.(unflushed(cause)));
     await Promise.race([flushed, closed, deadline.promise]);
     if (!this.#closed) channel.close();
     await Promise.race([closed, deadline.promise]);
-    clearTimeout(timer);
+    clearInterval(timer);
     this.#end();
   }
   #onended?: () => void;
+
+  /** Calls back when nothing has moved for `closeTimeoutMs`. */
+  #watchProgress(stuck: () => void): ReturnType<typeof setInterval> {
+    const look = () => ({ waiting: this.#waiting.length, buffered: this.#channel.bufferedAmount });
+    let last = look();
+    let since = performance.now();
+    return setInterval(() => {
+      const now = look();
+      if (now.waiting < last.waiting || now.buffered < last.buffered) since = performance.now();
+      else if (performance.now() - since > closeTimeoutMs) stuck();
+      last = now;
+    }, closeLookMs);
+  }
 
   #hand(text: string): void {
     try {

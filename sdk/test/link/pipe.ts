@@ -113,7 +113,8 @@ class PipeChannel implements RtcDataChannel {
 
   send(data: string | ArrayBufferView<ArrayBuffer>): void {
     if (this.readyState !== 'open') throw new DOMException('closed', 'InvalidStateError');
-    if (!(data instanceof Uint8Array)) throw new TypeError('A link sends frames.');
+    if (typeof data === 'string') return this.#take(new TextEncoder().encode(data));
+    if (!(data instanceof Uint8Array)) throw new TypeError('A link sends text, or frames.');
     this.#take(new Uint8Array(data));
   }
 

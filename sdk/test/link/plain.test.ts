@@ -4,7 +4,8 @@ import { eventually } from '../../../test/support/wait.ts';
 import { RendezvousError } from '../../src/errors.ts';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 import { PlainLink } from '../../src/link/plain.ts';
-import { type Carriers, connectCarriers, note } from './carriers.ts';
+import { type Carriers, connectCarriers, note, upTo } from './carriers.ts';
+import { PipeEnd } from './pipe.ts';
 
 async function plainLink(t: TestContext) {
   const carriers: Carriers = await connectCarriers(t);
@@ -33,6 +34,33 @@ void suite('a plain link', () => {
     for (const answer of answers) {
       assert.partialDeepStrictEqual(answer, { jsonrpc: '2.0', error: { code: -32_600 } });
     }
+  });
+
+  test('takes as long to close as messages get on, however slowly', async (t) => {
+    const pipe = new PipeEnd();
+    pipe.reading = false;
+    const link = new PlainLink({ ...pipe.carrier, maxMessageBytes: 10_485_760 });
+    const closes: (RendezvousError | undefined)[] = [];
+    link.onclose = (error) => closes.push(error);
+    link.start();
+    // Each one fills the buffer.
+    const sent = Promise.all(upTo(40).map((n) => link.send(note(n, 'x'.repeat(262_000)))));
+    const reader = setInterval(() => pipe.drain(), 800);
+    t.after(() => clearInterval(reader));
+    await link.close();
+    await sent;
+    assert.deepEqual(closes, [undefined]);
+  });
+
+  test('does not wait for one who reads nothing', async () => {
+    const pipe = new PipeEnd();
+    pipe.reading = false;
+    const link = new PlainLink({ ...pipe.carrier, maxMessageBytes: 10_485_760 });
+    link.start();
+    const outcomes = Promise.allSettled(upTo(8).map((n) => link.send(note(n, 'x'.repeat(262_000)))));
+    await link.close();
+    const refused = (await outcomes).filter((outcome) => outcome.status === 'rejected');
+    assert.ok(refused.length > 0 && refused.every(({ reason }) => (reason as RendezvousError).code === 'closed'));
   });
 
   test('ends at once, with the error that it is given', async (t) => {
