@@ -37,6 +37,6 @@ const contract = transportContract(() => {
     server: new WebRTCServerTransport({ signaling: far, rtc }),
   };
 });
-await Promise.all(contract.filter(({ name }) => !name.includes('bytes')).map(({ run }) => run()));
+for (const { run } of contract.filter(({ name }) => !name.includes('bytes'))) await run();
 console.log(`a session with each of ${engineNames.join(', ')}`);
 exit();
