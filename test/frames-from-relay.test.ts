@@ -334,3 +334,59 @@ test('a token function that fails after the application has given up is no unhan
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(unhandled, []);
 });
+
+/** A connection to a relay that announces the end of its token; what it sends to that is collected. */
+async function refreshing(t: TestContext, fetch: () => Promise<string>, again: boolean) {
+  const sent: { token: string; at: number }[] = [];
+  let announce = () => {};
+  const relay = await relayOf(t, (socket) => {
+    announce = () => send(socket, { type: 'token_expiring', expiresAt: Math.floor(Date.now() / 1000) + 6 });
+    socket.on('message', (frame: Buffer) => {
+      const { type, token: fresh } = JSON.parse(frame.toString()) as { type: string; token: string };
+      if (type !== 'token') return;
+      sent.push({ token: fresh, at: performance.now() });
+      if (again) announce();
+    });
+    send(socket, joined());
+  });
+  const connection = new RelayConnection({ relay, token: fetch });
+  t.after(() => connection.close());
+  await connection.start();
+  return { sent, announce };
+}
+
+test('a token function that has no other token yet is asked at the next announcement, and nothing is sent meanwhile', async (t) => {
+  const first = await token('server');
+  let has = first;
+  let asked = 0;
+  const fetch = async () => {
+    asked++;
+    return has;
+  };
+  const { sent, announce } = await refreshing(t, fetch, false);
+  for (const n of [2, 3]) {
+    announce();
+    await eventually(() => asked === n);
+  }
+  has = await createRoomToken({ key: testSecret, room: 'frames', role: 'server', subject: 'server', ttl: '2h' });
+  await eventually(() => {
+    announce();
+    return sent.length > 0;
+  });
+  assert.deepEqual(
+    sent.map((one) => one.token),
+    [has],
+  );
+});
+
+test('a relay that announces the end of each token at once is not answered at once', async (t) => {
+  let ttl = 3600;
+  const fetch = () =>
+    createRoomToken({ key: testSecret, room: 'frames', role: 'server', subject: 'server', ttl: ttl++ });
+  const { sent, announce } = await refreshing(t, fetch, true);
+  announce();
+  await eventually(() => sent.length === 3);
+  const [one, two, three] = sent.map(({ at }) => at);
+  assert(one && two && three);
+  assert(two - one > 500 && three - two > 500, `${two - one} ms, ${three - two} ms`);
+});

@@ -44,6 +44,8 @@ export const turnsPerPing = 8;
 const missedPings = 2;
 /** How long a socket stays open whose peer has moved to another one, in milliseconds. Closing it is the peer's. */
 const movedMs = 5000;
+/** What lies between two announcements of a token's end, or a refresh and the next one, at least; in milliseconds. */
+const leastAnnouncementMs = 1000;
 
 /** One socket's life: `join`, its frames, its end. The only place that knows what each frame of a peer does. */
 export class Session implements Occupant {
@@ -52,8 +54,8 @@ export class Session implements Occupant {
   #state: 'waiting' | 'joining' | 'joined' | 'ended' = 'waiting';
   /** Its token had ended, within the clock tolerance, when it came. */
   #tookLate = false;
-  /** The token's end has been announced. */
-  #announced = false;
+  /** When the token's end is announced (again), in milliseconds since the epoch. */
+  #announceAt = 0;
   #seat: Seat | undefined;
   /** Turns of the rota since anything has come. */
   #silent = 0;
@@ -194,6 +196,7 @@ export class Session implements Occupant {
       expiresAt: exp,
       limits: { maxFrameBytes: this.#context.limits.maxFrameBytes },
     });
+    this.#announceAt = exp * 1000 - this.#context.limits.tokenExpiringMs;
     this.watchToken();
     const afterMs = this.#context.sessions.moveAfterMs();
     if (afterMs !== undefined) this.goAway(afterMs);
@@ -266,7 +269,11 @@ export class Session implements Occupant {
       throw new RelayError('token_mismatch');
     }
     this.#tookLate = hasEnded(fresh);
-    this.#announced = false;
+    // Not at once: a peer that is given the same token again, or short-lived ones, would answer for ever.
+    this.#announceAt = Math.max(
+      fresh.claims.exp * 1000 - this.#context.limits.tokenExpiringMs,
+      later(fresh.claims.exp),
+    );
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#log.debug({ ...this.#who, expiresAt: fresh.claims.exp }, 'token refreshed');
@@ -276,25 +283,23 @@ export class Session implements Occupant {
   }
 
   /**
-   * Announces the token's end when it is time for that, then closes the socket at its end. A timer is set only when the next turn
-   * would come too late: until then the session is without one.
+   * Announces the token's end when it is time for that, and again to a peer that has not answered, then closes the socket at its end. A
+   * timer is set only when the next turn would come too late: until then the session is without one.
    */
   watchToken(): void {
     const exp = this.#seat?.claims.exp;
     if (exp === undefined || !this.open) return;
     const now = Date.now();
-    const { tokenExpiringMs, pingIntervalMs } = this.#context.limits;
     // One that was taken within the clock tolerance ends with the tolerance.
     const endsAt = (this.#tookLate ? exp + clockToleranceSeconds : exp) * 1000;
-    const announceAt = exp * 1000 - tokenExpiringMs;
     if (now >= endsAt) return this.end('token_expired');
-    if (!this.#announced && now >= announceAt) {
-      this.#announced = true;
+    if (now >= this.#announceAt) {
+      this.#announceAt = later(exp);
       this.send({ type: 'token_expiring', expiresAt: exp });
     }
-    const next = (this.#announced ? endsAt : announceAt) - now;
+    const next = Math.min(this.#announceAt, endsAt) - now;
     clearTimeout(this.#timer);
-    this.#timer = next < pingIntervalMs * 2 ? setTimeout(watchToken, next, this) : undefined;
+    this.#timer = next < this.#context.limits.pingIntervalMs * 2 ? setTimeout(watchToken, next, this) : undefined;
   }
 
   /**
@@ -345,6 +350,9 @@ export class Session implements Occupant {
 }
 
 const hasEnded = ({ claims }: Identity): boolean => claims.exp * 1000 <= Date.now();
+
+/** When half of what is left of a token is over: then its end is announced (again). In milliseconds since the epoch. */
+const later = (exp: number): number => Date.now() + Math.max(leastAnnouncementMs, (exp * 1000 - Date.now()) / 2);
 
 const joinTimeout = (session: Session): void => session.end('join_timeout');
 const watchToken = (session: Session): void => session.watchToken();

@@ -104,6 +104,26 @@ test('a token that is not replaced ends the socket; the peer may come back with 
   assert.equal(back.id, c.id);
 });
 
+for (const answers of [true, false]) {
+  test(`the end of a token that is ${answers ? 'sent again' : 'left alone'} is announced whenever half of what is left is over`, async (t) => {
+    const { url } = await startApp(t);
+    const token = await client({ ttl: 4 });
+    const c = await RawPeer.join(url, token);
+    const announced: number[] = [];
+    c.socket.on('message', (frame: Buffer) => {
+      if (!frame.includes('token_expiring')) return;
+      announced.push(performance.now());
+      if (answers) c.send({ type: 'token', token });
+    });
+    await c.next('token_expiring');
+    if (answers) c.send({ type: 'token', token });
+    assert.equal(await c.refusal(), 'token_expired');
+    // After 2 s and 1 s, or a little less, because a token ends with a whole second.
+    assert.ok(announced.length >= 1 && announced.length <= 3, String(announced.length));
+    for (const [n, at] of announced.entries()) assert.ok(n === 0 || at - (announced[n - 1] ?? 0) > 500);
+  });
+}
+
 test('a token that lives longer than a timer can wait does not end early', async (t) => {
   const { url } = await startApp(t);
   const s = await RawPeer.join(url, server({ ttl: 60 * 86_400 }));

@@ -61,6 +61,8 @@ const tokenAttempts = 2;
 const joinTimeoutMs = 10_000;
 /** A socket that stood so long has lasted. */
 const lastingMs = 10_000;
+/** A relay leaves so much between a fresh token and announcing its end (PROTOCOL.md §4). */
+const leastRefreshMs = 1_000;
 
 /**
  * A peer's place in a room: one identity over as many sockets as it takes, and a channel to each other peer. It comes back by
@@ -96,6 +98,10 @@ export class RelayConnection {
   #socket: RelaySocket | undefined;
   #joining = false;
   #adoptedAt = 0;
+  /** The token that was sent last. */
+  #sentToken: string | undefined;
+  #refreshing = false;
+  #refreshedAt = Number.NEGATIVE_INFINITY;
   /** Sockets in a row that did not last. */
   #brief = 0;
   #joined: JoinedFrame | undefined;
@@ -270,6 +276,7 @@ export class RelayConnection {
     for (let attempt = 0; ; attempt++) {
       try {
         const token = await fetchToken(this.#token, this.#expected, signal);
+        this.#sentToken = token;
         const deadline = AbortSignal.any([signal, AbortSignal.timeout(joinTimeoutMs)]);
         const join = () => this.#joinFrame(token);
         await RelaySocket.join(this.#url, join, deadline, (socket, joined) => this.#adopt(socket, joined));
@@ -374,7 +381,7 @@ export class RelayConnection {
         if (this.#joined) this.#joined = { ...this.#joined, iceServers: frame.iceServers };
         return;
       case 'token_expiring':
-        void this.#refreshToken();
+        void this.#refreshToken(frame.expiresAt);
         return;
       case 'goaway':
         void this.#rejoin(wait(frame.afterMs, this.#closing.signal), this.#socket);
@@ -437,12 +444,26 @@ export class RelayConnection {
     opened.receive(data);
   }
 
-  async #refreshToken(): Promise<void> {
-    if (typeof this.#token === 'string') return; // nothing to refresh with: the relay will close with token_expired
+  async #refreshToken(expiresAt: number): Promise<void> {
+    // A string is nothing to refresh with: the relay will close with token_expired.
+    if (typeof this.#token === 'string' || this.#refreshing) return;
+    this.#refreshing = true;
     try {
-      this.#socket?.send({ type: 'token', token: await fetchToken(this.#token, this.#expected, this.#closing.signal) });
+      // This one announces the end of what it has just been sent.
+      if (performance.now() - this.#refreshedAt < leastRefreshMs) {
+        await wait(Math.max(leastRefreshMs, (expiresAt * 1000 - Date.now()) / 2), this.#closing.signal);
+      }
+      const token = await fetchToken(this.#token, this.#expected, this.#closing.signal);
+      // There is no other one yet: there will be another announcement.
+      if (token === this.#sentToken || !this.#socket) return;
+      this.#sentToken = token;
+      this.#refreshedAt = performance.now();
+      this.#socket.send({ type: 'token', token });
     } catch (thrown) {
+      if (this.#closing.signal.aborted) return;
       this.onerror?.(toRendezvousError(thrown, 'token_unavailable', 'Refreshing the token failed.'));
+    } finally {
+      this.#refreshing = false;
     }
   }
 
