@@ -13,6 +13,7 @@ export class RawWire implements Wire {
   readonly #open = Promise.withResolvers<void>();
   #channel: RtcDataChannel | undefined;
   #described = false;
+  #closed = false;
   #early: CandidateInit[] = [];
 
   /** @param options what the engine's constructor takes beside the ICE servers */
@@ -36,7 +37,9 @@ export class RawWire implements Wire {
     await this.#open.promise;
   }
 
+  /** What comes when it is closed is too late. */
   async signal(signal: Signal): Promise<void> {
+    if (this.#closed) return;
     if ('candidate' in signal) {
       if (this.#described) await this.#connection.addIceCandidate(signal.candidate);
       else this.#early.push(signal.candidate);
@@ -53,6 +56,7 @@ export class RawWire implements Wire {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#connection.close();
   }
 
