@@ -7,7 +7,9 @@ import {
 } from '../link/message.ts';
 import type { MessageMeta } from '../link/link.ts';
 import { within } from './async.ts';
+import { watchClosing } from './closing.ts';
 import { CliError } from './errors.ts';
+import { idProblem } from './ids.ts';
 
 /** One end of the pipe: a process, standard input and output, or a transport. The transports of the SDK are ends as they are. */
 export interface End {
@@ -80,16 +82,18 @@ export class Bridge {
       if (isResponse(message)) this.#toUpstream.answered(message.id);
       return this.#toDownstream.forward(message, meta);
     };
-    downstream.onerror = (error) => onerror(error, 'downstream');
-    upstream.onerror = (error) => onerror(error, 'upstream');
-    // An end that did not open closes too, and why is what start() rejects with.
-    const closed = (side: Side, lane: Lane) => (error?: Error) =>
-      void lane.opened.then(
-        () => this.#end({ side, error }),
-        () => {},
-      );
-    downstream.onclose = closed('downstream', this.#toDownstream);
-    upstream.onclose = closed('upstream', this.#toUpstream);
+    const watch = (side: Side, end: End, lane: Lane) =>
+      watchClosing(end, {
+        onerror: (error) => onerror(error, side),
+        // An end that did not open closes too, and why is what start() rejects with.
+        onclose: (error) =>
+          void lane.opened.then(
+            () => this.#end({ side, error }),
+            () => {},
+          ),
+      });
+    watch('downstream', downstream, this.#toDownstream);
+    watch('upstream', upstream, this.#toUpstream);
     downstream.onend = () => this.#drain();
 
     // Downstream opens while upstream still connects, so that it may leave meanwhile: a lane waits for the side it leads to.
@@ -210,6 +214,8 @@ class Lane {
 
   async #move(message: JsonRpcMessage, meta?: MessageMeta): Promise<void> {
     const request = isRequest(message) ? message : undefined;
+    const problem = request && idProblem(request.id);
+    if (problem) return await this.#reply(refusedId(request.id, problem));
     const answer = request && this.#intercept?.(request);
     if (answer) return await this.#reply(answer);
     if (request) this.#pending.add(request.id);
@@ -239,10 +245,17 @@ class Lane {
 }
 
 /** The answer to a request that could not be passed on. -32000 is what the MCP SDKs use for a closed connection. */
-export function errorResponse(id: JsonRpcId, error: Error): JsonRpcError {
+export function errorResponse(id: JsonRpcId | undefined, error: Error): JsonRpcError {
   const { code = 'internal', retryable = false } = error as Partial<CliError>;
   return { jsonrpc: '2.0', id, error: { code: -32_000, message: error.message, data: { code, retryable } } };
 }
+
+/** Under its own id only if that is still what the other side said (JSON-RPC 2.0 §5). */
+const refusedId = (id: JsonRpcId, message: string): JsonRpcError => ({
+  jsonrpc: '2.0',
+  ...(typeof id === 'string' ? { id } : {}),
+  error: { code: -32_600, message },
+});
 
 /** An end that cannot be opened, for `reason`: whoever is on the other side of the bridge is told so. */
 export function brokenEnd(reason: Error): End {

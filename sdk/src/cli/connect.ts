@@ -29,7 +29,7 @@ export async function connect({ connection, timeoutMs, client, log, stop }: Conn
   if (stop.aborted) stopped();
   stop.addEventListener('abort', stopped, { once: true });
   const { side, error } = await bridge.ended;
-  if (side === 'upstream') throw error ?? lost();
+  if (side === 'upstream') throw error ?? closed();
   if (error && side) throw error;
   log.info(side ? 'closed: the MCP client left' : 'closed');
 }
@@ -68,9 +68,4 @@ export async function refuse(client: End, reason: Error): Promise<void> {
   await new Bridge(client, brokenEnd(reason), { onerror: () => {} }).ended;
 }
 
-const lost = () =>
-  new CliError(
-    'session_closed',
-    'The MCP session is over: the server closed it, or the connection to it was lost.',
-    true,
-  );
+const closed = () => new CliError('session_closed', 'The MCP session is over: the MCP server closed it.', true);

@@ -3,6 +3,7 @@ import test from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Bridge, brokenEnd, type End } from '../../src/cli/bridge.ts';
 import { CliError } from '../../src/cli/errors.ts';
+import { RendezvousError } from '../../src/errors.ts';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 import { fixture, until } from './support/process.ts';
 import { Session } from './support/session.ts';
@@ -199,4 +200,53 @@ test('an end that cannot be opened: the reason ends both sides', async () => {
     side: 'upstream',
     error: reason,
   });
+});
+
+for (const [side, id] of [
+  ['upstream', 1],
+  ['downstream', 's-1'],
+] as const) {
+  test(`the connection of ${side} is lost: what is open gets the reason, which comes with onerror`, async () => {
+    const answers: JsonRpcMessage[] = [];
+    const end = (): End => ({
+      start: async () => {},
+      close: async () => {},
+      send: async (message) => void ('method' in message || answers.push(message)),
+    });
+    const [downstream, upstream] = [end(), end()];
+    const bridge = new Bridge(downstream, upstream, { onerror: () => {} });
+    await setImmediate();
+    const [lost, asking] = side === 'upstream' ? [upstream, downstream] : [downstream, upstream];
+    await asking.onmessage?.({ jsonrpc: '2.0', id, method: 'a' });
+    const reason = new RendezvousError('session_lost', 'Carried out or not: nobody knows.');
+    lost.onerror?.(new Error('another one, before'));
+    lost.onerror?.(reason);
+    lost.onclose?.();
+    assert.deepEqual(await bridge.ended, { side, error: reason });
+    const error = { code: -32_000, message: reason.message, data: { code: 'session_lost', retryable: false } };
+    assert.deepEqual(answers, [{ jsonrpc: '2.0', id, error }]);
+  });
+}
+
+test('an error that was long before the end is not its reason', async () => {
+  const end = (): End => ({ start: async () => {}, close: async () => {}, send: async () => {} });
+  const upstream = end();
+  const bridge = new Bridge(end(), upstream, { onerror: () => {} });
+  await setImmediate();
+  upstream.onerror?.(new Error('a message was dropped'));
+  await setImmediate();
+  upstream.onclose?.();
+  assert.deepEqual(await bridge.ended, { side: 'upstream', error: undefined });
+});
+
+test('an id that would not come back as it was, or would fill the memory, is refused', async (t) => {
+  const session = new Session(t, fixture());
+  const long = 'x'.repeat(2_000);
+  session.send({ id: long, method: 'silence' });
+  assert.match((await session.answer(long)).error?.message ?? '', /at most 1024/);
+  session.input.write('{"jsonrpc":"2.0","id":9007199254740993,"method":"echo"}\n');
+  await until('the refusal', () => session.messages.length === 2);
+  const { id, error } = session.messages[1]!;
+  assert.deepEqual([id, error?.code], [undefined, -32_600]);
+  assert.match(error?.message ?? '', /2\^53/);
 });

@@ -2,10 +2,11 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isJsonRpcMessage, type JsonRpcId, type JsonRpcMessage, type JsonRpcRequest } from '../../link/message.ts';
-import { Bridge, type End } from '../bridge.ts';
+import { Bridge, type End, errorResponse } from '../bridge.ts';
 import { CliError } from '../errors.ts';
 import { detail, type Log } from '../log.ts';
-import { forbidden, unacceptable } from './guard.ts';
+import { idProblem } from '../ids.ts';
+import { allowance, forbidden, shareWith, unacceptable } from './guard.ts';
 import { paramHeaders } from './params.ts';
 import { readText } from './request.ts';
 import { HttpSession } from './session.ts';
@@ -94,7 +95,13 @@ export class Gateway {
     }
     const problem = forbidden(headers, this.#options.allowedHosts);
     if (problem) return refuse(response, 403, invalidRequest, problem);
+    const { origin } = headers;
+    if (origin !== undefined) response.setHeaders(new Map(Object.entries(shareWith(origin))));
     switch (method) {
+      case 'OPTIONS':
+        if (origin === undefined) return methodNotAllowed(response);
+        response.writeHead(204, allowance(headers)).end();
+        return;
       case 'POST':
         return await this.#post(request, response);
       case 'GET':
@@ -120,6 +127,8 @@ export class Gateway {
     if (messages.length === 0 || !messages.every((message) => isJsonRpcMessage(message))) {
       return refuse(response, 400, invalidRequest, 'The body is not a JSON-RPC message', id);
     }
+    const wrongId = messages.map((message) => isRequest(message) && idProblem(message.id)).find(Boolean);
+    if (wrongId) return refuse(response, 400, invalidRequest, wrongId);
     const version = request.headers['mcp-protocol-version']?.toString().trim() ?? '';
     const modern = messages.some((message) => isModern(claimedVersion(message) ?? (version || '0000-00-00')));
     if (!modern) return await this.#postLegacy(messages, request, response);
@@ -132,8 +141,12 @@ export class Gateway {
     const meta = { headers: paramHeaders(request.headers) };
     if (!isRequest(message)) {
       // Closing the response is what cancels a request: another client's ids mean nothing here.
-      if ('method' in message && message.method !== 'notifications/cancelled') await this.#shared.tell(message, meta);
-      response.writeHead(202).end();
+      if (!('method' in message) || message.method === 'notifications/cancelled')
+        return void response.writeHead(202).end();
+      await this.#shared.tell(message, meta).then(
+        () => response.writeHead(202).end(),
+        (error: Error) => json(response, 502, errorResponse(undefined, error)),
+      );
       return;
     }
     const problem = checkModernRequest(request.headers, message);
@@ -172,11 +185,26 @@ export class Gateway {
       await found.post(messages, response, { 'mcp-session-id': found.id });
     } else if (messages.length > 1) {
       refuse(response, 400, invalidRequest, 'initialize does not come in a batch');
-    } else if (this.#sessions.size >= maxSessions) {
+    } else if (this.#sessions.size >= maxSessions && !this.#makeRoom()) {
       refuse(response, 503, invalidRequest, `There are ${maxSessions} sessions; try again when some have ended`);
     } else {
       this.#begin(first as JsonRpcRequest, response);
     }
+  }
+
+  /** Ends the session that nobody waits in and that was not used for longest; false when there is none. */
+  #makeRoom(): boolean {
+    const idle = [...this.#sessions.values()].filter(({ session }) => session.idle);
+    const longest = idle.toSorted((one, other) => one.session.lastUsed - other.session.lastUsed)[0]?.session;
+    if (!longest) return false;
+    this.#options.log.info(`there are ${maxSessions} sessions: the one that was idle for longest makes room`);
+    this.#leave(longest);
+    return true;
+  }
+
+  #leave(session: HttpSession): void {
+    this.#sessions.delete(session.id);
+    session.leave();
   }
 
   #begin(first: JsonRpcRequest, response: ServerResponse): void {
@@ -203,10 +231,12 @@ export class Gateway {
     const session = this.#find(request, response);
     if (!session) return;
     if (method === 'GET') {
-      return session.listen(response, { 'mcp-session-id': session.id }, headers['last-event-id']?.toString());
+      const found = session.listen(response, { 'mcp-session-id': session.id }, headers['last-event-id']?.toString());
+      // 404 would say that the session is over (MCP 2025-11-25, "Session management").
+      if (!found) refuse(response, 400, invalidRequest, 'The stream of Last-Event-ID is not kept any more');
+      return;
     }
-    this.#sessions.delete(session.id);
-    session.leave();
+    this.#leave(session);
     response.writeHead(200).end();
   }
 
@@ -254,7 +284,7 @@ function refuse(
 ): void {
   // What was not read of the request would be taken for the next one.
   if (close) response.setHeader('connection', 'close');
-  json(response, status, { jsonrpc: '2.0', id, error: { code, message: `${message}.` } });
+  json(response, status, { jsonrpc: '2.0', id, error: { code, message: message.replace(/\.?$/, '.') } });
 }
 
 function methodNotAllowed(response: ServerResponse): void {

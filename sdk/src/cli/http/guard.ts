@@ -14,6 +14,27 @@ export function forbidden({ host, origin }: IncomingHttpHeaders, allowed: readon
   return from !== undefined && allowed.includes(from) ? undefined : 'Origin is not allowed here';
 }
 
+/** What MCP puts into requests, of what a page may not without being allowed to. */
+const allowedHeader = /^(accept|content-type|last-event-id|mcp-(session-id|protocol-version|method|name|param-.+))$/i;
+
+/** What lets a page whose origin is not refused read the answers (Fetch, "CORS protocol"). */
+export function shareWith(origin: string): Record<string, string> {
+  return {
+    'access-control-allow-origin': origin,
+    'access-control-expose-headers': 'Mcp-Session-Id',
+    vary: 'Origin',
+  };
+}
+
+/** What a page may ask, in answer to its preflight. */
+export function allowance(headers: IncomingHttpHeaders): Record<string, string> {
+  const asked = (headers['access-control-request-headers'] ?? '').split(',').map((name) => name.trim());
+  return {
+    'access-control-allow-methods': 'GET, POST, DELETE',
+    'access-control-allow-headers': asked.filter((name) => allowedHeader.test(name)).join(', '),
+  };
+}
+
 /** What is missing in Accept and Content-Type, which a form of another site cannot set. */
 export function unacceptable(
   method: 'POST' | 'GET',

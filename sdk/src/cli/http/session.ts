@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { isResponse, type JsonRpcId, type JsonRpcMessage, type JsonRpcRequest } from '../../link/message.ts';
 import type { MessageMeta } from '../../link/link.ts';
-import type { End } from '../bridge.ts';
+import { cancelledId, type End } from '../bridge.ts';
 import { EventStream, readEventId } from './stream.ts';
 import { isRequest, metaOf, takesPriming } from './wire.ts';
 
@@ -73,15 +73,23 @@ export class HttpSession implements End {
       stream.attach(response, headers, 0, takesPriming(this.protocolVersion));
     }
     await Promise.all(messages.map(async (message) => await this.onmessage?.(message)));
+    for (const message of messages) this.#settle(cancelledId(message));
     if (requests.length === 0) response.writeHead(202, headers).end();
   }
 
-  /** A GET: the stream of an event's id from there on, or the one of what the server says unasked. */
-  listen(response: ServerResponse, headers: Record<string, string>, lastEventId: string | undefined): void {
-    const last = lastEventId === undefined ? undefined : readEventId(lastEventId);
+  /**
+   * A GET: the stream of an event's id from there on, or the one of what the server says unasked, from what nobody was told yet.
+   * False when there is no such stream (any more).
+   */
+  listen(response: ServerResponse, headers: Record<string, string>, lastEventId: string | undefined): boolean {
+    if (lastEventId === undefined) {
+      this.#unasked.attach(response, headers);
+      return true;
+    }
+    const last = readEventId(lastEventId);
     const stream = last && this.#streams.get(last.stream);
-    if (stream) stream.attach(response, headers, last.number);
-    else this.#unasked.attach(response, headers);
+    stream?.attach(response, headers, last?.number);
+    return stream !== undefined;
   }
 
   /** Server to client. */
@@ -115,10 +123,15 @@ export class HttpSession implements End {
       if (!result) this.leave();
       return;
     }
-    const asked = this.#asked.get(id);
-    if (!asked) return; // answered before, or never asked: there is nobody to be told
+    this.#settle(id, message);
+  }
+
+  /** Nothing more comes for this request: this is its answer, or it was cancelled and gets none (MCP, cancellation). */
+  #settle(id: JsonRpcId | undefined, answer?: JsonRpcMessage): void {
+    const asked = id === undefined ? undefined : this.#asked.get(id);
+    if (id === undefined || !asked) return; // answered before, or never asked: there is nobody to be told
     this.#asked.delete(id);
-    asked.stream.write(message);
+    if (answer) asked.stream.write(answer);
     if ([...this.#asked.values()].some(({ stream }) => stream === asked.stream)) return;
     asked.stream.end();
     this.#forget();

@@ -9,6 +9,7 @@ import {
 } from '../../link/message.ts';
 import type { MessageMeta } from '../../link/link.ts';
 import { type End, errorResponse } from '../bridge.ts';
+import { watchClosing } from '../closing.ts';
 import { CliError } from '../errors.ts';
 import { errorAnswer, isRequest, metaOf, subscriptionKey } from './wire.ts';
 
@@ -19,6 +20,8 @@ interface Exchange {
   readonly request: JsonRpcRequest;
   readonly notify: (notification: JsonRpcNotification) => void;
   readonly answered: (answer: Answer) => void;
+  /** The server knows of it. */
+  sent: boolean;
 }
 
 /** A connection that nobody used for so long is closed. */
@@ -80,13 +83,15 @@ class Connection {
     this.#end = end;
     this.#onerror = onerror;
     end.onmessage = (message, meta) => this.#receive(message, meta);
-    end.onerror = onerror;
-    // One that does not open closes too, and why is what start() rejects with.
-    end.onclose = (error) =>
-      void this.#opened.then(
-        () => this.#fail(error ?? lost()),
-        () => {},
-      );
+    watchClosing(end, {
+      onerror,
+      // One that does not open closes too, and why is what start() rejects with.
+      onclose: (error) =>
+        void this.#opened.then(
+          () => this.#fail(error ?? lost()),
+          () => {},
+        ),
+    });
     this.#opened = end.start();
     this.#opened.catch((error: Error) => this.#fail(error));
   }
@@ -100,12 +105,15 @@ class Connection {
     clearTimeout(this.#idle);
     const id = (this.#count += 1);
     const answer = Promise.withResolvers<Answer>();
-    this.#exchanges.set(id, { request, notify, answered: answer.resolve });
+    const exchange: Exchange = { request, notify, answered: answer.resolve, sent: false };
+    this.#exchanges.set(id, exchange);
     const cancel = () => void this.#cancel(id);
     signal.addEventListener('abort', cancel, { once: true });
+    if (signal.aborted) cancel();
     try {
       await this.#opened;
-      await this.#end.send(renamed(request, id), meta);
+      exchange.sent = this.#exchanges.has(id); // unless it was given up meanwhile
+      if (exchange.sent) await this.#end.send(renamed(request, id), meta);
     } catch (error) {
       this.#answer(id, errorResponse(id, error as Error));
     }
@@ -158,12 +166,13 @@ class Connection {
   }
 
   async #cancel(id: JsonRpcId): Promise<void> {
-    if (!this.#exchanges.has(id)) return;
+    const exchange = this.#exchanges.get(id);
+    if (!exchange) return;
     this.#answer(id, errorResponse(id, new CliError('session_closed', 'The HTTP client has closed the request.')));
+    if (!exchange.sent) return;
     const params = { requestId: id, reason: 'The HTTP client has closed the request.' };
-    await this.#opened
-      .then(() => this.#end.send({ jsonrpc: '2.0', method: 'notifications/cancelled', params }))
-      .catch(() => {}); // there is nothing left to cancel
+    // When that fails there is nothing left to cancel.
+    await this.#end.send({ jsonrpc: '2.0', method: 'notifications/cancelled', params }).catch(() => {});
   }
 
   #fail(error: Error): void {

@@ -19,6 +19,8 @@ export class EventStream {
   #keptBytes = 0;
   /** Of the last event. */
   #number = 0;
+  /** The last event that was written to a client. */
+  #told = 0;
   #response: ServerResponse | undefined;
 
   constructor(id: string) {
@@ -35,7 +37,7 @@ export class EventStream {
   }
 
   /** Goes on over this response; the one before it, if any, ends. `after`: the last event that the client has. */
-  attach(response: ServerResponse, headers: Record<string, string>, after = 0, priming = false): void {
+  attach(response: ServerResponse, headers: Record<string, string>, after = this.#told, priming = false): void {
     this.#response?.end();
     this.#response = response;
     response.once('close', () => {
@@ -44,6 +46,7 @@ export class EventStream {
     openEvents(response, headers);
     if (priming) writeEvent(response, eventText('', `${this.id}_${after}`));
     for (const { number, text } of this.#events) if (number > after) writeEvent(response, text);
+    this.#told = this.#number;
     if (this.ended) response.end();
   }
 
@@ -60,7 +63,9 @@ export class EventStream {
     while (this.#keptBytes > maxKeptBytes && this.#events.length > 1) {
       this.#keptBytes -= this.#events.shift()!.text.length;
     }
-    if (this.#response) writeEvent(this.#response, text);
+    if (!this.#response || !this.live) return;
+    this.#told = number;
+    writeEvent(this.#response, text);
   }
 
   end(): void {

@@ -1,48 +1,15 @@
 import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
 import { once } from 'node:events';
-import test, { type TestContext } from 'node:test';
+import test from 'node:test';
 import { Child } from '../../../src/cli/child.ts';
-import { Gateway } from '../../../src/cli/http/gateway.ts';
-import { loopbackHosts } from '../../../src/cli/http/guard.ts';
 import { HttpUpstream } from '../../../src/cli/http/upstream.ts';
-import { createLog } from '../../../src/cli/log.ts';
-import type { End } from '../../../src/cli/bridge.ts';
+import { hello, startGateway } from '../support/gateway.ts';
 import { eachMessage, type Exchange, json, messages, post, postModern, result, serve } from '../support/http.ts';
-import { fixture, runs, until } from '../support/process.ts';
-
-const session = { 'mcp-protocol-version': '2025-11-25' };
-const hello = { id: 0, method: 'initialize', params: { protocolVersion: '2025-11-25' } };
-
-/** A gateway in front of fixture processes, one for each connection. */
-async function start(t: TestContext, connect?: () => End) {
-  const children: Child[] = [];
-  const lines: string[] = [];
-  const [command, ...args] = fixture();
-  const spawn = () => {
-    const child = new Child({ command, args, env: process.env, onoutput: (line) => void lines.push(line) });
-    children.push(child);
-    return child;
-  };
-  const gateway = new Gateway({
-    host: '127.0.0.1',
-    port: 0,
-    allowedHosts: loopbackHosts,
-    connect: connect ?? spawn,
-    log: createLog('normal', (text) => void lines.push(text)),
-  });
-  const url = await gateway.listen();
-  t.after(() => gateway.close(new Error('the test is over')));
-  const open = async () => {
-    const response = await post(url, hello);
-    assert.equal(response.status, 200, await response.clone().text());
-    return { ...session, 'mcp-session-id': response.headers.get('mcp-session-id') ?? '' };
-  };
-  return { url, children, lines, open };
-}
+import { runs, until } from '../support/process.ts';
 
 test('a session: initialize, a call, a notification, DELETE', async (t) => {
-  const { url, children, open } = await start(t);
+  const { url, children, open } = await startGateway(t);
   const headers = await open();
   assert.match(headers['mcp-session-id'], /^[\x21-\x7e]{16,}$/);
   assert.equal((await post(url, { method: 'notifications/initialized' }, headers)).status, 202);
@@ -55,7 +22,7 @@ test('a session: initialize, a call, a notification, DELETE', async (t) => {
 });
 
 test('sessions do not see each other', async (t) => {
-  const { url, children, open } = await start(t);
+  const { url, children, open } = await startGateway(t);
   const [first, second] = [await open(), await open()];
   assert.notEqual(first['mcp-session-id'], second['mcp-session-id']);
   const pids = await Promise.all(
@@ -71,7 +38,7 @@ test('sessions do not see each other', async (t) => {
 });
 
 test('what belongs to a call is on its stream, a question of the server among it', async (t) => {
-  const { url, open } = await start(t);
+  const { url, open } = await startGateway(t);
   const headers = await open();
   const progress = { id: 1, method: 'progress', params: { _meta: { progressToken: 'p' } } };
   const order = (await messages(await post(url, progress, headers))).map(({ method }) => method ?? 'answer');
@@ -95,7 +62,7 @@ test('a message of the server goes to the stream of its request, even if another
     streams.push(exchange);
     return response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
   });
-  const { url, open } = await start(t, () => new HttpUpstream({ url: upstream.url, headers: {} }));
+  const { url, open } = await startGateway(t, () => new HttpUpstream({ url: upstream.url, headers: {} }));
   const headers = await open();
   const answers: Response[] = [];
   for (const id of [1, 2]) {
@@ -111,7 +78,7 @@ test('a message of the server goes to the stream of its request, even if another
 });
 
 test('a stream that broke is resumed with Last-Event-ID; what came before is not repeated', async (t) => {
-  const { url, open } = await start(t);
+  const { url, open } = await startGateway(t);
   const headers = await open();
   const abort = new AbortController();
   const ids: string[] = [];
@@ -130,7 +97,7 @@ test('a stream that broke is resumed with Last-Event-ID; what came before is not
 });
 
 test('an id that is taken is refused, so that neither request waits in vain', async (t) => {
-  const { url, open } = await start(t);
+  const { url, open } = await startGateway(t);
   const headers = await open();
   const first = eachMessage(await post(url, { id: 2, method: 'ask' }, headers));
   await first.next();
@@ -149,7 +116,7 @@ test('what the server says unasked is on the GET stream, from before it was ther
       say({ method: 'notifications/one' });
       process.stdin.on('data', () => say({ method: 'notifications/two' }));
     });`;
-  const { url, open } = await start(t, () => {
+  const { url, open } = await startGateway(t, () => {
     return new Child({ command: process.execPath, args: ['-e', code], env: process.env, onoutput: () => {} });
   });
   const headers = await open();
@@ -161,7 +128,7 @@ test('what the server says unasked is on the GET stream, from before it was ther
 });
 
 test('the server dies: open calls get an error, and the session is over', async (t) => {
-  const { url, children, open } = await start(t);
+  const { url, children, open } = await startGateway(t);
   const headers = await open();
   const pending = post(url, { id: 1, method: 'silence' }, headers);
   const stream = await pending;
@@ -175,7 +142,10 @@ test('the server dies: open calls get an error, and the session is over', async 
 });
 
 test('a server that cannot be reached: initialize is answered with the reason, and begins no session', async (t) => {
-  const { url } = await start(t, () => new Child({ command: '/nowhere', args: [], env: {}, onoutput: () => {} }));
+  const { url } = await startGateway(
+    t,
+    () => new Child({ command: '/nowhere', args: [], env: {}, onoutput: () => {} }),
+  );
   const response = await post(url, hello);
   assert.equal(response.headers.get('mcp-session-id'), null);
   assert.match(await response.text(), /command was not found.*server_failed/);
@@ -184,7 +154,7 @@ test('a server that cannot be reached: initialize is answered with the reason, a
 });
 
 test('2026-07-28: clients share a connection, and each has its own ids', async (t) => {
-  const { url, children } = await start(t);
+  const { url, children } = await startGateway(t);
   const calls = ['a', 'b', 'c'].map((text) => postModern(url, 1, 'echo', { params: { text } }));
   const answers = await Promise.all(calls.map(async (call) => (await messages(await call))[0]));
   assert.deepEqual(
@@ -213,7 +183,7 @@ test('2026-07-28: clients share a connection, and each has its own ids', async (
 });
 
 test('2026-07-28: a client that closes its request cancels it', async (t) => {
-  const { url, lines } = await start(t);
+  const { url, lines } = await startGateway(t);
   await postModern(url, 1, 'echo'); // number 1 on the connection
   const abort = new AbortController();
   const silent = postModern(url, 9, 'silence', {}, abort.signal);
@@ -225,7 +195,7 @@ test('2026-07-28: a client that closes its request cancels it', async (t) => {
 });
 
 test('2026-07-28: errors have the HTTP status that the specification asks for', async (t) => {
-  const { url } = await start(t);
+  const { url } = await startGateway(t);
   const status = async (call: Promise<Response>) => {
     const response = await call;
     const [answer] = await messages(response);
@@ -246,7 +216,7 @@ test('2026-07-28: errors have the HTTP status that the specification asks for', 
 });
 
 test('2026-07-28: the connection dies, and the next request opens another one', async (t) => {
-  const { url, children } = await start(t);
+  const { url, children } = await startGateway(t);
   await messages(await postModern(url, 1, 'echo'));
   const pending = postModern(url, 2, 'silence');
   await messages(await postModern(url, 1, 'echo'));
@@ -258,7 +228,7 @@ test('2026-07-28: the connection dies, and the next request opens another one', 
 });
 
 test('requests that are refused before anybody is asked', async (t) => {
-  const { url, children, open } = await start(t);
+  const { url, children, open } = await startGateway(t);
   const plain = (path: string, init: RequestInit = {}) => fetch(new URL(path, url), init).then(({ status }) => status);
   const body = JSON.stringify({ jsonrpc: '2.0', ...hello });
   const both = { accept: 'application/json, text/event-stream', 'content-type': 'application/json' };
@@ -295,7 +265,7 @@ test('requests that are refused before anybody is asked', async (t) => {
 });
 
 test('pages of other sites, and names that were made to lead here, are refused', async (t) => {
-  const { url } = await start(t);
+  const { url } = await startGateway(t);
   const status = async (headers: Record<string, string>) => {
     const request = httpRequest(url, {
       method: 'POST',
@@ -319,7 +289,7 @@ test('pages of other sites, and names that were made to lead here, are refused',
 
 test('there are only so many sessions', async (t) => {
   const silent = await serve(t, () => {});
-  const { url } = await start(t, () => new HttpUpstream({ url: silent.url, headers: {} }));
+  const { url } = await startGateway(t, () => new HttpUpstream({ url: silent.url, headers: {} }));
   const abort = new AbortController();
   const waiting = Array.from({ length: 100 }, () => post(url, hello, {}, abort.signal).catch(() => {}));
   let response: Response | undefined;
@@ -336,4 +306,41 @@ test('there are only so many sessions', async (t) => {
     const soon = AbortSignal.timeout(500);
     return (await post(url, hello, {}, soon).catch(() => undefined))?.status !== 503;
   });
+});
+
+test('a hundred who left without a word: the session that was idle for longest makes room', async (t) => {
+  const { url, open } = await startGateway(t, () => new HttpUpstream({ url: upstream.url, headers: {} }));
+  const upstream = await serve(t, ({ request, response, body }) => {
+    if (request.method !== 'POST' || body.method === 'silence') return undefined;
+    return json(response, result(body.id, { protocolVersion: '2025-11-25' }));
+  });
+  const [busy, oldest, second] = [await open(), await open(), await open()];
+  const pending = post(url, { id: 1, method: 'silence' }, busy);
+  await Promise.all(Array.from({ length: 97 }, open));
+  await messages(await post(url, { id: 1, method: 'echo' }, second));
+  await open();
+  const status = async (headers: Record<string, string>) =>
+    (await post(url, { id: 2, method: 'echo' }, headers)).status;
+  assert.deepEqual([await status(oldest), await status(second), await status(busy)], [404, 200, 200]);
+  await (await pending).body?.cancel();
+});
+
+test('an id that would not come back as it was is refused', async (t) => {
+  const { url, open } = await startGateway(t);
+  const headers = { ...(await open()), 'content-type': 'application/json', accept: '*/*' };
+  const unsafe = '9007199254740993';
+  const ask = (body: string) => fetch(url, { method: 'POST', headers, body });
+  const response = await ask(`{"jsonrpc":"2.0","id":${unsafe},"method":"echo"}`);
+  assert.equal(response.status, 400);
+  const { id, error } = (await response.json()) as { id: unknown; error: { code: number; message: string } };
+  assert.deepEqual([id, error.code], [null, -32_600]);
+  assert.match(error.message, /2\^53.*string\.$/);
+  assert.equal((await ask(`{"jsonrpc":"2.0","id":"${'x'.repeat(2_000)}","method":"echo"}`)).status, 400);
+});
+
+test('a refusal ends with one full stop', async (t) => {
+  const { url } = await startGateway(t);
+  const headers = { 'content-type': 'application/json', accept: '*/*' };
+  const response = await fetch(url, { method: 'POST', headers, body: `"${'x'.repeat(11 * 1024 * 1024)}"` });
+  assert.match(((await response.json()) as { error: { message: string } }).error.message, /[^.]\.$/);
 });
