@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { SignJWT } from 'jose';
+import { createApp, createLogger, parseConfig } from 'mcp-rendezvous-server';
 import { createRoomToken, defaultAudience, type RoomTokenOptions } from 'mcp-rendezvous/token';
 import { isPrivate } from '../sdk/src/cli/doctor/private.ts';
 import { Cli } from '../sdk/test/cli/support/process.ts';
@@ -254,6 +255,26 @@ void suite('doctor', { concurrency: 3 }, () => {
       troubles.filter((trouble) => trouble.includes(' turn.')),
       ['warn turn.udp ETIMEDOUT', 'fail turn.tls ECONNREFUSED'],
     );
+  });
+
+  test('an ICE server whose address cannot be read is named, and the others are asked', async (t) => {
+    const urls = ['turn://127.0.0.1', 'turn:127.0.0.1:99999', 'turn:me:hunter2@127.0.0.1', coturn.stun];
+    // As a relay of another make may be set up: this one would not start.
+    const config = parseConfig({ RELAY_SECRET: testSecret, LOG_LEVEL: 'silent' });
+    const ice = { ...config.ice, stunUrls: urls };
+    const app = await createApp({ config: { ...config, ice }, log: createLogger('silent') });
+    t.after(() => app.close());
+    const url = await app.listen({ host: '127.0.0.1', port: 0 });
+    const { troubles, findings, output } = await examine(t, {
+      MCP_RENDEZVOUS_RELAY: url.replace('http', 'ws'),
+      MCP_RENDEZVOUS_TOKEN: await issue(),
+    });
+    const named = findings.filter(({ code }) => code === 'bad_url').map(({ target }) => target);
+    assert.deepEqual(named, ['"turn://127.0.0.1"', '"turn:127.0.0.1:99999"', '"turn:…@127.0.0.1"'], output);
+    assert.equal(findings.find(({ check }) => check === 'stun')?.status, 'ok', output);
+    assert.ok(troubles.includes('fail candidates bad_option'), output);
+    assert.match(findings.find(({ check }) => check === 'candidates')?.seen ?? '', /"turn:\/\/127\.0\.0\.1"/);
+    assert.ok(!output.includes('hunter2'));
   });
 
   test('a TURN server that anybody may use', async (t) => {

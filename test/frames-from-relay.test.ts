@@ -142,6 +142,20 @@ test('a connection has the ICE servers that the relay named last', async (t) => 
   await eventually(() => connection.iceServers[0]?.urls === 'stun:third');
 });
 
+test('an ICE server of the relay whose address cannot be read is named, and that the relay named it', async (t) => {
+  const iceServers = [{ urls: ['stun:good.example', 'turn:me:hunter2@turn.example'] }];
+  const relay = await relayOf(t, (socket) => {
+    const server = { id: 'server', state: 'online', claims: claims('server', 'server') } as const;
+    send(socket, { ...joined(), role: 'client', peers: [server], iceServers } as FrameFromRelay);
+  });
+  const transport = new WebRTCClientTransport({ relay, token: await token('client') });
+  t.after(() => transport.close());
+  await assert.rejects(transport.start(), {
+    code: 'bad_option',
+    message: /^The relay names "turn:…@turn\.example" as an ICE server.*STUN_URLS, TURN_URLS/,
+  });
+});
+
 test('a connection in a hurry does not wait before it tries again', async (t) => {
   const losses = 10;
   const relay = await relayOf(t, (socket, n) => {

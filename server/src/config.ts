@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { defaultMaxFrameBytes } from 'mcp-rendezvous/protocol';
+import { defaultMaxFrameBytes, parseIceUrl, quoteIceUrl } from 'mcp-rendezvous/protocol';
 import * as z from 'zod';
 import { parseRedisUrl } from './broker/address.ts';
 import type { Rate } from './bucket.ts';
@@ -78,11 +78,26 @@ const integer = (fallback: number, least: number, most: number, description: str
     .prefault(String(fallback))
     .describe(description);
 
+const separated = (text: string): string[] => text.split(',').flatMap((part) => part.trim() || []);
+
 const list = (item: RegExp, wrong: string, description: string) =>
   z
     .string()
-    .transform((text) => text.split(',').flatMap((part) => part.trim() || []))
+    .transform(separated)
     .refine((items) => items.every((part) => item.test(part)), wrong)
+    .prefault('')
+    .describe(description);
+
+/** One that cannot be read would break the connections of all peers, and they could not tell why. */
+const iceUrls = (scheme: 'stun' | 'turn', form: string, description: string) =>
+  z
+    .string()
+    .transform((text, context) => {
+      const urls = separated(text);
+      const wrong = urls.filter((url) => parseIceUrl(url)?.scheme.startsWith(scheme) !== true).map(quoteIceUrl);
+      if (wrong.length > 0) context.addIssue(`has to be a comma-separated list of ${form}, not ${wrong.join(', ')}`);
+      return urls;
+    })
     .prefault('')
     .describe(description);
 
@@ -127,14 +142,14 @@ export const environment = z.object({
     .optional()
     .describe('bearer token of the operator; without it the addresses for operators are 404'),
   ADMIN_TOKEN_FILE: secretFile('ADMIN_TOKEN'),
-  STUN_URLS: list(
-    /^stuns?:\S+$/,
-    'has to be a comma-separated list of stun: or stuns: URLs',
+  STUN_URLS: iceUrls(
+    'stun',
+    'stun:host:port or stuns:host:port (RFC 7064)',
     'STUN servers for the peers, comma-separated',
   ),
-  TURN_URLS: list(
-    /^turns?:\S+$/,
-    'has to be a comma-separated list of turn: or turns: URLs',
+  TURN_URLS: iceUrls(
+    'turn',
+    'turn:host:port or turns:host:port, with ?transport=udp or ?transport=tcp (RFC 7065)',
     'TURN servers for the peers, comma-separated',
   ),
   TURN_SECRET: z

@@ -100,6 +100,26 @@ test('TURN servers need their secret, and one kind of keys excludes the other', 
   assert.match(problems({ RELAY_SECRET: secret, RELAY_ISSUERS_FILE: '/x' }).join(), /exclude each other/);
 });
 
+test('a STUN or TURN server whose address cannot be read is named with its variable, without credentials', () => {
+  const forms: [name: 'STUN_URLS' | 'TURN_URLS', wrong: string[]][] = [
+    ['STUN_URLS', ['stun://a', 'stun:a:', 'stun:a:70000', 'stun:a?transport=udp', 'turn:a', 'stun:[::g]', 'stun:a:0']],
+    ['TURN_URLS', ['turn://a', 'turn:a:b', 'turns:a:65536', 'turn:a?transport=sctp', 'turn:256.1.1.1', 'stun:a']],
+  ];
+  for (const [name, wrong] of forms) {
+    const good = name === 'STUN_URLS' ? 'stun:good.example' : 'turn:good.example:3478?transport=udp';
+    for (const url of wrong) {
+      const [problem = '', ...more] = problems({ [name]: `${good}, ${url}`, TURN_SECRET: 's' });
+      assert.match(problem, new RegExp(`^${name} has to be .*RFC 706[45]`));
+      assert.ok(problem.endsWith(`, not ${JSON.stringify(url)}.`), problem);
+      assert.deepEqual(more, []);
+    }
+  }
+  const [problem = ''] = problems({ TURN_URLS: 'turn:me:hunter2@a', TURN_SECRET: 's' });
+  assert.ok(problem.endsWith('not "turn:…@a".'), problem);
+  const urls = ['turn:a', 'TURN:192.0.2.1:1?transport=TCP', 'turns:[2001:db8::1]:65535', 'turns:a_b.example'];
+  assert.deepEqual(parseConfig({ TURN_URLS: urls.join(), TURN_SECRET: 's' }).ice.turnUrls, urls);
+});
+
 test("Redis's authority, the operator's token and the limits are checked", () => {
   assert.match(problems({ REDIS_CA_FILE: '/x' }).join(), /^REDIS_CA_FILE is for a REDIS_URL with TLS/);
   assert.match(problems({ REDIS_CA_FILE: '/x', REDIS_URL: 'redis://a' }).join(), /with TLS only/);

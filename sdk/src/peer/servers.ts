@@ -1,4 +1,5 @@
 import { RendezvousError } from '../errors.ts';
+import { type IceServer, type IceUrl, parseIceUrl, quoteIceUrl } from '../protocol/index.ts';
 import type { RtcConfiguration } from './engine.ts';
 
 export interface ChosenServer {
@@ -38,7 +39,8 @@ export function chooseServers(
       if (scheme === 'stun') chosen.stun ??= { urls: url };
       if (scheme !== 'turn' && scheme !== 'turns') continue;
       const { username, credential } = server;
-      if (!username || !credential) throw badOption('A TURN server needs a username and a credential.');
+      if (!username || !credential)
+        throw badOption(`The TURN server ${quoteIceUrl(url)} needs a username and a credential.`);
       const way = usable.find((name) => name === `${scheme}:${transport}`);
       if (way && !ways.has(way)) ways.set(way, { urls: url, username, credential });
     }
@@ -54,32 +56,27 @@ export function chooseServers(
   return chosen;
 }
 
-interface ServerAddress {
-  scheme: string;
-  host: string;
-  /** As the address says, or else the default of its scheme. */
-  port: number;
-  transport: string;
+/** @throws RendezvousError `bad_option` */
+export function parseServer(url: string): IceUrl {
+  const address = parseIceUrl(url);
+  if (address) return address;
+  throw badOption(`An ICE server's address ${expected}: ${quoteIceUrl(url)} does not.`);
 }
 
-/** RFC 7064 §3.1, RFC 7065 §3.1. @throws RendezvousError `bad_option` */
-export function parseServer(url: string): ServerAddress {
-  const match = serverAddress.exec(url);
-  const [, name, address, name4, port, transport] = match ?? [];
-  const scheme = name?.toLowerCase();
-  if (!scheme) {
-    throw badOption('An ICE server address must look like stun:host, turn:host:port?transport=udp or turns:host.');
+/**
+ * The ICE servers of a relay. One wrong address would be refused by every engine, as a mistake of the application.
+ *
+ * @throws RendezvousError `bad_option`, which names the address and says whose it is
+ */
+export function relayServers(servers: IceServer[]): IceServer[] {
+  for (const url of servers.flatMap(({ urls }) => urls)) {
+    if (parseIceUrl(url)) continue;
+    throw badOption(
+      `The relay names ${quoteIceUrl(url)} as an ICE server, whose address ${expected}. Its operator has to correct that (STUN_URLS, TURN_URLS); until then pass iceServers.`,
+    );
   }
-  const secure = scheme.endsWith('s');
-  return {
-    scheme,
-    host: address ?? name4 ?? '',
-    port: port ? Number(port) : secure ? 5349 : 3478,
-    transport: transport?.toLowerCase() ?? (secure ? 'tcp' : 'udp'),
-  };
+  return servers;
 }
 
-const serverAddress =
-  /^(stuns?|turns?):(?:\[([\da-f:.]+)\]|([^\s[\]:?/@]+))(?::(\d{1,5}))?(?:\?transport=(udp|tcp))?$/i;
-
+const expected = 'has to look like stun:host, turn:host:port?transport=udp or turns:host';
 const badOption = (message: string) => new RendezvousError('bad_option', message);

@@ -17,4 +17,5 @@ export {
   type Role,
   subprotocol,
 } from './frames.ts';
+export { type IceUrl, parseIceUrl, quoteIceUrl } from './ice-url.ts';
 export { type ByeCode, type CandidateInit, type PeerData, peerData } from './data.ts';

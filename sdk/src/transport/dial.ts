@@ -1,6 +1,7 @@
 import { RendezvousError } from '../errors.ts';
 import type { Engine } from '../peer/engine.ts';
 import { type ConnectedPeer, PeerNegotiation } from '../peer/peer.ts';
+import { relayServers } from '../peer/servers.ts';
 import type { Role } from '../protocol/index.ts';
 import type { RelayChannel } from '../signaling/channel.ts';
 import { randomBase64Url } from '../signaling/random.ts';
@@ -122,7 +123,7 @@ export function credentials(
 /** What all of a relay connection's sessions have in common. */
 export const relayRoute = (engine: Engine, options: ConnectOptions, relay: RelayConnection): Route => ({
   engine,
-  iceServers: () => options.iceServers ?? relay.iceServers,
+  iceServers: () => options.iceServers ?? relayServers(relay.iceServers),
   iceTransportPolicy: options.iceTransportPolicy ?? 'all',
   trickle: true,
   hurry: () => relay.retryNow(),

@@ -1,7 +1,7 @@
 import type { TLSSocket } from 'node:tls';
-import type { IceServer } from '../../protocol/index.ts';
+import { type IceServer, parseIceUrl, quoteIceUrl } from '../../protocol/index.ts';
 import { type Check, type Finding, type Report, within } from './finding.ts';
-import { Blocked, certificateProblem } from './open.ts';
+import { certificateProblem, toObstacle } from './open.ts';
 import { isPrivate } from './private.ts';
 import { attribute, type Attribute, longTermKey, method, request, type StunResponse, xorAddress } from './stun.ts';
 import { openWire, type Wire, type WireKind } from './wire.ts';
@@ -27,10 +27,13 @@ export async function checkIceServers(
   stop: AbortSignal,
 ): Promise<{ turn: boolean }> {
   const targets = servers.flatMap(targetsOf);
+  for (const url of servers.flatMap(({ urls }) => urls)) if (!parseIceUrl(url)) report(unreadable(url));
   report(given(targets));
   const findings = await Promise.all(
     targets.map(async (target): Promise<Finding> => {
-      const outcome = await ask(target, within(stop)).catch(blocked);
+      const outcome = await ask(target, within(stop)).catch((error: unknown): Outcome => {
+        return { status: 'fail', ...toObstacle(error) };
+      });
       const { addresses, ...shown } = outcome;
       return { check: target.check, target: target.url, ...shown, ...(debug && addresses ? { addresses } : {}) };
     }),
@@ -53,25 +56,27 @@ function given(targets: readonly Target[]): Finding {
   return { check, status: 'warn', code: 'no_turn', seen, advice };
 }
 
-/** RFC 7064 §3.1, RFC 7065 §3.1. */
 function targetsOf({ urls, username = '', credential = '' }: IceServer): Target[] {
-  return [urls].flat().flatMap((url) => {
-    const match = /^(stuns?|turns?):(\[[\da-f:.]+\]|[^\s[\]:?/@]+)(?::(\d{1,5}))?(?:\?transport=(udp|tcp))?$/i.exec(
-      url,
-    );
-    const scheme = match?.[1]?.toLowerCase();
-    const host = match?.[2];
-    if (!scheme || !host) return [];
-    const secure = scheme.endsWith('s');
-    const wire = secure ? 'tls' : match[4]?.toLowerCase() === 'tcp' ? 'tcp' : 'udp';
-    const check: Check = scheme.startsWith('stun') ? 'stun' : `turn.${wire}`;
-    return [{ check, url, wire, host, port: Number(match[3] ?? (secure ? 5349 : 3478)), username, credential }];
+  return [urls].flat().flatMap((url): Target[] => {
+    const parsed = parseIceUrl(url);
+    if (!parsed) return [];
+    const { scheme, host, port, transport } = parsed;
+    const wire = scheme.endsWith('s') ? 'tls' : transport;
+    return [
+      { check: scheme.startsWith('stun') ? 'stun' : `turn.${wire}`, url, wire, host, port, username, credential },
+    ];
   });
 }
 
-function blocked(error: unknown): Outcome {
-  if (error instanceof Blocked) return { status: 'fail', ...error.obstacle };
-  throw error;
+function unreadable(url: string): Finding {
+  return {
+    check: 'ice.servers',
+    status: 'fail',
+    code: 'bad_url',
+    target: quoteIceUrl(url),
+    seen: 'the relay names it, and it is no address of a STUN or TURN server: peers cannot connect',
+    advice: 'STUN_URLS and TURN_URLS at the relay: stun:host, turn:host:port?transport=udp, turns:host.',
+  };
 }
 
 async function ask(target: Target, signal: AbortSignal): Promise<Outcome> {

@@ -20,6 +20,13 @@ export class Blocked extends Error {
   }
 }
 
+/** What an error comes to: one that is not Blocked is told as it is, so that the other checks go on. */
+export function toObstacle(error: unknown): Obstacle {
+  if (error instanceof Blocked) return error.obstacle;
+  const { code = 'failed', message } = error as NodeJS.ErrnoException;
+  return { code, seen: `it cannot be tried (${message})`, advice: 'Check its address, and what this machine allows.' };
+}
+
 /** The addresses of a host name or of an address, without its brackets. */
 export async function resolve(host: string, signal: AbortSignal): Promise<{ address: string; family: number }[]> {
   const name = bare(host);

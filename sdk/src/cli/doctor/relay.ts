@@ -4,7 +4,7 @@ import { request as requestHttps } from 'node:https';
 import { connectPath, subprotocol } from '../../protocol/index.ts';
 import { connectUrl } from '../../signaling/socket.ts';
 import { type Finding, type Report, span, within } from './finding.ts';
-import { Blocked, certificateProblem, daysLeft, openTcp, openTls, resolve } from './open.ts';
+import { certificateProblem, daysLeft, toObstacle, openTcp, openTls, resolve } from './open.ts';
 
 export interface RelayView {
   /** A peer can connect to it. */
@@ -67,8 +67,7 @@ async function reached(base: URL, debug: boolean, report: Report, stop: AbortSig
     check = 'relay.tls';
     return await checkCertificate(host, port, report, stop);
   } catch (error) {
-    if (!(error instanceof Blocked)) throw error;
-    report({ check, status: 'fail', ...error.obstacle });
+    report({ check, status: 'fail', ...toObstacle(error) });
     return false;
   }
 }
