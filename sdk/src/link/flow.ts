@@ -1,7 +1,7 @@
-import { type DataFrame, encodeAck, encodeData } from './frame.ts';
+import { type DataFrame, encodeAck, encodeData, violation } from './frame.ts';
 import { Inbox, type Received } from './inbox.ts';
 import type { Lane } from './lane.ts';
-import { Outbox } from './outbox.ts';
+import { Outbox, windowBytes } from './outbox.ts';
 import type { Text } from './utf8.ts';
 
 /** With so much in the channel's buffer no more DATA goes there, so that what cannot wait is not behind a large message. */
@@ -10,6 +10,10 @@ export const lowWater = 131_072;
 /** DATA is acknowledged after so many bytes, and after so long. PROTOCOL.md §7 allows a frame more, and twice as long. */
 const ackBytes = 196_608;
 const ackMs = 100;
+/** With more bytes of answers waiting for the other side to take them nothing more of it is passed on, so that it asks no further. */
+const mostAnswerBytes = 16_777_216;
+/** What it is given then to acknowledge one; PROTOCOL.md §7 wants it within 200 ms. */
+const stuckMs = 10_000;
 
 /** DATA and acknowledgements of a session, both ways, over the lane that there is; without one they wait. */
 export class Flow {
@@ -21,6 +25,12 @@ export class Flow {
   /** How many bytes the lane's buffer has room for at the least. */
   #room = 0;
   #ackTimer: ReturnType<typeof setTimeout> | undefined;
+  /** What came and was not passed on, from `#firstHeld` on. */
+  readonly #held: DataFrame[] = [];
+  #firstHeld = 0;
+  #heldBytes = 0;
+  /** Since then nothing is passed on, or nothing was acknowledged. */
+  #heldAt = 0;
 
   /** @param ondrained called whenever nothing is left to be given to the lane */
   constructor(maxMessageBytes: number, ondrained: () => void) {
@@ -51,33 +61,62 @@ export class Flow {
   resume(lane: Lane, helloReceived: { own: number; other: number }): void {
     this.#outbox.resume(helloReceived.other, lane.maxFrameBytes);
     this.#inbox.resume(helloReceived.own);
+    this.#dropHeld(); // it comes again
   }
 
   /** Sends over this lane; undefined: waits. */
   use(lane: Lane | undefined): void {
     this.#lane = lane;
     this.#room = 0;
+    this.#heldAt = performance.now();
     this.#acknowledge();
     this.pump();
   }
 
   /** Undefined when the message is in frames; otherwise resolves then, and rejects with what `end()` is called with. */
-  send(text: Text, meta: Uint8Array | undefined): Promise<void> | undefined {
-    const message = this.#outbox.add(text, meta);
+  send(text: Text, meta: Uint8Array | undefined, answer: boolean): Promise<void> | undefined {
+    const message = this.#outbox.add(text, meta, answer);
     this.pump();
     if (message.framed) return undefined;
+    // The lane may have taken it badly, and the session ended with that.
+    if (message.failed) return Promise.reject(message.failed);
     message.taken = Promise.withResolvers();
     return message.taken.promise;
   }
 
-  /** @throws RendezvousError `bad_channel`, `message_too_large` */
-  take(frame: DataFrame): Received | undefined {
-    return this.#inbox.take(frame);
+  /** Takes what came, for `next()`. @throws RendezvousError `bad_channel` */
+  take(frame: DataFrame): void {
+    if (this.#held.length === 0 && this.#stuffed) this.#heldAt = performance.now();
+    this.#held.push(frame);
+    this.#heldBytes += frame.bytes;
+    if (this.#heldBytes > windowBytes) throw violation(`more than ${windowBytes} bytes without an acknowledgement`);
+  }
+
+  /**
+   * What is to be passed on next: a message, or a part of one; undefined when there is nothing, or too many answers wait.
+   *
+   * @param last nothing is answered any more
+   * @throws RendezvousError `bad_channel`, `message_too_large`
+   */
+  next(last = false): Received | 'part' | undefined {
+    const frame = this.#stuffed && !last ? undefined : this.#held[this.#firstHeld];
+    if (!frame) return undefined;
+    this.#firstHeld += 1;
+    this.#heldBytes -= frame.bytes;
+    if (this.#firstHeld === this.#held.length) this.#dropHeld();
+    return this.#inbox.take(frame) ?? 'part';
+  }
+
+  /** @throws RendezvousError `bad_channel`: the other side asks, and does not acknowledge the answers */
+  throwIfStuck(): void {
+    if (!this.#stuffed || this.#held.length === 0 || performance.now() - this.#heldAt <= stuckMs) return;
+    throw violation(`no acknowledgement for ${stuckMs / 1_000} s, where answers wait for it`);
   }
 
   /** @returns whether that was news. @throws RendezvousError `bad_channel` */
   acknowledged(ack: number): boolean {
     if (!this.#outbox.acknowledge(ack)) return false;
+    this.#heldAt = performance.now();
     this.pump();
     return true;
   }
@@ -120,6 +159,16 @@ export class Flow {
     this.#lane = undefined;
     clearTimeout(this.#ackTimer);
     this.#outbox.fail(error);
+  }
+
+  get #stuffed(): boolean {
+    return this.#outbox.answerBytes > mostAnswerBytes;
+  }
+
+  #dropHeld(): void {
+    this.#held.length = 0;
+    this.#firstHeld = 0;
+    this.#heldBytes = 0;
   }
 
   #acknowledge(): void {

@@ -61,15 +61,29 @@ export const encodeAuth = (proof: Uint8Array): Bytes => Uint8Array.of(frameType.
 /**
  * The bytes of a message's metadata; none if there is nothing to say.
  *
- * @throws RendezvousError `bad_message` when they do not fit into a frame
+ * @throws RendezvousError `bad_message` when they are none, or do not fit into a frame: the other side would end the session
  */
 export function encodeMeta(meta: MessageMeta | undefined, frameBytes: number): Bytes | undefined {
   if (meta?.relatedRequestId === undefined && meta?.headers === undefined) return undefined;
-  const bytes = encoder.encode(JSON.stringify({ relatedRequestId: meta.relatedRequestId, headers: meta.headers }));
+  const { relatedRequestId: id, headers } = meta;
+  if (id !== undefined && typeof id !== 'string' && !Number.isSafeInteger(id)) {
+    throw new RendezvousError('bad_message', 'relatedRequestId must be a string or an integer.');
+  }
+  if (headers !== undefined && !isStrings(headers)) {
+    throw new RendezvousError('bad_message', 'headers must be an object whose members are strings.');
+  }
+  const bytes = encoder.encode(JSON.stringify({ relatedRequestId: id, headers }));
   const limit = Math.min(maxMetaBytes, frameBytes - dataHeaderBytes - metaHeaderBytes);
   if (bytes.length <= limit) return bytes;
   throw new RendezvousError('bad_message', `The metadata of the message has ${bytes.length} bytes, and ${limit} fit.`);
 }
+
+/** As JSON, in which members that are undefined are left out. */
+const isStrings = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  !Array.isArray(value) &&
+  Object.values(value).every((member) => member === undefined || typeof member === 'string');
 
 /**
  * `meta` is JSON in UTF-8. With `headroom` the header is written in front of the part, where nothing else may be; otherwise the part is

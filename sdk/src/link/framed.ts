@@ -7,13 +7,15 @@ import type { Received } from './inbox.ts';
 import { Keepalive, silentMs } from './keepalive.ts';
 import { Lane } from './lane.ts';
 import { type Carrier, closedError, type Link, type MessageMeta } from './link.ts';
-import type { JsonRpcMessage } from './message.ts';
+import { isResponse, type JsonRpcMessage } from './message.ts';
 import { hasWebCrypto } from './proof.ts';
 import { oversized, parseBytes, toJson } from './text.ts';
 import { encodeText } from './utf8.ts';
 
 /** What `close()` waits for at the most, from one acknowledgement to the next. */
 const closeTimeoutMs = 3_000;
+/** … and in all. */
+const closeLimitMs = 30_000;
 
 export interface FramedLinkOptions {
   /** Made the offer of the session's first connection. */
@@ -45,6 +47,7 @@ export class FramedLink implements Link {
   #closing = false;
   #closed = false;
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
+  #closeBy = Number.POSITIVE_INFINITY;
 
   /** @throws RendezvousError `bad_option`: a secret needs Web Crypto, which a page has in a secure context only. */
   constructor(options: FramedLinkOptions) {
@@ -141,7 +144,7 @@ export class FramedLink implements Link {
       this.onerror?.(error);
       text = encodeText(instead);
     }
-    const taken = this.#flow.send(text, metaBytes);
+    const taken = this.#flow.send(text, metaBytes, isResponse(message));
     if (taken) await taken;
   }
 
@@ -152,11 +155,12 @@ export class FramedLink implements Link {
 
   /**
    * Ends the session in order: everything sent before arrives, then both say CLOSE. Waits as long as acknowledgements come, for a
-   * new connection if there is none, and gives up 3 s after the last progress. Idempotent.
+   * new connection if there is none, and gives up 3 s after the last progress, or after 30 s. Idempotent.
    */
   async close(): Promise<void> {
     if (!this.#closing && !this.#closed) {
       this.#closing = true;
+      this.#closeBy = performance.now() + closeLimitMs;
       if (this.#session) {
         this.#progress();
         this.#flow.pump();
@@ -210,39 +214,56 @@ export class FramedLink implements Link {
   #receive(frame: Frame): void {
     this.#keepalive.heard();
     this.#find();
-    let message: Received | undefined;
     try {
-      message = this.#take(frame);
+      this.#take(frame);
     } catch (thrown) {
       return this.end(toRendezvousError(thrown, 'bad_channel', 'A frame could not be handled; see cause.'));
     }
-    if (message) this.#deliver(message);
-    if (frame.type === 'data' && !this.#closed) this.#flow.acknowledgeSoon();
+    // An acknowledgement makes room for answers, and that for more questions.
+    if (frame.type === 'data' || frame.type === 'ack') this.#passOn();
   }
 
   /** @throws RendezvousError that ends the session */
-  #take(frame: Frame): Received | undefined {
+  #take(frame: Frame): void {
     switch (frame.type) {
       case 'data':
         this.#acknowledged(frame.ack);
-        return this.#flow.take(frame);
+        this.#flow.take(frame);
+        break;
       case 'ack':
         this.#acknowledged(frame.ack);
-        return undefined;
+        break;
       case 'ping':
         if (!this.#lane?.stuffed) this.#lane?.send(encodePong(frame.id));
-        return undefined;
+        break;
       case 'pong':
         this.#keepalive.pong(frame.id);
-        return undefined;
+        break;
       case 'close':
-        this.end(closeError(frame.code, frame.reason), closeCode.done);
-        return undefined;
+        this.#closing = true; // it takes nothing any more
+        this.#passOn(true);
+        return this.end(closeError(frame.code, frame.reason), closeCode.done);
       case 'hello':
       case 'auth':
         throw violation(`${frame.type.toUpperCase()} after the handshake`);
       case 'unknown':
-        return undefined;
+        break;
+    }
+    this.#flow.throwIfStuck();
+  }
+
+  /** @param last see {@link Flow.next} */
+  #passOn(last = false): void {
+    while (!this.#closed) {
+      let next: Received | 'part' | undefined;
+      try {
+        next = this.#flow.next(last);
+      } catch (thrown) {
+        return this.end(toRendezvousError(thrown, 'bad_channel', 'A frame could not be handled; see cause.'));
+      }
+      if (!next) return;
+      if (next !== 'part') this.#deliver(next);
+      if (!this.#closed) this.#flow.acknowledgeSoon();
     }
   }
 
@@ -261,7 +282,8 @@ export class FramedLink implements Link {
   /** While closing: something has moved, so there is more time. */
   #progress(): void {
     clearTimeout(this.#closeTimer);
-    this.#closeTimer = setTimeout(() => this.end(this.#flow.empty ? undefined : unconfirmed()), closeTimeoutMs);
+    const withinMs = Math.min(closeTimeoutMs, this.#closeBy - performance.now());
+    this.#closeTimer = setTimeout(() => this.end(this.#flow.empty ? undefined : unconfirmed()), withinMs);
   }
 
   #broken(lane: Lane, reason: RendezvousError): void {

@@ -15,6 +15,7 @@ export interface KeepaliveOwner {
 export class Keepalive {
   readonly #owner: KeepaliveOwner;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #running = false;
   /** When the timer should fire. */
   #due = 0;
   #heard = 0;
@@ -36,12 +37,14 @@ export class Keepalive {
 
   /** On a new channel. */
   start(): void {
+    this.#running = true;
     this.heard();
     this.#asked = 0;
     this.#schedule();
   }
 
   stop(): void {
+    this.#running = false;
     clearTimeout(this.#timer);
   }
 
@@ -74,6 +77,7 @@ export class Keepalive {
 
   #schedule(): void {
     clearTimeout(this.#timer);
+    if (!this.#running) return; // a question that could not be asked may have been the end
     this.#due = Math.min(this.#deadline, Math.max(this.#heard, this.#asked) + quietMs);
     this.#timer = setTimeout(() => this.#fire(), Math.max(0, this.#due - performance.now()));
   }

@@ -24,13 +24,18 @@ export interface Outgoing {
   begun: boolean;
   /** All of it is in frames. */
   framed: boolean;
+  /** The answer to a request of the other side. */
+  answer: boolean;
   /** Of somebody who waits for that. */
   taken: PromiseWithResolvers<void> | undefined;
+  /** Why it will never be in frames. */
+  failed: Error | undefined;
 }
 
 /** What a session has to send: messages that wait, and frames that were not acknowledged. */
 export class Outbox {
   readonly #waiting: Outgoing[] = [];
+  #answerBytes = 0;
   /** In the order of `seq`, from the one behind `#acked` to `#made`. */
   #unacknowledged: Part[] = [];
   #unacknowledgedBytes = 0;
@@ -50,9 +55,24 @@ export class Outbox {
     return this.#waiting.length === 0 && this.#sent === this.#made;
   }
 
-  add(text: Text, meta: Uint8Array | undefined): Outgoing {
-    const message: Outgoing = { text, meta, cut: 0, begun: false, framed: false, taken: undefined };
+  /** What the other side has asked for and has no room for, in bytes. */
+  get answerBytes(): number {
+    return this.#answerBytes;
+  }
+
+  add(text: Text, meta: Uint8Array | undefined, answer: boolean): Outgoing {
+    const message: Outgoing = {
+      text,
+      meta,
+      cut: 0,
+      begun: false,
+      framed: false,
+      answer,
+      taken: undefined,
+      failed: undefined,
+    };
     this.#waiting.push(message);
+    if (answer) this.#answerBytes += text.bytes.length;
     return message;
   }
 
@@ -81,14 +101,19 @@ export class Outbox {
    */
   resume(received: number, maxFrameBytes: number): void {
     this.acknowledge(received);
-    if (this.#unacknowledged.some((part) => size(part) > maxFrameBytes)) {
+    // Metadata is not cut.
+    const least = this.#waiting.map(({ meta, begun }) => size({ meta: begun ? undefined : meta, part: nothing }));
+    if ([...this.#unacknowledged.map(size), ...least].some((bytes) => bytes > maxFrameBytes)) {
       throw violation(`a max-message-size of ${maxFrameBytes}, where it was larger before`);
     }
     this.#sent = this.#acked;
   }
 
   fail(error: Error): void {
-    for (const { taken } of this.#waiting.splice(0)) taken?.reject(error);
+    for (const message of this.#waiting.splice(0)) {
+      message.failed = error;
+      message.taken?.reject(error);
+    }
   }
 
   /** Makes a frame of the message that waits longest, if the window has room for it. */
@@ -110,6 +135,7 @@ export class Outbox {
     message.begun = true;
     if (end) {
       this.#waiting.shift();
+      if (message.answer) this.#answerBytes -= bytes.length;
       message.framed = true;
       message.taken?.resolve();
     }
@@ -117,5 +143,7 @@ export class Outbox {
   }
 }
 
-const size = ({ meta, part }: Part): number =>
+const nothing = new Uint8Array(0);
+
+const size = ({ meta, part }: Pick<Part, 'meta' | 'part'>): number =>
   dataHeaderBytes + (meta ? metaHeaderBytes + meta.length : 0) + part.length;

@@ -1,14 +1,17 @@
 import { RendezvousError } from '../errors.ts';
 import { isInvalidRequest, isJsonRpcMessage, isResponse, type JsonRpcError, type JsonRpcMessage } from './message.ts';
 
-/** @throws RendezvousError `bad_message` for what JSON cannot say. */
+/** @throws RendezvousError `bad_message` for what JSON cannot say, and what is no object there. */
 export function toJson(message: JsonRpcMessage): string {
+  let json: string | undefined; // JSON has no undefined, no functions and no symbols
   try {
-    return JSON.stringify(message);
+    json = JSON.stringify(message);
   } catch (cause) {
     // A TypeError: of a circular structure, or a BigInt.
     throw new RendezvousError('bad_message', 'The message cannot be written as JSON; see cause.', { cause });
   }
+  if (json?.startsWith('{')) return json;
+  throw new RendezvousError('bad_message', 'The message is not a JSON object.');
 }
 
 /**
@@ -32,8 +35,13 @@ export function oversized(
     id: message.id,
     error: { code: -32_603, message: error.message },
   };
-  return { error, instead: JSON.stringify(instead) };
+  const json = JSON.stringify(instead);
+  // The id is the other side's, and may be long.
+  if (encoder.encode(json).length > limit) throw error;
+  return { error, instead: json };
 }
+
+const encoder = new TextEncoder();
 
 /** A message, or why it is none, and what its sender is told if it waits for an answer. */
 type Parsed = { message: JsonRpcMessage } | { refused: RendezvousError; reply?: JsonRpcError };

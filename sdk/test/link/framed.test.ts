@@ -140,6 +140,9 @@ void suite('messages over a framed link', () => {
     await assert.rejects(near.link.send(note(0, 'x'.repeat(1_000))), { code: 'message_too_large' });
     await assert.rejects(near.link.send(note(0, '€'.repeat(320))), { code: 'message_too_large' });
     await near.link.send({ jsonrpc: '2.0', id: 3, result: { text: 'x'.repeat(1_000) } });
+    // An error under this id is too large as well.
+    const long = near.link.send({ jsonrpc: '2.0', id: 'i'.repeat(1_000), result: {} });
+    await assert.rejects(long, { code: 'message_too_large' });
     await far.link.send(note(1));
     await eventually(() => far.messages.length === 1 && near.messages.length === 1, waitMs);
     assert.partialDeepStrictEqual(far.messages, [{ id: 3, error: { code: -32_603 } }]);
@@ -149,11 +152,24 @@ void suite('messages over a framed link', () => {
     );
   });
 
-  test('that JSON cannot say, and metadata that does not fit, are refused, and the session goes on', async (t) => {
+  test('that JSON cannot say, and metadata that is none or does not fit, are refused, and the session goes on', async (t) => {
     const { near, far } = await connectLinks(t);
-    await assert.rejects(near.link.send({ jsonrpc: '2.0', method: 'm', params: { n: 1n } }), { code: 'bad_message' });
-    const headers = { cookie: 'x'.repeat(20_000) };
-    await assert.rejects(near.link.send(note(0), { headers }), { code: 'bad_message' });
+    const { link } = near as { link: { send(message: unknown, meta?: unknown): Promise<void> } };
+    const none = [undefined, null, 'text', 7, [], Symbol('x'), () => {}, { toJSON: () => undefined }];
+    for (const message of [{ jsonrpc: '2.0', method: 'm', params: { n: 1n } }, ...none]) {
+      await assert.rejects(link.send(message), { code: 'bad_message' });
+    }
+    const bad = [
+      { headers: { cookie: 'x'.repeat(20_000) } },
+      { headers: { accept: ['a', 'b'] } },
+      { headers: { n: 1n } },
+      { headers: ['a'] },
+      { headers: 'a' },
+      { relatedRequestId: null },
+      { relatedRequestId: 1.5 },
+      { relatedRequestId: 2 ** 60 },
+    ];
+    for (const meta of bad) await assert.rejects(link.send(note(0), meta), { code: 'bad_message' });
     await near.link.send(note(1));
     await eventually(() => far.messages.length === 1, waitMs);
   });

@@ -77,3 +77,20 @@ test('after a sleep the other side gets the time to answer', async (t) => {
   const graceMs = (silent ?? 0) - awake;
   assert.ok(graceMs >= 2_900, `${graceMs} ms`);
 });
+
+test('a question that is the end is the last one', async (t) => {
+  const pings: number[] = [];
+  const keepalive = new Keepalive({
+    ping: (id) => {
+      pings.push(id);
+      keepalive.stop(); // as when the channel does not take it, and the session ends with that
+    },
+    silent: () => assert.fail('nobody waits for an answer'),
+  });
+  t.after(() => keepalive.stop());
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  keepalive.start();
+  const before = timers();
+  keepalive.probe(1_000);
+  assert.deepEqual([pings.length, timers()], [1, before - 1]);
+});

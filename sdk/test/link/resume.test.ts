@@ -254,7 +254,7 @@ void suite('a session outlives its connection', () => {
 
   test('nothing is sent again that was acknowledged, and nothing was received that was never sent', () => {
     const outbox = new Outbox();
-    outbox.add({ bytes: new Uint8Array(2_500), headroom: false }, undefined);
+    outbox.add({ bytes: new Uint8Array(2_500), headroom: false }, undefined, false);
     const seqs = () => Array.from({ length: 9 }, () => outbox.next(1_024)?.seq).filter((seq) => seq !== undefined);
     assert.deepEqual(seqs(), [1, 2, 3]);
     outbox.acknowledge(1);
@@ -266,8 +266,12 @@ void suite('a session outlives its connection', () => {
     assert.deepEqual(seqs(), []);
     assert.ok(outbox.empty && outbox.drained);
     assert.throws(() => outbox.resume(4, 1_024), { code: 'bad_channel' });
-    outbox.add({ bytes: new Uint8Array(1_000), headroom: false }, undefined);
+    outbox.add({ bytes: new Uint8Array(1_000), headroom: false }, undefined, false);
     assert.deepEqual(seqs(), [4]);
     assert.throws(() => outbox.resume(3, 1_000), { code: 'bad_channel', message: /max-message-size/ });
+    // Metadata is not cut, also that of a message of which nothing was sent.
+    const waiting = new Outbox();
+    waiting.add({ bytes: new Uint8Array(1_000), headroom: false }, new Uint8Array(10_000), false);
+    assert.throws(() => waiting.resume(0, 1_024), { code: 'bad_channel', message: /max-message-size/ });
   });
 });
