@@ -103,7 +103,7 @@ export function admin(options: AdminOptions): FastifyPluginCallback {
 
 async function listRooms({ broker }: AdminOptions, query: unknown) {
   const { limit, cursor } = parse(listQuery, query);
-  const { rooms, after } = await broker.list(limit, cursor === undefined ? undefined : readCursor(cursor));
+  const { rooms, after } = await broker.list(limit, cursor ? readCursor(cursor) : undefined);
   return { rooms: rooms.map(shownRoom), next: after === undefined ? null : writeCursor(after) };
 }
 

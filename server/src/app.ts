@@ -94,6 +94,8 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     // Counted from when the connection is open, so that one on which nothing comes is closed, too.
     http: { headersTimeout: requestTimeoutMs },
     routerOptions: { maxParamLength },
+    // An address that cannot be decoded, above all: it comes to no handler.
+    frameworkErrors: (error, _request, reply) => void answerError(error, reply, log),
   });
   let closing = false;
   const readJson = app.getDefaultJsonParser('error', 'error');

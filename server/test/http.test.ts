@@ -42,6 +42,17 @@ test('the addresses of the relay', async (t) => {
   assert.equal((JSON.parse(missing.body) as { error: { code: string } }).error.code, 'not_found');
 });
 
+test('an address that cannot be decoded is refused as all others are', async (t) => {
+  const { url } = await startApp(t, { ADMIN_TOKEN: 'a'.repeat(16) });
+  for (const path of ['/v1/rooms/%ff', '/%ff', '/v1/rooms/a/peers/%']) {
+    const { status, type, body } = await get(url + path);
+    const { error, ...more } = JSON.parse(body) as { error: { code: string; message: string } };
+    assert.deepEqual([status, type, error.code], [400, 'application/json; charset=utf-8', 'bad_request']);
+    assert.ok(error.message);
+    assert.deepEqual(more, {});
+  }
+});
+
 test('/v1/connect takes WebSockets of this version only', async (t) => {
   const { url } = await startApp(t);
   const plain = await fetch(`${url}/v1/connect`);
