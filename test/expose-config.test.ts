@@ -111,6 +111,7 @@ void suite('expose --config', { concurrency: 2 }, () => {
     const servers = {
       [name]: { command, args: [script] },
       missing: { command: '/nowhere/to/be-found' },
+      lost: { command, args: [script], cwd: '/nowhere' },
       unnamed: { args: ['x'] },
       expired: { command, args: [script], rendezvous: { tokenEnv: 'NOT_THERE' } },
       client: { command, args: [script], rendezvous: { tokenEnv: 'CLIENT' } },
@@ -118,6 +119,7 @@ void suite('expose --config', { concurrency: 2 }, () => {
     const env = { RELAY_SECRET: testSecret, CLIENT: await tokenFor(name, 'client') };
     const expose = await share(t, servers, env);
     await expose.says(/^mcp-rendezvous: missing: .*was not found/m);
+    await expose.says(/^mcp-rendezvous: lost: .*its cwd is not a directory/m);
     await expose.says(/^mcp-rendezvous: unnamed: It has neither a command nor a url/m);
     await expose.says(/^mcp-rendezvous: expired: The variable NOT_THERE of its tokenEnv is not set/m);
     await expose.says(/^mcp-rendezvous: client: The token is for the role "client"/m);

@@ -1,5 +1,6 @@
 import type { AgentExtension, Message, Part, StreamResponse, Task } from '@a2a-js/sdk';
 import * as z from 'zod/mini';
+import { RendezvousError } from '../errors.ts';
 import { peerData } from '../protocol/index.ts';
 import { type Sequenced, toData, toMessage } from '../signaling/data.ts';
 import type { SignalMessage } from '../signaling/signaling.ts';
@@ -63,10 +64,17 @@ const dataPart = (mediaType: string, value: object): Part => ({
   metadata: undefined,
 });
 
+/** @throws RendezvousError `bad_signal` for what does not have the form of A2A's SDK */
 function dataOf(source: A2ASource, type: string): unknown[] {
-  return partsOf(source).flatMap(({ content, mediaType }) =>
-    content?.$case === 'data' && mediaType === type ? [content.value as unknown] : [],
-  );
+  try {
+    return partsOf(source).flatMap(({ content, mediaType }) =>
+      content?.$case === 'data' && mediaType === type ? [content.value as unknown] : [],
+    );
+  } catch (cause) {
+    const message =
+      "This is no A2A message, task or event as A2A's SDK has them. JSON has to go through its fromJSON().";
+    throw new RendezvousError('bad_signal', message, { cause });
+  }
 }
 
 function partsOf(source: A2ASource): Part[] {
@@ -87,6 +95,10 @@ function partsOf(source: A2ASource): Part[] {
   }
 }
 
-/** The history has the other side's messages, too; whose they are shows in their kind. */
-const partsOfTask = ({ status, artifacts, history }: Task): Part[] =>
-  [...history, ...(status?.message ? [status.message] : []), ...artifacts].flatMap(({ parts }) => parts);
+/**
+ * The history has the other side's messages, too; whose they are shows in their kind. Servers may leave it out (A2A, `historyLength`).
+ */
+const partsOfTask = ({ status, artifacts, history }: Partial<Task>): Part[] =>
+  [...(history ?? []), ...(status?.message ? [status.message] : []), ...(artifacts ?? [])].flatMap(
+    ({ parts }) => parts,
+  );

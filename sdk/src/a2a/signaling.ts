@@ -5,7 +5,7 @@ import { type A2ASource, readSignals, signalPart } from './parts.ts';
 
 /**
  * Takes a part with an offer or an answer to the other side, in a message of its own or beside other parts. What it resolves with
- * is looked through for the reply. What goes wrong after the reply has come is its own to handle.
+ * is looked through for the reply, which has to be in it: while a task has none yet, it polls and does not resolve. What goes wrong after the reply has come is its own to handle.
  */
 export type Deliver = (part: Part) => void | A2ASource | Promise<void | A2ASource>;
 
@@ -30,7 +30,11 @@ export class A2ASignaling implements Signaling {
     this.#deliver = deliver;
   }
 
-  /** Takes the signals out of what came from the other side: an incoming message, a reply, an event of a stream. */
+  /**
+   * Takes the signals out of what came from the other side: an incoming message, a reply, an event of a stream.
+   *
+   * @throws RendezvousError `bad_signal` for what does not have the form of A2A's SDK
+   */
   accept(source: A2ASource): void {
     for (const message of readSignals(source)) {
       if (this.#role) this.#receive(message);

@@ -1,9 +1,10 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { statSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { JsonRpcMessage } from '../link/message.ts';
 import { within } from './async.ts';
-import type { End } from './bridge.ts';
+import { type End, errorResponse } from './bridge.ts';
 import { CliError } from './errors.ts';
 import { maxMessageBytes, readLines, readMessages, writeMessage } from './jsonlines.ts';
 import { unwatch, watch } from './watchdog.ts';
@@ -88,7 +89,8 @@ export class Child implements End {
     this.#discard = readMessages(child.stdout, {
       message: (message) => this.#deliver(message),
       rubbish: (line) => onoutput(line.slice(0, maxLogLineBytes)),
-      tooLong: () => this.#end(tooLong()),
+      // A request that nobody answers any more would be waited for: without its id the session is over.
+      tooLong: (id) => (id === undefined ? this.#end(tooLong()) : void this.#deliver(errorResponse(id, tooLong()))),
       end: () => {},
     });
     readLines(child.stderr, maxLogLineBytes, {
@@ -179,6 +181,9 @@ export class Child implements End {
 }
 
 function spawnGroup({ command, args, env, cwd }: ChildOptions): ChildProcessByStdio<Writable, Readable, Readable> {
+  // It would be ENOENT, too, as if the command were not there.
+  if (cwd !== undefined && !statSync(cwd, { throwIfNoEntry: false })?.isDirectory())
+    throw notStarted({ message: 'its cwd is not a directory; check its spelling' });
   try {
     const child = spawn(command, args, { env, cwd, stdio: ['pipe', 'pipe', 'pipe'], shell: false, detached: grouped });
     // Out of file descriptors, Node has made no pipes, and an `error` event is to come.
@@ -198,7 +203,7 @@ function notStarted(error: { code?: string; message?: string }): CliError {
 function spawnFailure({ code, message }: { code?: string; message?: string }): string {
   switch (code) {
     case 'ENOENT':
-      return 'its command was not found; check its spelling and PATH';
+      return `its command was not found; check its spelling and PATH${grouped ? '' : ', and start scripts such as npx with: cmd /c npx'}`;
     case 'EACCES':
       return 'its command is not executable; name a program, or chmod +x it';
     case 'EMFILE':

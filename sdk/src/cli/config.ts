@@ -110,7 +110,7 @@ function connectionOf(
   if (tokenEnv !== undefined) {
     const token = env[tokenEnv]?.trim();
     if (!token) throw usage(`The variable ${tokenEnv} of its tokenEnv is not set.`);
-    return connectionWith(relay, () => token, 'server');
+    return connectionWith(relay, token, 'server');
   }
   if (flags.keyFile === undefined && !env['RELAY_SECRET']) {
     throw usage(

@@ -12,7 +12,7 @@ export type CliErrorCode =
   | 'server_refused'
   /** The HTTP server does not know the session any more. */
   | 'session_expired'
-  /** The process at the other end of a pipe does not read it. */
+  /** The process at the other end of a pipe does not read it, or the HTTP server does not take it. */
   | 'not_read'
   /** The MCP session is over. */
   | 'session_closed'

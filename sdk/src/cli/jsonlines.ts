@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import { CliError } from './errors.ts';
-import { isJsonRpcMessage, type JsonRpcMessage } from '../link/message.ts';
+import { isJsonRpcMessage, type JsonRpcId, type JsonRpcMessage } from '../link/message.ts';
 
 /** Bytes of one line, that is of one message, unless said otherwise: what MCP's own stdio transports take. */
 export const maxMessageBytes = 10 * 1024 * 1024;
@@ -8,12 +8,16 @@ export const maxMessageBytes = 10 * 1024 * 1024;
 const maxUnsettledBytes = 1024 * 1024;
 /** Bytes written and not taken by the reader, above which nothing more is accepted. */
 const maxUnwrittenBytes = 64 * 1024 * 1024;
+/** What is kept of a line that is too long: where a message says whose answer it is. */
+const edgeBytes = 1024;
 
 export interface LineHandlers {
   /** A line without its end. Reading pauses while too much of what this returned is unsettled; it must not reject. */
   line(line: string): void | Promise<void>;
   /** A line longer than `maxLineBytes`: its beginning. The rest of it is skipped. */
   tooLong(beginning: string): void;
+  /** The end of a line that was too long: its last kilobyte. */
+  skipped?(end: string): void;
   /** No more lines. Called once. */
   end(): void;
 }
@@ -23,6 +27,8 @@ export function readLines(stream: Readable, maxLineBytes: number, handlers: Line
   let parts: Buffer[] = [];
   let size = 0;
   let skipping = false;
+  /** Of the line that is skipped. */
+  let end: Buffer = Buffer.alloc(0);
   let unsettled = 0;
   let discarding = false;
 
@@ -45,13 +51,22 @@ export function readLines(stream: Readable, maxLineBytes: number, handlers: Line
       if (unsettled <= maxUnsettledBytes && stream.isPaused()) stream.resume();
     });
   };
+  const skip = (bytes: Buffer) => {
+    end = Buffer.concat([end, bytes.subarray(-edgeBytes)]).subarray(-edgeBytes);
+  };
   const collect = (bytes: Buffer) => {
-    if (skipping) return;
+    if (skipping) return skip(bytes);
     parts.push(bytes);
     size += bytes.length;
     if (size <= maxLineBytes) return;
     skipping = true;
+    for (const part of parts) skip(part);
     handlers.tooLong(take());
+  };
+  const leave = () => {
+    skipping = false;
+    handlers.skipped?.(end.toString('utf8'));
+    end = Buffer.alloc(0);
   };
 
   stream.on('data', (chunk: Buffer) => {
@@ -60,19 +75,20 @@ export function readLines(stream: Readable, maxLineBytes: number, handlers: Line
       const newline = chunk.indexOf(0x0a, from);
       collect(chunk.subarray(from, newline < 0 ? undefined : newline));
       if (newline < 0) return;
-      if (skipping) skipping = false;
+      if (skipping) leave();
       else emit();
       from = newline + 1;
     }
   });
   let ended = false;
-  const end = () => {
+  const finish = () => {
     if (ended) return;
     ended = true;
     if (size > 0 && !discarding) emit();
+    if (skipping && !discarding) leave();
     handlers.end();
   };
-  stream.on('end', end).on('close', end).on('error', end);
+  stream.on('end', finish).on('close', finish).on('error', finish);
   return () => {
     discarding = true;
     parts = [];
@@ -85,18 +101,21 @@ export interface MessageHandlers {
   message(message: JsonRpcMessage): void | Promise<void>;
   /** A line that is no JSON-RPC message. */
   rubbish(line: string): void;
-  tooLong(): void;
+  /** A line that is too long: the id of the request that it answers, if that can be told. */
+  tooLong(answered: JsonRpcId | undefined): void;
   end(): void;
 }
 
 /** Reads MCP's stdio framing: one JSON-RPC message a line. */
 export function readMessages(stream: Readable, handlers: MessageHandlers): () => void {
+  let beginning = '';
   return readLines(stream, maxMessageBytes, {
     line(line) {
       const message = parse(line);
       return message === undefined ? handlers.rubbish(line) : handlers.message(message);
     },
-    tooLong: () => handlers.tooLong(),
+    tooLong: (start) => (beginning = start.slice(0, edgeBytes)),
+    skipped: (end) => handlers.tooLong(answeredBy(beginning, end)),
     end: () => handlers.end(),
   });
 }
@@ -114,6 +133,25 @@ export async function writeMessage(stream: Writable, message: JsonRpcMessage): P
 // Valid inside JSON strings, and ends of a line to some readers: Node's readline is one.
 const oneLine = (message: JsonRpcMessage) =>
   JSON.stringify(message).replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029');
+
+const version = String.raw`"jsonrpc"\s*:\s*"2\.0"`;
+const id = String.raw`"id"\s*:\s*(-?\d+|"(?:[^"\\]|\\.)*")`;
+const opening = new RegExp(String.raw`^\s*\{\s*(?:(?:${version}|${id})\s*,\s*)*"(?:result|error)"\s*:`);
+const closing = new RegExp(String.raw`,\s*(?:${version}\s*,\s*)?${id}\s*(?:,\s*${version}\s*)?\}\s*$`);
+
+/**
+ * The id of a response of which only the edges are there. It is before the result or the error, or behind it: in valid JSON a quote that
+ * stands before `id` opens a name, and the last brace closes the message itself.
+ */
+function answeredBy(beginning: string, end: string): JsonRpcId | undefined {
+  const opened = opening.exec(beginning);
+  if (!opened) return undefined; // a request, a notification, or none of these
+  try {
+    return JSON.parse(opened[1] ?? closing.exec(end)?.[1] ?? '') as JsonRpcId;
+  } catch {
+    return undefined; // it is not there, or is no JSON
+  }
+}
 
 function parse(line: string): JsonRpcMessage | undefined {
   try {

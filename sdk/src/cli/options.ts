@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Role } from '../protocol/index.ts';
+import type { TokenSource } from '../signaling/token.ts';
 import { usage } from './errors.ts';
 import { containsToken, type LogLevel } from './log.ts';
 
@@ -15,8 +16,8 @@ export interface ConnectionFlags {
 export interface Connection {
   /** ws: or wss: */
   relay: string;
-  /** The token as it is now: a file is read again every time, so that it may be replaced while this runs; with a key it is a new one. */
-  token: () => string | Promise<string>;
+  /** A fixed one, or as it is now: a file is read again every time, so that it may be replaced while this runs; with a key it is a new one. */
+  token: TokenSource;
   /** From the token's payload, unverified: for messages to people only. */
   room: string;
   subject: string;
@@ -55,8 +56,8 @@ export function readConnection(flags: ConnectionFlags, env: NodeJS.ProcessEnv, r
  *
  * @throws CliError `bad_option`
  */
-export function connectionWith(relay: string, token: () => string, role: Role): Connection {
-  const claims = payload(token());
+export function connectionWith(relay: string, token: string | (() => string), role: Role): Connection {
+  const claims = payload(typeof token === 'string' ? token : token());
   const { room, sub, exp } = claims;
   if (claims.role !== role) {
     throw usage(
@@ -93,11 +94,11 @@ export function relayUrl(text: string | undefined): string {
   return url.href.replace(/\/$/, '');
 }
 
-/** Where the token comes from, of `--token-file` or MCP_RENDEZVOUS_TOKEN. */
-export function tokenSource(file: string | undefined, value: string | undefined, role: Role): () => string {
+/** Where the token comes from: `--token-file`, or MCP_RENDEZVOUS_TOKEN, which is asked for once. */
+export function tokenSource(file: string | undefined, value: string | undefined, role: Role): string | (() => string) {
   if (file !== undefined) return () => readSecretFile('--token-file', file);
   const token = value?.trim();
-  if (token) return () => token;
+  if (token) return token;
   throw usage(
     "There is no token: set MCP_RENDEZVOUS_TOKEN or pass --token-file. Your backend issues one, or, with the relay's " +
       `key: mcp-rendezvous token --room <room> --role ${role}`,

@@ -149,7 +149,7 @@ Exit codes:
 const exposeHelp = `
 Of a command, the first process is started at once and one is kept waiting, so that a wrong command is seen before anyone connects and
 a client does not wait for a download. What a server writes on stderr comes out here as [server 1] …. Servers do not see
-MCP_RENDEZVOUS_TOKEN and RELAY_SECRET.
+MCP_RENDEZVOUS_TOKEN and RELAY_SECRET. On Windows, start scripts such as npx with: cmd /c npx …
 
 Of an endpoint (--url), each client has an MCP session of its own, and --header goes with every request there. Put secrets into
 variables, and the header in single quotes, so that the shell leaves the variable alone.
@@ -172,8 +172,8 @@ Only MCP is on stdout. When there is no connection, requests are answered with a
 
 With --http the server is an HTTP endpoint instead, whose URL is printed on stderr. It takes requests to localhost and from its
 pages only; everyone who can reach it can use the server. Listening on another address needs --allow-host, the name under which
-clients call. Each MCP session has a connection of its own, and is over after 30 minutes without use; requests of protocol
-2026-07-28, which has no sessions, share one connection.
+clients call. Each MCP session has a connection of its own, and is over after 30 minutes without use, or when it is the one of a
+hundred that was idle for longest and another one begins; requests of protocol 2026-07-28, which has no sessions, share one connection.
 ${connectionHelp('client')}
 ${exitHelp}
 

@@ -184,6 +184,22 @@ test('a reply without an answer, a refusal, and a message that does not get thro
   await assert.rejects(broken.send(offer(1)), { code: 'signaling_failed', cause });
 });
 
+test('a task without a history is one; what has not the form of the SDK is refused with a reason', async () => {
+  const { agent, heard, ask } = agentOf(received);
+  await agent.start('answerer');
+  const desktop = new A2ASignaling(async (part) => {
+    const { history: _, ...task } = taskWith(Part.fromJSON({ text: 'working' }));
+    const reply = (await ask(part)) as Message;
+    return { ...task, status: { ...task.status!, message: reply } } as Task;
+  });
+  await desktop.start('offerer');
+  await desktop.send(offer(1));
+  assert.deepEqual(heard, [offer(1)]);
+  for (const wrong of [{ messageId: '1', parts: 'none' }, { id: 't', artifacts: [{}] }, null]) {
+    assert.throws(() => agent.accept(wrong as unknown as A2ASource), { code: 'bad_signal', message: /fromJSON/ });
+  }
+});
+
 test("a bye of the desktop's puts no agent to work", async () => {
   const parts: Part[] = [];
   const desktop = new A2ASignaling((part) => void parts.push(part));

@@ -144,9 +144,24 @@ test('a last line without an end is a message', async (t) => {
   assert.deepEqual((await session.answer(1)).result, {});
 });
 
-test('a message that is too long ends the session, with an error for what is pending', async (t) => {
+for (const [form, id] of [
+  ['first', 1],
+  ['last', 'a "string"'],
+] as const) {
+  test(`an answer that is too long, its id ${form}: it is an error, and the session goes on`, async (t) => {
+    const session = new Session(t, fixture());
+    session.send({ id: 'open', method: 'ask' });
+    session.send({ id, method: 'huge', params: { form } });
+    const { error } = await session.answer(id);
+    assert.deepEqual([error?.code, error?.data?.code], [-32_000, 'message_too_large']);
+    session.send({ id: 's-1', result: {} });
+    assert.ok((await session.answer('open')).result);
+  });
+}
+
+test('another message that is too long ends the session, with an error for what is pending', async (t) => {
   const session = new Session(t, fixture());
-  assert.equal((await session.request('huge')).error?.data?.code, 'message_too_large');
+  assert.equal((await session.request('huge', { form: 'question' })).error?.data?.code, 'message_too_large');
   const ending = await session.ended();
   assert.equal((ending.error as CliError).code, 'message_too_large');
 });

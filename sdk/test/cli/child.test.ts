@@ -19,6 +19,16 @@ test('a command that is not there', async (t) => {
   await assert.rejects(child.send({ jsonrpc: '2.0', method: 'x' }), { code: 'server_failed' });
 });
 
+test('a directory that is not there is not taken for a missing command', () => {
+  const options = { command: process.execPath, args: [], env: {}, onoutput: () => {} };
+  for (const cwd of ['/nowhere', process.execPath]) {
+    assert.throws(() => new Child({ ...options, cwd }), {
+      code: 'server_failed',
+      message: /its cwd is not a directory/,
+    });
+  }
+});
+
 test('a file that is not executable', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'child-'));
   t.after(() => rmSync(directory, { recursive: true }));

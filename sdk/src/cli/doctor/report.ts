@@ -21,7 +21,10 @@ export async function report(
   await doctor({
     relay,
     // A token that is missing is a finding, not a mistake: the relay is worth a look without one.
-    token: () => tokenSource(flags.tokenFile, env['MCP_RENDEZVOUS_TOKEN'], 'client')(),
+    token: () => {
+      const source = tokenSource(flags.tokenFile, env['MCP_RENDEZVOUS_TOKEN'], 'client');
+      return typeof source === 'string' ? source : source();
+    },
     join: flags.join ?? false,
     peer: flags.peer,
     debug: flags.debug ?? false,

@@ -28,20 +28,25 @@ export async function* readEvents(stream: Readable): AsyncGenerator<ServerEvent>
   let retryMs: number | undefined;
   let type = '';
   let data: string[] = [];
+  let size = 0;
   let telling = false;
   for await (const line of lines(stream)) {
     if (line === '') {
       if (data.length > 0 || telling) yield { id, type: type || 'message', data: data.join('\n'), retryMs };
       type = '';
       data = [];
+      size = 0;
       telling = false;
       continue;
     }
     const colon = line.indexOf(':');
     const field = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
-    if (field === 'data') data.push(value);
-    else if (field === 'event') type = value;
+    if (field === 'data') {
+      data.push(value);
+      size += value.length + 1;
+      if (size > maxMessageBytes) throw tooLong();
+    } else if (field === 'event') type = value;
     else if (field === 'id' && !value.includes('\0')) {
       id = value;
       telling = true;
@@ -67,11 +72,12 @@ async function* lines(stream: Readable): AsyncGenerator<string> {
       from = index + end.length;
     }
     line += chunk.slice(from);
-    if (line.length > maxMessageBytes) {
-      throw new CliError('message_too_large', `The HTTP server sent a message longer than ${maxMessageBytes} bytes.`);
-    }
+    if (line.length > maxMessageBytes) throw tooLong();
   }
 }
+
+const tooLong = () =>
+  new CliError('message_too_large', `The HTTP server sent a message longer than ${maxMessageBytes} bytes.`);
 
 /** An event as it is written. */
 export const eventText = (data: string, id?: string): string =>

@@ -30,6 +30,10 @@ const maxResumes = 5;
 /** What ending the session at the server may take. */
 const goodbyeMs = 2_000;
 const maxRedirects = 3;
+/** What the server may take to accept what it need not answer. */
+const acceptMs = 30_000;
+/** Characters of messages that wait for others or for the server, above which nothing more is accepted. */
+const maxWaiting = 64 * 1024 * 1024;
 
 /** A request that the server has not answered. */
 interface Open {
@@ -57,6 +61,8 @@ export class HttpUpstream implements End {
   #modernVersion = firstModernVersion;
   /** What later messages must not overtake: `initialize` until its answer, notifications and responses until they are taken. */
   #ordered: Promise<unknown> = Promise.resolve();
+  /** Characters of messages that were handed over and are not sent, or not taken yet. */
+  #waiting = 0;
   #listening = false;
   #closing: Promise<void> | undefined;
 
@@ -68,7 +74,12 @@ export class HttpUpstream implements End {
   async start(): Promise<void> {}
 
   async send(message: JsonRpcMessage, meta?: MessageMeta): Promise<void> {
-    const sent = this.#ordered.then(() => this.#dispatch(message, meta));
+    const body = JSON.stringify(message);
+    if (this.#waiting + body.length > maxWaiting) throw notRead();
+    this.#waiting += body.length;
+    const sent = this.#ordered
+      .then(() => this.#dispatch(message, body, meta))
+      .finally(() => (this.#waiting -= body.length));
     if (!isRequest(message) || message.method === 'initialize') this.#ordered = sent.catch(() => {});
     await sent;
   }
@@ -89,13 +100,17 @@ export class HttpUpstream implements End {
     this.#end();
   }
 
-  async #dispatch(message: JsonRpcMessage, meta: MessageMeta | undefined): Promise<void> {
-    if (isRequest(message)) return await this.#request(message, meta);
+  async #dispatch(message: JsonRpcMessage, body: string, meta: MessageMeta | undefined): Promise<void> {
+    if (isRequest(message)) return await this.#request(message, body, meta);
     const cancelled = this.#open.get(cancelledId(message) ?? '');
     // MCP 2026-07-28, "Streamable HTTP, cancellation": closing the response is the cancellation.
     if (cancelled?.modern) return cancelled.abort.abort();
     if (cancelled) this.#open.delete(cancelledId(message)!);
-    const response = await this.#post(message, this.#plainHeaders(message), this.#abort.signal);
+    const late = AbortSignal.timeout(acceptMs);
+    const signal = AbortSignal.any([this.#abort.signal, late]);
+    const response = await this.#post(body, this.#plainHeaders(message), signal).catch((error: Error) => {
+      throw late.aborted && !this.#abort.signal.aborted ? notRead() : error;
+    });
     if (!isSuccess(response)) throw await this.#refusal(response);
     response.resume();
     if (this.#listening || !('method' in message) || message.method !== 'notifications/initialized') return;
@@ -109,7 +124,7 @@ export class HttpUpstream implements End {
     return 'method' in message ? { ...headers, 'mcp-method': message.method } : headers;
   }
 
-  async #request(request: JsonRpcRequest, meta: MessageMeta | undefined): Promise<void> {
+  async #request(request: JsonRpcRequest, body: string, meta: MessageMeta | undefined): Promise<void> {
     const version = claimedVersion(request);
     const modern = version !== undefined && isModern(version);
     const open: Open = { modern, method: request.method, abort: new AbortController() };
@@ -125,7 +140,7 @@ export class HttpUpstream implements End {
         : request.method === 'initialize'
           ? {}
           : (this.#session ?? {});
-      const response = await this.#post(request, headers, signal);
+      const response = await this.#post(body, headers, signal);
       const answered = this.#receive(response, request, open, signal);
       // The headers of all that follows depend on this answer; other answers may take an hour, and hold up nobody.
       if (request.method === 'initialize' && !modern) await answered;
@@ -204,13 +219,18 @@ export class HttpUpstream implements End {
           if (this.#expired(response) || refusesForGood(response)) return; // 405: it has no such stream
           throw new CliError('server_refused', '');
         }
+        waitMs = firstRetryMs;
         for await (const event of readEvents(response)) {
           last = event.id ?? last;
           waitMs = event.retryMs ?? firstRetryMs;
           for (const message of this.#messages(event.data)) await this.#deliver(message);
         }
-      } catch {
+      } catch (error) {
         // The server has gone for a while, or restarts: it is asked again, and says if the session is over.
+        if (error instanceof CliError && error.code === 'message_too_large') {
+          waitMs = maxRetryMs; // the same one may come again
+          this.onerror?.(error);
+        }
       }
       await delay(waitMs, undefined, { signal }).catch(() => {});
       waitMs = Math.min(waitMs * 2, maxRetryMs);
@@ -250,7 +270,7 @@ export class HttpUpstream implements End {
     await this.#deliver(errorResponse(request.id, error));
   }
 
-  async #post(message: JsonRpcMessage, headers: Record<string, string>, signal: AbortSignal): Promise<IncomingMessage> {
+  async #post(body: string, headers: Record<string, string>, signal: AbortSignal): Promise<IncomingMessage> {
     return await this.#send({
       method: 'POST',
       headers: {
@@ -259,7 +279,7 @@ export class HttpUpstream implements End {
         accept: 'application/json, text/event-stream',
         ...headers,
       },
-      body: JSON.stringify(message),
+      body,
       signal,
     });
   }
@@ -343,6 +363,8 @@ function hint(status: number, location: string | undefined): string {
     return `, to ${URL.parse(location)?.origin ?? 'another path'}: pass that address as --url`;
   return status >= 200 && status < 300 ? ' and no JSON-RPC message' : '';
 }
+
+const notRead = () => new CliError('not_read', 'The HTTP server does not take what it is sent.', true);
 
 const lostAnswer = () =>
   new CliError(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import test, { type TestContext } from 'node:test';
+import test, { suite, type TestContext } from 'node:test';
 import { HttpUpstream } from '../../../src/cli/http/upstream.ts';
 import type { JsonRpcMessage } from '../../../src/link/message.ts';
 import { type Body, type Exchange, json, result, serve } from '../support/http.ts';
@@ -260,4 +260,61 @@ test('closing ends what is under way', async (t) => {
   await client.upstream.close();
   await assert.rejects(sent, { code: 'session_closed' });
   await closed;
+});
+
+test('an event of many lines is too long as a whole', async (t) => {
+  const line = `data: ${'x'.repeat(1024 * 1024)}\n`;
+  const cut = Promise.withResolvers<void>();
+  const { url } = await serve(t, ({ response }) => {
+    response.writeHead(200, events).once('close', cut.resolve);
+    const more = () => response.write(line, (error) => error ?? more());
+    more();
+  });
+  const client = new Client(t, url);
+  assert.equal((await client.request(modern(1, 'x'))).error?.data?.code, 'message_too_large');
+  await cut.promise;
+});
+
+// Side by side, as they wait.
+void suite('servers that take their time', { concurrency: true }, () => {
+  test('a stream that ends again and again without a word is asked for once a second', async (t) => {
+    let gets = 0;
+    const { url } = await serve(
+      t,
+      stateful(({ request, response }) => {
+        if (request.method === 'GET') gets += 1;
+        return response.writeHead(200, events).end(': nothing\n\n');
+      }),
+    );
+    const client = new Client(t, url);
+    await client.request(initialize);
+    await client.upstream.send(initialized);
+    // 5 s; with a wait that doubles, the sixth would come after 31 s.
+    await until('the sixth', () => gets === 6, 25_000);
+  });
+
+  test('a server that takes nothing: what waits is bounded, and no notification is waited for for ever', async (t) => {
+    let stuck = true;
+    const { url } = await serve(
+      t,
+      stateful(({ request, response, body }) => {
+        if (request.method === 'GET') return response.writeHead(405).end();
+        if (body.method === 'notifications/x' && stuck) return undefined;
+        return json(response, result(body.id));
+      }),
+    );
+    const client = new Client(t, url);
+    await client.request(initialize);
+    const note = { jsonrpc: '2.0', method: 'notifications/x' } as const;
+    const first = client.upstream.send(note);
+    const params = { text: 'x'.repeat(8 * 1024 * 1024) };
+    const waiting = Array.from({ length: 7 }, () => client.upstream.send({ ...note, params }));
+    await assert.rejects(client.upstream.send({ ...note, params }), { code: 'not_read', retryable: true });
+    const last = client.request(call('last', 'x'));
+    await assert.rejects(first, { code: 'not_read' });
+    stuck = false;
+    await Promise.allSettled(waiting);
+    assert.deepEqual((await last).result, {});
+    await client.upstream.send({ ...note, params });
+  });
 });

@@ -73,9 +73,16 @@ async function answer({ id, method, params }: Message): Promise<void> {
         await new Promise((resolve) => setImmediate(resolve));
       }
       return;
-    case 'huge':
-      process.stdout.write(`{"jsonrpc":"2.0","id":${id},"result":{"text":"${'y'.repeat(11 * 1024 * 1024)}"}}\n`);
+    case 'huge': {
+      const text = `{"text":"${'y'.repeat(11 * 1024 * 1024)}"}`;
+      const forms: Record<string, string> = {
+        first: `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${text}}`,
+        last: `{"result":${text},"jsonrpc":"2.0","id":${JSON.stringify(id)}}`,
+        question: `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"method":"x","params":${text}}`,
+      };
+      process.stdout.write(`${forms[String(params?.['form'])]}\n`);
       return;
+    }
     case 'ask':
       asking = { id: id! };
       say({ id: 's-1', method: 'sampling/createMessage', params: {} });
