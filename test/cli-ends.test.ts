@@ -61,12 +61,17 @@ void suite('what is left when the command line ends', { concurrency: 4 }, () => 
     await until('the end of its processes', () => !runs(pid) && !runs(warm));
   });
 
-  test('expose is killed: its servers see the end of their input', async (t) => {
-    const { expose, pid } = await sharedFixture(t, relay);
+  test('expose is killed: its servers see the end of their input, and the client hears that the session is lost', async (t) => {
+    const { expose, client, pid } = await sharedFixture(t, relay);
     const warm = warmPid(expose, pid);
+    client.send({ id: 'pending', method: 'silence' });
+    await client.request('echo');
     expose.process.kill('SIGKILL');
     await expose.exit();
     await until('the end of its processes', () => !runs(pid) && !runs(warm));
+    const { error } = await client.answer('pending', 120_000);
+    assert.equal(error?.data?.code, 'session_lost', error?.message);
+    assert.equal(await client.exit(), 1);
   });
 
   test('expose is killed: servers that ignore that, and what they started, are ended', async (t) => {
