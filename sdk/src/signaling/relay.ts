@@ -185,6 +185,11 @@ export class RelayConnection {
     return this.#peers.get(id)?.peer;
   }
 
+  /** Every peer that may be signalled, online or away. */
+  *peers(): Iterable<RemotePeer> {
+    for (const { peer } of this.#peers.values()) yield peer;
+  }
+
   /** For how long this peer has been in the room without a break, in milliseconds; 0 while it is not. */
   get joinedForMs(): number {
     return this.#state === 'joined' ? performance.now() - this.#adoptedAt : 0;

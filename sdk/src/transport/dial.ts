@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError, toRendezvousError } from '../errors.ts';
 import type { Engine } from '../peer/engine.ts';
 import { type ConnectedPeer, PeerNegotiation } from '../peer/peer.ts';
 import { relayServers } from '../peer/servers.ts';
@@ -7,11 +7,13 @@ import type { RelayChannel } from '../signaling/channel.ts';
 import { randomBase64Url } from '../signaling/random.ts';
 import { RelayConnection, type RelayOptions, type RemotePeer } from '../signaling/relay.ts';
 import type { Signaling } from '../signaling/signaling.ts';
+import { inTime } from './deadline.ts';
+import { OwnSignaling } from './own.ts';
 import { refuse } from './refuse.ts';
-import { Resumable } from './resumable.ts';
+import { isSame, Resumable } from './resumable.ts';
 import type { Route, Session } from './session.ts';
 import type { Dialled } from './transport.ts';
-import type { ConnectOptions } from './types.ts';
+import { type ConnectOptions, defaultConnectTimeoutMs } from './types.ts';
 
 /** Over a channel of one's own the server offers and the client answers, as in mcp-webrtc; candidates travel in the SDP. */
 export async function dialSignaling(
@@ -19,8 +21,9 @@ export async function dialSignaling(
   engine: Engine,
   options: ConnectOptions & { signaling: Signaling },
   signal: AbortSignal,
+  onerror: (error: RendezvousError) => void,
 ): Promise<Dialled> {
-  const { signaling } = options;
+  const signaling = new OwnSignaling(options.signaling, onerror);
   const close = () => void signaling.close();
   const route: Route = {
     engine,
@@ -66,7 +69,7 @@ export async function dialRelay(
       const self = relay.id;
       try {
         const offered = way instanceof ToServer ? way.offered(channel) : undefined;
-        const peer = await (offered ?? negotiate(channel, route, signal));
+        const peer = await (offered ?? way.negotiate(channel, route, signal));
         channel.patient = true;
         relay.onclose = (error) => error && onerror(error);
         relay.onerror = onerror;
@@ -84,11 +87,11 @@ export async function dialRelay(
         // A client's goodbye comes before the relay's word that it has gone.
         const left = role === 'server' && codeOf(error) === 'peer_gone';
         const replaced = left || !relay.knows(remote.id) || relay.id !== self;
-        const odd = role === 'server' && isOdd(error);
-        if (signal.aborted || relay.state === 'closed' || !(replaced || odd)) throw silent(error, relay);
-        // That peer went, or nobody could have connected to it; another one, or the same under a new id, is as good.
+        const theirs = role === 'server' && codeOf(error) !== 'bad_option';
+        if (signal.aborted || relay.state === 'closed' || !(replaced || theirs)) throw silent(error, relay);
+        // That peer went, or did not get through: another one, or the same under a new id, may.
         if (way instanceof FromClient) way.release();
-        if (odd) onerror((unusable = error));
+        if (!replaced) onerror((unusable = asFailure(error)));
       }
     }
   } catch (error) {
@@ -97,15 +100,18 @@ export async function dialRelay(
   }
 }
 
-/** What a client said is none of what clients say: of the next one that tells nothing. */
-const isOdd = (error: unknown): error is RendezvousError => ['bad_signal', 'bad_channel'].includes(codeOf(error) ?? '');
+const asFailure = (thrown: unknown) =>
+  toRendezvousError(thrown, 'engine_failed', 'Connecting to a client failed; see cause.');
 
 const codeOf = (error: unknown) => (error instanceof RendezvousError ? error.code : undefined);
 
 /** The relay and this machine may not agree on the time, and a fresh token takes its time to get here. */
 const graceMs = 60_000;
 
-/** Who the relay says the other side is, with its latest token; and whether that has ended while the relay could have told of another. */
+/**
+ * Who the relay says the other side is, with its latest token; and whether that has ended though the relay could have told of another, or
+ * will not tell any more.
+ */
 export function credentials(
   relay: RelayConnection,
   current: () => RemotePeer,
@@ -113,11 +119,22 @@ export function credentials(
   let latest = current();
   const remote = () => {
     const { id } = current();
-    latest = relay.peer(id) ?? (latest.id === id ? latest : current());
+    latest = relay.peer(id) ?? prolonged(latest.id === id ? latest : current(), relay);
     return latest;
   };
-  const expired = () => remote().claims.exp * 1000 + graceMs < Date.now() && relay.joinedForMs > graceMs;
+  const expired = () =>
+    remote().claims.exp * 1000 + graceMs < Date.now() && (relay.state === 'closed' || relay.joinedForMs > graceMs);
   return { remote, expired };
+}
+
+/**
+ * A peer whose id the relay does not know any more, because it lost its memory or that peer was away for too long. Whoever has the
+ * same issuer and subject has a token that is valid; which of several it is nobody has proven, so that nothing else of that token counts.
+ */
+function prolonged(peer: RemotePeer, relay: RelayConnection): RemotePeer {
+  let { exp } = peer.claims;
+  for (const other of relay.peers()) if (isSame(peer, other)) exp = Math.max(exp, other.claims.exp);
+  return exp === peer.claims.exp ? peer : { ...peer, claims: { ...peer.claims, exp } };
 }
 
 /** What all of a relay connection's sessions have in common. */
@@ -166,6 +183,10 @@ class ToServer {
     const offered = this.#channel === channel ? this.#offered : undefined;
     this.#offered = undefined;
     return offered;
+  }
+
+  async negotiate(channel: RelayChannel, route: Route, signal: AbortSignal): Promise<ConnectedPeer> {
+    return await negotiate(channel, route, signal);
   }
 
   /** The channel of before, unless the server has another id or the channel has ended. */
@@ -222,6 +243,13 @@ class FromClient {
       signal.removeEventListener('abort', stop);
       this.#next = Promise.withResolvers();
     }
+  }
+
+  /** One client that offers and goes no further must not have a server that waits for ever to itself. */
+  async negotiate(channel: RelayChannel, route: Route, signal: AbortSignal): Promise<ConnectedPeer> {
+    return await inTime({ connectTimeoutMs: defaultConnectTimeoutMs }, (limit) =>
+      negotiate(channel, route, AbortSignal.any([signal, limit])),
+    );
   }
 
   keep(session: Session, first: RemotePeer): void {

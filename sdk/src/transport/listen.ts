@@ -1,4 +1,5 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
+import { dispatch } from '../peer/dispatch.ts';
 import type { Engine } from '../peer/engine.ts';
 import type { RelayChannel } from '../signaling/channel.ts';
 import { RelayConnection, type RelayOptions, type RelayState, type RemotePeer } from '../signaling/relay.ts';
@@ -58,6 +59,7 @@ class RoomListener implements Listener {
   readonly #relay: RelayConnection;
   readonly #transports = new Set<AcceptedTransport>();
   readonly #sessions = new Resumable();
+  #closed = false;
 
   constructor(options: ListenOptions, onconnection: ConnectionHandler) {
     checkOptions(options);
@@ -68,9 +70,9 @@ class RoomListener implements Listener {
     this.#relay.onchannel = (channel, peer, sdp) => {
       if (!this.#sessions.take(channel, peer, sdp)) void this.#accept(channel, peer);
     };
-    this.#relay.onstatechange = (state) => this.onstatechange?.(state);
-    this.#relay.onerror = (error) => this.onerror?.(error);
-    this.#relay.onclose = (error) => this.onclose?.(error);
+    this.#relay.onstatechange = (state) => dispatch(() => this.onstatechange?.(state), undefined);
+    this.#relay.onerror = (error) => this.#tellError(error);
+    this.#relay.onclose = (error) => dispatch(() => this.onclose?.(error), undefined);
   }
 
   get state(): RelayState {
@@ -82,6 +84,7 @@ class RoomListener implements Listener {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     this.#relay.onchannel = undefined; // a client that comes meanwhile would outlive this
     await Promise.all([...this.#transports].map((transport) => transport.close()));
     await this.#relay.close();
@@ -92,6 +95,8 @@ class RoomListener implements Listener {
     try {
       const { authorize } = this.#options;
       if (authorize && !(await authorize(peer))) return refuseClient(channel);
+      // While the application thought about it, this listener or the client may have gone.
+      if (this.#closed || channel.closed) return refuseClient(channel);
       transport = this.#transportFor(channel, peer);
       await this.#onconnection(transport, peer);
       if (transport.state === 'new') {
@@ -101,13 +106,19 @@ class RoomListener implements Listener {
         );
       }
     } catch (thrown) {
-      this.onerror?.(
+      this.#tellError(
         toRendezvousError(thrown, 'peer_refused', 'The connection handler failed; the client was refused.'),
       );
-      if (!transport || transport.state === 'new') refuseClient(channel);
       await transport?.close();
-      if (transport) this.#transports.delete(transport); // one that was never started does not tell that it ended
     }
+    if (transport?.dialled) return;
+    // Closed, by the handler or for it, before it was started: nobody else tells the client, or that it ended.
+    refuseClient(channel);
+    if (transport) this.#transports.delete(transport);
+  }
+
+  #tellError(error: RendezvousError): void {
+    dispatch(() => this.onerror?.(error), undefined);
   }
 
   #transportFor(channel: RelayChannel, peer: RemotePeer): AcceptedTransport {
@@ -141,6 +152,8 @@ interface Arrival {
 class AcceptedTransport extends WebRTCServerTransport {
   readonly #options: ListenOptions;
   readonly #arrival: Arrival;
+  /** The client hears what becomes of it. */
+  dialled = false;
 
   constructor(options: ListenOptions, arrival: Arrival) {
     super({ ...options, rtc: arrival.engine });
@@ -149,6 +162,7 @@ class AcceptedTransport extends WebRTCServerTransport {
   }
 
   protected override async dial(signal: AbortSignal): Promise<Dialled> {
+    this.dialled = true;
     const { channel, relay, engine, sessions, ended } = this.#arrival;
     let { remote } = this.#arrival;
     let kept: Session | undefined;

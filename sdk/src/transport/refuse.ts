@@ -7,5 +7,5 @@ export function refuse(channel: Signaling, code: ByeCode, message: string): void
     channel.onmessage = undefined;
     channel.send({ kind: 'bye', gen, code, message }).catch(() => {}); // the client has gone: nobody is left to be told
   };
-  void channel.start('answerer');
+  channel.start('answerer').catch(() => {}); // the same
 }

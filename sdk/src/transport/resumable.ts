@@ -28,16 +28,12 @@ export class Resumable {
     const name = readFraming(sdp)?.resume;
     if (name === undefined) return false;
     const kept = this.#kept.get(name);
-    if (kept && isSame(kept.remote(), remote)) void this.#adopt(kept, channel, remote);
+    // The other side is who it was when it has proven that, and not before.
+    if (kept && isSame(kept.remote(), remote)) kept.session.adopt(channel, () => kept.moved(remote, channel));
     else refuse(channel, 'no_session', 'This server does not have that session (any more).');
     return true;
   }
-
-  /** The other side is who it was when it has proven that, and not before. */
-  async #adopt({ session, moved }: Kept, channel: RelayChannel, remote: RemotePeer): Promise<void> {
-    if (await session.adopt(channel)) moved(remote, channel);
-  }
 }
 
-const isSame = (before: RemotePeer, now: RemotePeer): boolean =>
+export const isSame = (before: RemotePeer, now: RemotePeer): boolean =>
   before.subject === now.subject && before.claims.iss === now.claims.iss;

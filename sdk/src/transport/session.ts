@@ -6,7 +6,7 @@ import { CandidateTally } from '../peer/diagnosis.ts';
 import { Exchange } from '../peer/exchange.ts';
 import { offeredVersions, readFraming } from '../peer/framing.ts';
 import { type ConnectedPeer, type Offer, PeerNegotiation, type PeerOptions } from '../peer/peer.ts';
-import { backoffMs, wait } from '../signaling/backoff.ts';
+import { abortable, backoffMs, wait } from '../signaling/backoff.ts';
 import type { Signaling, SignalMessage } from '../signaling/signaling.ts';
 import { inTime } from './deadline.ts';
 import { onNetworkChange } from './network.ts';
@@ -54,6 +54,8 @@ export class Session {
   #peer: ConnectedPeer;
   #exchange: Exchange;
   #signaling: Signaling | undefined;
+  /** Channels that were adopted and have not led to a connection yet. */
+  readonly #unproven = new WeakMap<Signaling, () => void>();
   #gen: number;
   /** While the session is lost: ends its recovery. */
   #recovery: AbortController | undefined;
@@ -81,9 +83,14 @@ export class Session {
     return this.#peer.connection;
   }
 
-  /** Takes over a signaling channel on which an offer for this session is about to come. False: that led to nothing. */
-  async adopt(signaling: Signaling): Promise<boolean> {
-    return await this.#answer(signaling);
+  /**
+   * Takes over a signaling channel on which an offer for this session is about to come.
+   *
+   * @param proven called when the first connection made over this channel has proven to be the session's: not that of the first offer, perhaps
+   */
+  adopt(signaling: Signaling, proven: () => void): void {
+    this.#unproven.set(signaling, proven);
+    void this.#answer(signaling);
   }
 
   /** Nothing is restored any more. Idempotent. */
@@ -148,14 +155,20 @@ export class Session {
     const { redial } = this.#route;
     const limits = { connectTimeoutMs: redial ? windowMs.offerer : windowMs.answerer, signal };
     let last = reason;
+    /** There may still be signaling to the other side. */
+    let reachable = true;
     const hurrying = setInterval(() => this.#route.hurry?.(), hurryEveryMs);
     try {
       await inTime(limits, async (within) => {
         if (redial && this.#canRestart()) await this.#restart(within).catch((error) => (last = asFailure(error)));
-        for (let attempt = 0; redial; attempt++) {
+        for (let attempt = 0; redial && reachable; attempt++) {
           within.throwIfAborted();
           try {
-            return await this.#reconnect(redial, within);
+            const signaling = await redial(within).catch((error) => {
+              reachable = false;
+              throw error;
+            });
+            return await this.#reconnect(signaling, within);
           } catch (error) {
             if (this.#recovery !== recovery) return; // found by another way
             last = asFailure(error);
@@ -165,6 +178,7 @@ export class Session {
           const pause = AbortSignal.any([within, this.#hurry.signal]);
           await wait(backoffMs(Math.min(attempt, 3)), pause).catch(() => within.throwIfAborted());
         }
+        if (!reachable && this.#peer.channel.readyState !== 'open') throw last;
         // Nothing more to try from here: the other side's turn, or the connection's own.
         await wait(windowMs.answerer, within);
       });
@@ -201,7 +215,10 @@ export class Session {
           retryable: true,
         });
       };
-      await Promise.race([work(), failed.promise]);
+      // A signaling channel of one's own may never say whether it took the offer.
+      await inTime({ connectTimeoutMs: attemptMs, signal }, (within) =>
+        abortable(Promise.race([work(), failed.promise]), within),
+      );
     } finally {
       clearInterval(asking);
       this.#restartFailed = undefined;
@@ -253,15 +270,14 @@ export class Session {
   }
 
   /** Makes a new connection for the session. */
-  async #reconnect(redial: NonNullable<Route['redial']>, signal: AbortSignal): Promise<void> {
-    const signaling = await redial(signal);
+  async #reconnect(signaling: Signaling, signal: AbortSignal): Promise<void> {
     // After a change of identity everything begins anew there.
     const started = signaling === this.#signaling ? { gen: this.#gen } : undefined;
     await inTime({ connectTimeoutMs: attemptMs, signal }, (within) => this.#connect(signaling, started, within));
   }
 
   /** A new connection that the other side asks for, whether or not this one has noticed that it is needed. */
-  async #answer(signaling: Signaling, offer?: Offer): Promise<boolean> {
+  async #answer(signaling: Signaling, offer?: Offer): Promise<void> {
     this.#answering?.abort(new RendezvousError('aborted', 'The other peer makes yet another connection.'));
     const answering = new AbortController();
     this.#answering = answering;
@@ -269,10 +285,8 @@ export class Session {
     const started = offer && { gen: offer.gen - 1, offer };
     try {
       await inTime({ connectTimeoutMs: attemptMs, signal }, (within) => this.#connect(signaling, started, within));
-      return true;
     } catch (error) {
       if (!signal.aborted) this.onerror?.(asFailure(error));
-      return false;
     }
   }
 
@@ -303,6 +317,8 @@ export class Session {
       this.#attaching = false;
     }
     this.#peer = peer;
+    this.#unproven.get(signaling)?.();
+    this.#unproven.delete(signaling);
   }
 
   #networkChanged(): void {

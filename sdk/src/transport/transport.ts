@@ -3,6 +3,7 @@ import { FramedLink } from '../link/framed.ts';
 import type { Link, MessageMeta } from '../link/link.ts';
 import type { JsonRpcMessage } from '../link/message.ts';
 import { PlainLink } from '../link/plain.ts';
+import { dispatch } from '../peer/dispatch.ts';
 import type { Engine } from '../peer/engine.ts';
 import { closeConnection, type ConnectedPeer } from '../peer/peer.ts';
 import type { Role } from '../protocol/index.ts';
@@ -64,12 +65,14 @@ export abstract class WebRTCTransport {
   #dialled: Dialled | undefined;
   #link: Link | undefined;
   #session: Session | undefined;
+  /** What ended the link. */
+  #failure: RendezvousError | undefined;
   #sessionName: string | undefined;
   readonly #pagehide = () => void this.close();
 
   protected constructor(role: Role, options: TransportOptions) {
     checkOptions(options);
-    if (!('signaling' in options)) relayUrl(options);
+    if (!hasSignaling(options)) relayUrl(options);
     this.#role = role;
     this.#options = options;
     this.#engine = engineFor(options.rtc);
@@ -78,9 +81,10 @@ export abstract class WebRTCTransport {
   /** Finds the other peer and opens the data channel. Rejects with a RendezvousError, or with the reason of `signal`. */
   protected async dial(signal: AbortSignal): Promise<Dialled> {
     const options = this.#options;
-    return 'signaling' in options
-      ? await dialSignaling(this.#role, this.#engine, options, signal)
-      : await dialRelay(this.#role, this.#engine, options, signal, (error) => this.onerror?.(error));
+    const onerror = (error: RendezvousError) => this.#tellError(error);
+    return hasSignaling(options)
+      ? await dialSignaling(this.#role, this.#engine, options, signal, onerror)
+      : await dialRelay(this.#role, this.#engine, options, signal, onerror);
   }
 
   get state(): TransportState {
@@ -116,17 +120,13 @@ export abstract class WebRTCTransport {
         const signal = AbortSignal.any([this.#abort.signal, limit]);
         this.#dialled = await this.dial(signal);
         await this.#open(this.#dialled, signal);
-        // close() may have come when there was nothing left to abort.
-        this.#abort.signal.throwIfAborted();
+        this.#throwIfOver();
       });
     } catch (thrown) {
       const error = toRendezvousError(thrown, 'engine_failed', 'Connecting failed; see cause.');
       this.#end();
       throw error;
     }
-    // Connected and over in one turn.
-    if (this.state === 'closed')
-      throw new RendezvousError('peer_gone', 'The other peer closed the connection at once.');
     this.#setState('connected');
     page.addEventListener?.('pagehide', this.#pagehide);
     this.#flush();
@@ -186,11 +186,12 @@ export abstract class WebRTCTransport {
     this.#adopt(link);
     link.onlost = (reason) => link.end(reason); // until there is a session that can do better
     await link.attach(peer, signal);
+    this.#throwIfOver(); // its CLOSE came with the end of the handshake: there is nothing to be kept alive
     this.#named(link.session ?? dialled.sessionId);
     if (!link.resumable) return;
     const session = new Session(link, dialled.route, peer, dialled.signaling);
     session.onstate = (state) => this.#setState(state);
-    session.onerror = (error) => this.onerror?.(error);
+    session.onerror = (error) => this.#tellError(error);
     this.#session = session;
     dialled.keep?.(session);
   }
@@ -206,9 +207,10 @@ export abstract class WebRTCTransport {
       this.#waiting.push({ message, meta });
       this.#flush();
     };
-    link.onerror = (error) => this.onerror?.(error);
+    link.onerror = (error) => this.#tellError(error);
     link.onclose = (error) => {
-      if (error) this.onerror?.(error);
+      this.#failure = error;
+      if (error) this.#tellError(error);
       this.#end();
     };
   }
@@ -220,14 +222,7 @@ export abstract class WebRTCTransport {
       const { message, meta } = this.#waiting.shift()!;
       // Each time anew: the other side may have a fresh token.
       const authInfo = this.#role === 'server' && remote ? authInfoOf(remote(), room) : undefined;
-      try {
-        this.#onmessage(message, authInfo ? { ...meta, authInfo } : meta);
-      } catch (error) {
-        // The handler's own fault, as in an event handler: the messages behind it arrive all the same.
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
+      dispatch(() => this.#onmessage?.(message, authInfo ? { ...meta, authInfo } : meta), undefined);
     }
   }
 
@@ -245,18 +240,30 @@ export abstract class WebRTCTransport {
     if (this.#dialled && this.#state === 'connecting') closeConnection(this.#dialled.peer.connection);
     this.#dialled?.release();
     this.#ended.resolve();
-    try {
-      this.#setState('closed');
-    } finally {
-      this.onclose?.(); // whatever the other handler throws: the MCP SDK waits for it with every request that is open
-    }
+    this.#setState('closed');
+    dispatch(() => this.onclose?.(), undefined);
+  }
+
+  /** Connected and over in one turn; or close() came when there was nothing left to abort. */
+  #throwIfOver(): void {
+    this.#abort.signal.throwIfAborted();
+    if (this.#state !== 'closed') return;
+    throw this.#failure ?? new RendezvousError('peer_gone', 'The other peer closed the connection at once.');
   }
 
   #setState(state: TransportState): void {
     this.#state = state;
-    this.onstatechange?.(state);
+    dispatch(() => this.onstatechange?.(state), undefined);
+  }
+
+  #tellError(error: RendezvousError): void {
+    dispatch(() => this.onerror?.(error), undefined);
   }
 }
+
+/** By its value: an application may name all options and leave some undefined. */
+const hasSignaling = (options: TransportOptions): options is ConnectOptions & { signaling: Signaling } =>
+  'signaling' in options && options.signaling !== undefined;
 
 const leastSecretBytes = 16;
 
