@@ -65,14 +65,14 @@ class RelaySignaling:
     """
 
     def __init__(self, url, token, timeout=30):
-        self._url = url.rstrip("/").replace("http", "ws", 1) + "/v1/connect"
+        self._url = re.sub("^http", "ws", url.rstrip("/")) + "/v1/connect"
         self._token = token
         self._timeout = timeout
         self._process = uuid.uuid4().hex
         self._inbox = asyncio.Queue()
         self._socket = self._reading = self._repeating = self._moving = None
         self._joining = asyncio.Lock()
-        self._id = self._resume = self._role = None
+        self._id = self._resume = self._role = self._shown = None
         self._ice_servers = []
         self._online = []  # peers that may be signalled, in the order in which they came
         self._peer = None  # the one that this one talks to
@@ -165,21 +165,16 @@ class RelaySignaling:
         return 4400 <= number < 4430 or (4430 <= number < 4450 and isinstance(self._token, str))
 
     async def _join(self):
-        join = {"type": "join", "token": await self._fresh_token(), "process": self._process}
+        self._shown = await self._fresh_token()
+        join = {"type": "join", "token": self._shown, "process": self._process}
         if self._resume is not None:
             join["resume"] = self._resume
-        socket = await websockets.connect(self._url, subprotocols=[SUBPROTOCOL], compression=None)
-        await self._give(socket, join)
+        socket = await websockets.connect(self._url, subprotocols=[SUBPROTOCOL], compression=None, close_timeout=1)
         try:
-            frame = json.loads(await socket.recv())
-        except websockets.ConnectionClosed as closed:
-            raise SignalingError("relay_unreachable", "The relay closed the socket.", final=False) from closed
-        if frame["type"] == "error":
-            await socket.wait_closed()
-            raise SignalingError(frame["code"], frame["message"], self._is_final(socket.close_code))
-        if self._id not in (None, frame["peer"]):
+            frame = await self._answer(socket, join)
+        except BaseException:  # also when the time for the answer is over, which cancels this
             await socket.close()
-            raise SignalingError("place_lost", "The relay has given this peer's place away.")
+            raise
         before, self._socket = self._socket, socket
         self._id, self._resume, self._role = frame["peer"], frame["resume"], frame["role"]
         self._ice_servers = frame["iceServers"]
@@ -190,6 +185,19 @@ class RelaySignaling:
             await self._peer_is(self._peer, "gone", lost=True)  # it may be: nobody has told
         if before is not None:
             await before.close()
+
+    async def _answer(self, socket, join):
+        await self._give(socket, join)
+        try:
+            frame = json.loads(await socket.recv())
+        except websockets.ConnectionClosed as closed:
+            raise SignalingError("relay_unreachable", "The relay closed the socket.", final=False) from closed
+        if frame["type"] == "error":
+            await socket.wait_closed()
+            raise SignalingError(frame["code"], frame["message"], self._is_final(socket.close_code))
+        if self._id not in (None, frame["peer"]):
+            raise SignalingError("place_lost", "The relay has given this peer's place away.")
+        return frame
 
     async def _read(self):
         try:
@@ -244,7 +252,10 @@ class RelaySignaling:
             self._ice_servers = frame["iceServers"]
         elif kind == "token_expiring" and not isinstance(self._token, str):
             try:
-                await self._give(self._socket, {"type": "token", "token": await self._fresh_token()})
+                token = await self._fresh_token()
+                if token != self._shown:  # or there is no other one yet; the relay asks again
+                    self._shown = token
+                    await self._give(self._socket, {"type": "token", "token": token})
             except SignalingError:
                 pass  # it is fetched again when the relay has closed the socket for the old one
         elif kind == "goaway":

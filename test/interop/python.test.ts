@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import {
   listen,
@@ -8,6 +10,8 @@ import {
   WebRTCClientTransport,
   WebRTCServerTransport,
 } from 'mcp-rendezvous';
+import { subprotocol } from 'mcp-rendezvous/protocol';
+import { WebSocketServer } from 'ws';
 import { RawPeer } from '../../server/test/support/peer.ts';
 import { TcpProxy } from '../support/proxy.ts';
 import { freePort, RedisServer } from '../support/redis.ts';
@@ -199,6 +203,33 @@ suite('aiortc through the relay, with examples/python', () => {
   test('no relay: connect() says so', async (t) => {
     const python = new PythonPeer(t, ['client', '--relay', `ws://127.0.0.1:${await freePort()}`], 'token');
     assert.equal((await python.event('failed'))['code'], 'relay_unreachable');
+  });
+
+  test('a relay that does not answer a join: the socket is closed, and another one opened at the same address', async (t) => {
+    const server = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => subprotocol });
+    t.after(() => {
+      for (const socket of server.clients) socket.terminate();
+      server.close();
+    });
+    await once(server, 'listening');
+    const asked: string[] = [];
+    const closed: number[] = [];
+    server.on('connection', (socket, { url = '' }) => {
+      const n = asked.push(url);
+      socket.once('close', () => closed.push(n));
+      // Only the first one joins, and is lost.
+      if (n > 1) return;
+      const joined = { peer: 'p', resume: 'p.s', room: 'r', role: 'server', peers: [], iceServers: [], expiresAt: 4e9 };
+      socket.once('message', () => {
+        socket.send(JSON.stringify({ type: 'joined', ...joined, limits: { maxFrameBytes: 65_536 } }));
+        setImmediate(() => socket.terminate());
+      });
+    });
+    const address = `ws://127.0.0.1:${(server.address() as AddressInfo).port}/http`;
+    // A server's: it waits for a client, and does not give up meanwhile.
+    new PythonPeer(t, ['server', '--relay', address, '--timeout', '1'], 'token');
+    await eventually(() => asked.length >= 3 && closed.includes(2), patienceMs);
+    assert.deepEqual(new Set(asked), new Set(['/http/v1/connect']));
   });
 });
 
