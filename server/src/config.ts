@@ -67,6 +67,8 @@ export interface Config {
   trustProxy: boolean | string[];
   logLevel: string;
   limits: Limits;
+  /** What is allowed, and may not be what was meant. No secret is in it. */
+  warnings: string[];
 }
 
 const integer = (fallback: number, least: number, most: number, description: string) =>
@@ -255,6 +257,7 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
     port: values.RELAY_PORT,
     keys,
     keysFile: keysFile(given),
+    warnings: unreadKeys(given),
     redis,
     adminToken: values.ADMIN_TOKEN,
     ice: {
@@ -330,6 +333,14 @@ function keysFile(given: Record<string, string>): KeysFile | undefined {
   }
   if (RELAY_SECRET !== undefined || RELAY_SECRET_FILE === undefined) return undefined;
   return { path: RELAY_SECRET_FILE, read: (problems) => readSecretKeys(RELAY_SECRET_FILE, problems) };
+}
+
+/** Allowed, because a deployment brings the file along; but whoever replaces the key in it does so in vain. */
+function unreadKeys({ RELAY_SECRET, RELAY_SECRET_FILE }: Record<string, string>): string[] {
+  if (RELAY_SECRET === undefined || RELAY_SECRET_FILE === undefined) return [];
+  return [
+    `RELAY_SECRET counts, and RELAY_SECRET_FILE ${RELAY_SECRET_FILE} is not read: changing that file changes no key. Unset one of them.`,
+  ];
 }
 
 function readTrustProxy(text: string): Config['trustProxy'] {

@@ -10,6 +10,7 @@ async function main(): Promise<void> {
   const config = parseConfig(process.env);
   const development = config.keys.kind === 'development';
   const log = createLogger(config.logLevel, pino.destination({ dest: development ? 2 : 1, sync: true }));
+  for (const warning of config.warnings) log.warn(warning);
   const app = await createApp({ config, log });
   const listenTextResolver = (address: string): string => `listening at ${address}`;
   const address = await app.listen({ host: config.host, port: config.port, listenTextResolver });

@@ -150,7 +150,10 @@ test('secrets can be in files, and what is set itself counts before them', async
     TURN_SECRET_FILE: await file('turn', ' shared '),
   };
   const config = parseConfig(files);
-  assert.deepEqual(config.keys, { kind: 'secret', secrets: [secret] });
+  assert.deepEqual([config.keys, config.warnings], [{ kind: 'secret', secrets: [secret] }, []]);
+  const both = parseConfig({ ...files, RELAY_SECRET: `${secret}!` });
+  assert.deepEqual([both.keys, both.keysFile], [{ kind: 'secret', secrets: [`${secret}!`] }, undefined]);
+  assert.match(both.warnings.join(), /^RELAY_SECRET counts, and RELAY_SECRET_FILE \S+relay is not read/);
   assert.deepEqual(
     [config.adminToken, config.redis?.url, config.ice.turnSecret],
     ['a'.repeat(16), 'redis://relay:pass@redis', ' shared '],

@@ -30,6 +30,13 @@ test('with a key: nothing but JSON log lines on stdout', async (t) => {
   for (const line of relay.stdout.trim().split('\n')) JSON.parse(line);
 });
 
+test('with a key and a file for one: it says which of them counts', async (t) => {
+  const relay = await RelayProcess.start({ RELAY_SECRET_FILE: '/run/keys/relay-secret' });
+  t.after(() => relay.stop());
+  const [first = ''] = relay.stdout.split('\n');
+  assert.match(first, /"level":40.*RELAY_SECRET counts, and RELAY_SECRET_FILE \/run\/keys\/relay-secret is not read/);
+});
+
 test('SIGTERM: every peer hears going_away, and the process ends with 0', async (t) => {
   const redis = await RedisServer.start();
   t.after(() => redis.stop());
