@@ -38,6 +38,11 @@ export class EventStream {
 
   /** Goes on over this response; the one before it, if any, ends. `after`: the last event that the client has. */
   attach(response: ServerResponse, headers: Record<string, string>, after = this.#told, priming = false): void {
+    if (this.ended && after >= this.#number) {
+      // An empty stream would be asked for again and again (WHATWG HTML, "Server-sent events": 204 is what ends that).
+      response.writeHead(204, headers).end();
+      return;
+    }
     this.#response?.end();
     this.#response = response;
     response.once('close', () => {

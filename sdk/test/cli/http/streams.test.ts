@@ -49,13 +49,31 @@ test('what was written to a GET stream is not written to the next one; what nobo
 test('a cancelled request is forgotten, and its stream ends', async (t) => {
   const { url, open } = await startGateway(t);
   const headers = await open();
-  const stream = await post(url, { id: 2, method: 'silence' }, headers);
+  const ids: string[] = [];
+  const stream = eachMessage(await post(url, { id: 2, method: 'silence' }, headers), ids);
   const cancelled = { method: 'notifications/cancelled', params: { requestId: 2 } };
   assert.equal((await post(url, cancelled, headers)).status, 202);
-  assert.deepEqual(await messages(stream), []);
+  assert.equal((await stream.next()).done, true);
+  await saysNothingMore(url, headers, ids);
   const again = await post(url, { id: 2, method: 'echo' }, headers);
   assert.equal((await messages(again))[0]?.id, 2, 'its id is free');
 });
+
+test('a client that comes back to a stream that it has all of is told that there is nothing more', async (t) => {
+  const { url, open } = await startGateway(t);
+  const headers = await open();
+  const ids: string[] = [];
+  const stream = eachMessage(await post(url, { id: 2, method: 'nonsense' }, headers), ids);
+  assert.equal((await stream.next()).value?.error?.code, -32_601);
+  assert.equal((await stream.next()).done, true);
+  await saysNothingMore(url, headers, ids);
+});
+
+/** Clients come back to a stream that ended without a result, and would again after an empty one. */
+async function saysNothingMore(url: string, headers: Record<string, string>, ids: string[]): Promise<void> {
+  const init = { headers: { ...headers, accept: 'text/event-stream', 'last-event-id': ids.at(-1) ?? '' } };
+  assert.equal((await fetch(url, init)).status, 204);
+}
 
 test('Last-Event-ID of a stream that is not kept is refused, and the session goes on', async (t) => {
   const { url, open } = await startGateway(t);
