@@ -330,3 +330,24 @@ test('a server for one client waits on for another one when the first gives up',
   await Promise.all([client(t, relay, 'patient'), started]);
   assert.equal(transport.peer?.subject, 'patient');
 });
+
+test('a second channel to a peer goes on where the first one ended', async (t) => {
+  const relay = await relayFor(t);
+  const near = new RelayConnection({ relay: relay.ws, token: await token('client', 'near') });
+  const far = new RelayConnection({ relay: relay.ws, token: await token('server', 'far') });
+  t.after(() => Promise.all([near.close(), far.close()]));
+  const gens: number[] = [];
+  far.onchannel = (channel) => {
+    channel.onmessage = ({ gen }) => gens.push(gen);
+    void channel.start();
+  };
+  await Promise.all([near.start(), far.start()]);
+  const { id } = await near.anyPeer(AbortSignal.timeout(20_000));
+  for (const gen of [1, 2, 3]) {
+    const channel = near.channel(id);
+    await channel.start();
+    for (const sdp of ['a', 'b']) await channel.send({ kind: 'offer', gen, sdp });
+    await eventually(() => channel.first === undefined, 20_000, 'everything is acknowledged');
+  }
+  assert.deepEqual(gens, [1, 1, 2, 2, 3, 3]);
+});

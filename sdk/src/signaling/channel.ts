@@ -13,6 +13,15 @@ const giveUpLostAfterMs = 30_000;
 const mostUnacknowledged = 256;
 const mostRepeated = 64;
 
+/** What the channels between two peer ids have in common, one after the other: PROTOCOL.md §6 counts for each pair of ids. */
+export interface Sequence {
+  sent: number;
+  received: number;
+  readonly unacknowledged: (Sequenced & { seq: number })[];
+}
+
+const newSequence = (): Sequence => ({ sent: 0, received: 0, unacknowledged: [] });
+
 /**
  * Reliable signaling with one other peer through the relay, which keeps no queue: what was not acknowledged is repeated, what
  * comes twice is dropped (PROTOCOL.md §6, Reliability).
@@ -25,18 +34,17 @@ export class RelayChannel implements Signaling {
    * Otherwise 30 s without an acknowledgement do, or without a peer that is taken for dead.
    */
   patient = false;
+  /** For the next channel to the same peer. */
+  readonly sequence: Sequence;
   #peer: string | undefined;
   readonly #transmit: (data: PeerData) => void;
   readonly #release: () => void;
-  readonly #unacknowledged: (Sequenced & { seq: number })[] = [];
   readonly #waiting: SignalMessage[] = [];
   #started = false;
   #closed = false;
   /** The peer is taken for dead, or not known yet. */
   #suspended: boolean;
-  #sent = 0;
-  #received = 0;
-  #lastProgress = 0;
+  #lastProgress = performance.now();
   /** The last message of a repeat that left some out; 0 when it left out none. */
   #repeatedUpTo = 0;
   #repeatMs = firstRepeatMs;
@@ -49,8 +57,15 @@ export class RelayChannel implements Signaling {
    * @param peer undefined: not known yet, nothing is sent before `bind()`
    * @param transmit hands data to the relay, or drops it while there is no socket
    * @param release tells the connection that this channel is closed
+   * @param sequence of the channel to that peer before this one
    */
-  constructor(peer: string | undefined, transmit: (data: PeerData) => void, release: () => void) {
+  constructor(
+    peer: string | undefined,
+    transmit: (data: PeerData) => void,
+    release: () => void,
+    sequence: Sequence = newSequence(),
+  ) {
+    this.sequence = sequence;
     this.#peer = peer;
     this.#suspended = peer === undefined;
     this.#transmit = transmit;
@@ -76,7 +91,7 @@ export class RelayChannel implements Signaling {
   bind(peer: string, ahead: boolean): void {
     this.#peer = peer;
     this.#suspended = false;
-    this.#lastProgress = Date.now();
+    this.#lastProgress = performance.now();
     for (const data of this.#unacknowledged.slice(ahead ? 1 : 0)) this.#send(data);
     this.#restartRepeat();
   }
@@ -94,8 +109,8 @@ export class RelayChannel implements Signaling {
 
   async send(message: SignalMessage): Promise<void> {
     if (this.#closed) throw gone();
-    if (this.#unacknowledged.length === 0) this.#lastProgress = Date.now();
-    const data = { ...toData(message), seq: ++this.#sent };
+    if (this.#unacknowledged.length === 0) this.#lastProgress = performance.now();
+    const data = { ...toData(message), seq: ++this.sequence.sent };
     this.#unacknowledged.push(data);
     if (this.#unacknowledged.length > mostUnacknowledged) return this.end(silent());
     this.#send(data);
@@ -116,8 +131,8 @@ export class RelayChannel implements Signaling {
     if (data.kind === 'ack') return;
     if (data.seq !== undefined) {
       this.#acknowledgeSoon();
-      if (data.seq !== this.#received + 1) return;
-      this.#received = data.seq;
+      if (data.seq !== this.sequence.received + 1) return;
+      this.sequence.received = data.seq;
     }
     const message = toMessage(data);
     if (this.#started) this.onmessage?.(message);
@@ -150,7 +165,7 @@ export class RelayChannel implements Signaling {
 
   /** The other peer is online (again). */
   resume(): void {
-    if (this.#suspended) this.#lastProgress = Date.now();
+    if (this.#suspended) this.#lastProgress = performance.now();
     this.#suspended = false;
     this.repeat();
   }
@@ -163,6 +178,13 @@ export class RelayChannel implements Signaling {
     // `absent`: the connection calls repeat() when the peer is online again.
   }
 
+  /** Ends the channel over what cannot travel, and takes that back: it would be in the way of all that follows. */
+  withdraw(data: PeerData, error: RendezvousError): void {
+    const at = this.#unacknowledged.findIndex((sent) => data.kind !== 'ack' && sent.seq === data.seq);
+    if (at >= 0) this.sequence.sent -= this.#unacknowledged.splice(at).length;
+    this.end(error);
+  }
+
   /** Ends the channel; idempotent. */
   end(error?: RendezvousError): void {
     if (this.#closed) return;
@@ -173,16 +195,21 @@ export class RelayChannel implements Signaling {
     this.onclose?.(error);
   }
 
+  get #unacknowledged(): Sequence['unacknowledged'] {
+    return this.sequence.unacknowledged;
+  }
+
   #send(data: Sequenced): void {
+    if (this.#closed) return;
     clearTimeout(this.#acknowledgeTimer);
     this.#acknowledgeTimer = undefined;
-    if (!this.#suspended) this.#transmit({ ...data, ack: this.#received });
+    if (!this.#suspended) this.#transmit({ ...data, ack: this.sequence.received });
   }
 
   #acknowledgeSoon(): void {
     this.#acknowledgeTimer ??= setTimeout(() => {
       this.#acknowledgeTimer = undefined;
-      if (!this.#suspended) this.#transmit({ kind: 'ack', ack: this.#received });
+      if (!this.#suspended) this.#transmit({ kind: 'ack', ack: this.sequence.received });
     }, acknowledgeWithinMs);
   }
 
@@ -190,7 +217,7 @@ export class RelayChannel implements Signaling {
     const before = this.#unacknowledged.length;
     while (this.#unacknowledged[0] && this.#unacknowledged[0].seq <= ack) this.#unacknowledged.shift();
     if (this.#unacknowledged.length === before) return;
-    this.#lastProgress = Date.now();
+    this.#lastProgress = performance.now();
     this.#repeatMs = firstRepeatMs;
     if (this.#suspended) return;
     if (this.#repeatedUpTo > 0 && ack >= this.#repeatedUpTo) this.#repeatOldest();
@@ -212,12 +239,12 @@ export class RelayChannel implements Signaling {
 
   /** A repeat that is planned for earlier stays: new messages must not put off the repeat of those before them for ever. */
   #repeatWithin(afterMs: number): void {
-    const at = Date.now() + afterMs;
+    const at = performance.now() + afterMs;
     if (this.#closed || this.#suspended || this.#unacknowledged.length === 0 || this.#repeatAt <= at) return;
     clearTimeout(this.#repeatTimer);
     this.#repeatAt = at;
     this.#repeatTimer = setTimeout(() => {
-      if (!this.patient && Date.now() - this.#lastProgress > giveUpAfterMs) return this.end(silent());
+      if (!this.patient && performance.now() - this.#lastProgress > giveUpAfterMs) return this.end(silent());
       this.#repeatOldest();
       this.#repeatMs = Math.min(2 * this.#repeatMs, longestRepeatMs);
       this.#restartRepeat();

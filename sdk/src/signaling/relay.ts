@@ -13,13 +13,16 @@ import {
   type Role,
 } from '../protocol/index.ts';
 import { backoffMs, wait } from './backoff.ts';
-import { RelayChannel } from './channel.ts';
+import { RelayChannel, type Sequence } from './channel.ts';
 import { randomBase64Url } from './random.ts';
 import { connectUrl, RelaySocket, type SocketEnd } from './socket.ts';
 import { fetchToken, type TokenSource } from './token.ts';
 
 export interface RelayOptions {
-  /** The relay's address, such as `wss://relay.example`. */
+  /**
+   * The relay's address, such as `wss://relay.example`. With `ws://` whoever is on the way can read the token and take this peer's
+   * place: for loopback and networks that you trust.
+   */
   relay: string | URL;
   token: TokenSource;
 }
@@ -88,8 +91,8 @@ export class RelayConnection {
   #first: FirstChannel | undefined;
   /** Peers that may be signalled: for a client the room's server, for the server its clients. */
   readonly #peers = new Map<string, { peer: RemotePeer; online: boolean }>();
-  /** Peers whose channel has ended. What still comes from them is late, not a new beginning. */
-  readonly #done = new Set<string>();
+  /** Peers whose channel has ended, and how far it was. What still comes from them is late, not a new beginning. */
+  readonly #done = new Map<string, Sequence>();
   readonly #arrivals = new Set<(peer: RemotePeer) => void>();
   readonly #closing = new AbortController();
   /** Ends the waits before further attempts. */
@@ -218,8 +221,9 @@ export class RelayConnection {
   /** A channel to a peer. One at a time for each peer: an open one is ended. */
   channel(peer: string): RelayChannel {
     this.#channels.get(peer)?.end();
-    const channel = this.#open(peer);
+    const channel = this.#open(peer, this.#done.get(peer));
     this.#channels.set(peer, channel);
+    channel.repeat(); // or what follows would leave a gap
     return channel;
   }
 
@@ -238,11 +242,12 @@ export class RelayConnection {
     this.#close();
   }
 
-  #open(peer?: string): RelayChannel {
+  #open(peer?: string, sequence?: Sequence): RelayChannel {
     const channel: RelayChannel = new RelayChannel(
       peer,
       (data) => this.#transmit(channel, data),
       () => this.#release(channel),
+      sequence,
     );
     return channel;
   }
@@ -251,7 +256,7 @@ export class RelayConnection {
     const id = String(++this.#signals);
     const frame: FrameToRelay = { type: 'signal', id, to: channel.peer!, data };
     // The relay would close the socket for good, and with it what this peer has to do with all others.
-    if (!this.#fits(frame)) return channel.end(tooLarge());
+    if (!this.#fits(frame)) return channel.withdraw(data, tooLarge());
     if (this.#socket?.send(frame)) this.#remember(id, channel);
   }
 
@@ -260,7 +265,7 @@ export class RelayConnection {
     if (this.#first?.channel === channel) this.#first = undefined;
     if (peer === undefined) return;
     if (this.#channels.get(peer) === channel) this.#channels.delete(peer);
-    this.#done.add(peer);
+    this.#done.set(peer, channel.sequence);
   }
 
   #fits(frame: FrameToRelay): boolean {
@@ -356,7 +361,7 @@ export class RelayConnection {
       // One that was online may be lost: why it is not there nobody has told.
       if (!present.has(id)) this.#gone(id, online);
     }
-    for (const id of this.#done) if (!present.has(id)) this.#done.delete(id);
+    for (const id of this.#done.keys()) if (!present.has(id)) this.#done.delete(id);
     // Under a new identity every peer sees a stranger: what was under way with the old one cannot go on.
     if (!resumed) {
       for (const channel of this.#channels.values()) channel.end(identityLost());

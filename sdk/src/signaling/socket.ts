@@ -33,7 +33,7 @@ export class RelaySocket {
   readonly #socket: WebSocket;
   #ended: SocketEnd | undefined;
   #reported: { code: string; message: string } | undefined;
-  #heardAt = Date.now();
+  #heardAt = performance.now();
   /** Frames that came. */
   #heard = 0;
   /** When an answer has to be there; infinite while nothing is asked. */
@@ -87,7 +87,7 @@ export class RelaySocket {
 
   /** Asks at once whether the socket still stands, and ends it when no answer comes soon. */
   ask(): void {
-    if (!this.#ended && this.#answerBy > Date.now() + answerSoonMs) this.#ask(answerSoonMs);
+    if (!this.#ended && this.#answerBy > performance.now() + answerSoonMs) this.#ask(answerSoonMs);
   }
 
   /** Closes without `onend`. */
@@ -99,7 +99,7 @@ export class RelaySocket {
   /** The relay's own pings are invisible in a page, and do not come at all when the network is gone: so this side asks too. */
   #listen(): void {
     this.#answerBy = Number.POSITIVE_INFINITY;
-    const quiet = Date.now() - this.#heardAt;
+    const quiet = performance.now() - this.#heardAt;
     if (quiet < quietMs) this.#watch = setTimeout(() => this.#listen(), quietMs - quiet);
     else this.#ask(answerMs);
   }
@@ -107,7 +107,7 @@ export class RelaySocket {
   #ask(withinMs: number): void {
     clearTimeout(this.#watch);
     const heard = this.#heard;
-    this.#answerBy = Date.now() + withinMs;
+    this.#answerBy = performance.now() + withinMs;
     this.send({ type: 'ping' });
     this.#watch = setTimeout(() => {
       if (this.#heard !== heard) return this.#listen();
@@ -118,7 +118,7 @@ export class RelaySocket {
 
   #receive(data: unknown): void {
     if (this.#ended) return;
-    this.#heardAt = Date.now();
+    this.#heardAt = performance.now();
     this.#heard++;
     this.#answerBy = Number.POSITIVE_INFINITY; // what was asked is answered: another reason to ask is another question
     const frame = parseFrame(data);

@@ -1,15 +1,20 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { RendezvousError } from '../errors.ts';
+import { peerData } from '../protocol/index.ts';
 import { wait } from './backoff.ts';
+import { toData, toMessage } from './data.ts';
 import type { Signaling, SignalingRole, SignalMessage } from './signaling.ts';
 
 const retryMs = 250;
 /** aiortc's reader takes lines of up to 64 KiB; a description is far smaller. */
 const mostLineChars = 65_536;
+/** How long the other side may take to end its side of the connection, which keeps the process alive. */
+const lingerMs = 1_000;
 
 /**
  * The line protocol of aiortc's class of that name, which mcp-webrtc uses: one JSON object a line, over one TCP connection. The
- * offerer listens, the answerer connects (and tries again until the other side listens).
+ * offerer listens, the answerer connects (and tries again until the other side listens). What is about another negotiation than the first
+ * one, which only two of this SDK have, for a session whose connection was lost, has the form of PROTOCOL.md §6.
  *
  * It is neither encrypted nor authenticated: for one machine, or a network that you trust.
  */
@@ -56,7 +61,12 @@ export class TcpSocketSignaling implements Signaling {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort(new RendezvousError('closed', 'The signaling channel was closed.'));
     this.#server?.close();
-    if (this.#socket?.writable) this.#socket.end(sorted({ type: 'bye' }));
+    const socket = this.#socket;
+    if (socket?.writable) socket.end(sorted({ type: 'bye' }));
+    if (socket && !socket.destroyed) {
+      const timer = setTimeout(() => socket.destroy(), lingerMs);
+      socket.once('close', () => clearTimeout(timer));
+    }
     this.#end();
   }
 
@@ -134,6 +144,7 @@ export class TcpSocketSignaling implements Signaling {
 const sorted = (value: Record<string, unknown>): string => `${JSON.stringify(value, Object.keys(value).toSorted())}\n`;
 
 function toLine(message: SignalMessage): string {
+  if (message.gen > 1) return `${JSON.stringify(toData(message))}\n`;
   switch (message.kind) {
     case 'offer':
     case 'answer':
@@ -156,7 +167,11 @@ function fromLine(line: string): SignalMessage | 'bye' | undefined {
   }
   if (typeof value !== 'object' || value === null) return undefined;
   const { type, sdp, candidate, id, label } = value as Record<string, unknown>;
-  // This protocol knows one negotiation only.
+  if (type === undefined) {
+    const { data } = peerData.safeParse(value);
+    return data && data.kind !== 'ack' ? toMessage(data) : undefined;
+  }
+  // aiortc's lines know one negotiation only.
   const gen = 1;
   if (type === 'bye') return 'bye';
   if ((type === 'offer' || type === 'answer') && typeof sdp === 'string') return { kind: type, gen, sdp };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import type { SignalMessage } from 'mcp-rendezvous';
+import { RendezvousError, type SignalMessage } from 'mcp-rendezvous';
 import type { PeerData } from 'mcp-rendezvous/protocol';
 import { RelayChannel } from '../../src/signaling/channel.ts';
 
@@ -18,6 +18,11 @@ interface Wire {
   left: RelayChannel;
   right: RelayChannel;
   received: { left: number[]; right: number[] };
+}
+
+function mockClock(t: TestContext): void {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  t.mock.method(performance, 'now', () => Date.now());
 }
 
 /** Two channels and, in between, a relay that may lose and double what it is given. */
@@ -208,7 +213,7 @@ test('a peer that acknowledges nothing does not make the sender grow', async (t)
 });
 
 test('silence ends a channel after 30 s, and a patient one never: it goes on repeating', async (t) => {
-  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  mockClock(t);
   const ends: (string | undefined)[] = [];
   const repeats = { hasty: 0, patient: 0 };
   const channels = (['hasty', 'patient'] as const).map((name) => {
@@ -256,7 +261,7 @@ test('to a peer that is taken for dead nothing is sent, and when it is back ever
 });
 
 test('a peer that is taken for dead is waited for 30 s, and by a patient channel until it is gone', (t) => {
-  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  mockClock(t);
   const ends: string[] = [];
   const [hasty, patient, lucky] = ['hasty', 'patient', 'lucky'].map((name) => {
     const channel = new RelayChannel(
@@ -279,4 +284,47 @@ test('a peer that is taken for dead is waited for 30 s, and by a patient channel
   t.mock.timers.tick(30_000);
   assert.deepEqual(ends, ['hasty peer_gone', 'patient peer_gone']);
   lucky.end();
+});
+
+test('a channel to a peer that had one before goes on counting, and repeats what that left', async (t) => {
+  const link = wire(t);
+  for (const n of numbers(3)) await link.left.send(candidate(n));
+  await until(() => link.received.right.length === 3 && link.left.first === undefined);
+  link.copies = () => 0;
+  await link.left.send(candidate(4));
+  link.left.end();
+  const transmit = (data: PeerData) => link.right.receive(JSON.parse(JSON.stringify(data)));
+  const next = new RelayChannel('right', transmit, () => {}, link.left.sequence);
+  t.after(() => next.end());
+  next.repeat();
+  await next.send(candidate(5));
+  assert.deepEqual(link.received.right, numbers(5));
+});
+
+test('what cannot travel ends the channel, and is not in the way of the next one', async () => {
+  const travelled: unknown[] = [];
+  const transmit = (channel: () => RelayChannel) => (data: PeerData) => {
+    if (data.kind === 'bye') channel().withdraw(data, new RendezvousError('frame_too_large', 'too large'));
+    else travelled.push(data.kind === 'ack' ? undefined : data.seq);
+  };
+  const ends: unknown[] = [];
+  const channel: RelayChannel = new RelayChannel(
+    'peer',
+    transmit(() => channel),
+    () => {},
+  );
+  channel.onclose = (error) => ends.push((error as RendezvousError).code);
+  await channel.send(candidate(1));
+  await channel.send({ kind: 'bye', gen: 1, code: 'failed', message: 'x'.repeat(100) });
+  assert.deepEqual(ends, ['frame_too_large']);
+  const next: RelayChannel = new RelayChannel(
+    'peer',
+    transmit(() => next),
+    () => {},
+    channel.sequence,
+  );
+  next.repeat();
+  await next.send(candidate(2));
+  next.end();
+  assert.deepEqual(travelled, [1, 1, 2]);
 });

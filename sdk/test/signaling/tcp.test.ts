@@ -3,6 +3,9 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { type SignalMessage, TcpSocketSignaling, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
+import { BreakableEngine } from '../../../test/support/breakable.ts';
+import { eventually } from '../../../test/support/wait.ts';
+import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -173,4 +176,55 @@ test('a port in use is said at once', async (t) => {
     code: 'signaling_failed',
     message: new RegExp(`127.0.0.1:${port}.*another process`),
   });
+});
+
+test('two transports whose connection breaks make another one over it', async (t) => {
+  const port = await freePort();
+  const engine = new BreakableEngine(nodeDatachannelEngine);
+  const signaling = () => new TcpSocketSignaling('127.0.0.1', port);
+  const server = new WebRTCServerTransport({ signaling: signaling(), rtc: engine });
+  const client = new WebRTCClientTransport({ signaling: signaling(), rtc: nodeDatachannelEngine });
+  t.after(() => Promise.all([client.close(), server.close()]));
+  const heard: unknown[] = [];
+  server.onmessage = (message) => heard.push(message);
+  const states: string[] = [];
+  client.onstatechange = (state) => states.push(state);
+  await Promise.all([client.start(), server.start()]);
+  for (const id of [1, 2]) {
+    await engine.break();
+    await eventually(() => states.splice(0).includes('recovering'), 20_000, 'the loss');
+    await client.send({ jsonrpc: '2.0', id, method: 'ping' });
+    await eventually(() => heard.length === id && client.state === 'connected', 30_000, 'another connection');
+  }
+  assert.equal(engine.made, 3);
+});
+
+test('what is about a later negotiation arrives as it was sent', async (t) => {
+  const { signaling, messages, ended, socket } = await answerer(t);
+  const lines = once(socket.setEncoding('utf8'), 'data');
+  const bye: SignalMessage = { kind: 'bye', gen: 2, code: 'failed', message: 'ice_failed' };
+  await signaling.send(bye);
+  const [line] = (await lines) as [string];
+  const offer: SignalMessage = { kind: 'offer', gen: 3, sdp: 'v=0\r\n' };
+  socket.write(`${line}{"kind":"offer","gen":3,"body":{"sdp":"v=0\\r\\n"}}\n{"kind":"ack","ack":3}\n`);
+  assert.match((await ended)?.message ?? '', /not a signaling message/);
+  assert.deepEqual(messages, [bye, offer]);
+});
+
+test('an end that the other side does not answer comes all the same', async (t) => {
+  const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  const signaling = new TcpSocketSignaling('127.0.0.1', (server.address() as { port: number }).port);
+  const [[socket]] = (await Promise.all([once(server, 'connection'), signaling.start('answerer')])) as [[Socket], void];
+  t.after(() => socket.destroy());
+  socket.on('error', () => {}).resume();
+  await signaling.close();
+  await once(socket, 'end');
+  const written = () => new Promise<boolean>((resolve) => socket.write('x', (error) => resolve(!error)));
+  const deadline = performance.now() + 20_000;
+  while (await written()) {
+    assert.ok(performance.now() < deadline, 'the connection is still there');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 });
