@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
 import { eventually, within } from '../../../test/support/wait.ts';
-import { decode, encodeAck, encodeClose, encodeData, encodeHello, encodePing } from '../../src/link/frame.ts';
+import {
+  decode,
+  encodeAck,
+  encodeClose,
+  encodeData,
+  encodeHello,
+  maxFrameBytes,
+  encodePing,
+} from '../../src/link/frame.ts';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 import { note, Recorder } from './carriers.ts';
 import { PipeEnd } from './pipe.ts';
@@ -114,7 +122,7 @@ test('a message on which the channel breaks, and with it the session, is refused
   pipe.carrier.channel.send = () => {
     throw new DOMException('The send queue is full.', 'OperationError');
   };
-  const sending = near.link.send(note(1, 'x'.repeat(200_000)));
+  const sending = near.link.send(note(1, 'x'.repeat(2 * maxFrameBytes)));
   await within(assert.rejects(sending, { code: 'closed' }), 'the refusal', waitMs);
   assert.equal(near.closes.length, 1);
 });
