@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { listen, type RendezvousError, WebRTCServerTransport } from 'mcp-rendezvous';
 import { testToken } from '../../server/test/support/peer.ts';
+import { BreakableEngine } from '../support/breakable.ts';
 import { RelayProcess } from '../support/relay.ts';
 import { within } from '../support/wait.ts';
 import { connect } from './clients.ts';
@@ -34,6 +35,28 @@ test('a server transport takes one client; another one is told at once that it i
   );
   assert.equal(closes, 1);
   assert.equal((await first.call('echo', { text: 'unharmed' })).text, 'unharmed');
+});
+
+test('a server transport tells of a client that does not get through, and takes the next one', async (t) => {
+  const room = 'the first one fails';
+  const engine = new BreakableEngine();
+  const make = engine.createPeerConnection.bind(engine);
+  let asked = 0;
+  engine.createPeerConnection = (...args) => {
+    if (asked++ === 0) throw new Error('no more sockets');
+    return make(...args);
+  };
+  const token = await testToken({ room, role: 'server' });
+  const server = new WebRTCServerTransport({ relay: relay.ws, token, rtc: engine, connectTimeoutMs: Infinity });
+  t.after(() => server.close());
+  const serving = serve('v1', server, new Witness());
+  const errors: unknown[] = [];
+  server.onerror = (error) => errors.push((error as RendezvousError).code);
+  await assert.rejects(connect('v1', await visitor(t, relay.ws, room, { subject: 'first' })), { code: 'peer_gone' });
+  const second = await connect('v1', await visitor(t, relay.ws, room, { subject: 'second' }));
+  await serving;
+  assert.equal((await second.call('echo', { text: 'next' })).text, 'next');
+  assert.deepEqual(errors, ['engine_failed']);
 });
 
 test('a handler that throws refuses its client, and no other', async (t) => {
@@ -71,6 +94,52 @@ test('a handler that throws refuses its client, and no other', async (t) => {
     errors.slice(0, 2).map(({ cause }) => (cause as Error).message),
     ['not this one', 'nor that one'],
   );
+});
+
+test('a handler that closes the transport refuses its client, which hears of it', async (t) => {
+  const room = 'closed door';
+  const errors: RendezvousError[] = [];
+  const listener = await listen(
+    { relay: relay.ws, token: await testToken({ room, role: 'server' }) },
+    async (transport, { subject }) => {
+      await (subject === 'unwelcome' ? transport.close() : serve('v1', transport, new Witness()));
+    },
+  );
+  t.after(() => listener.close());
+  listener.onerror = (error) => errors.push(error);
+  const refused = await visitor(t, relay.ws, room, { subject: 'unwelcome' }, 60_000);
+  await within(assert.rejects(connect('v1', refused), { code: 'peer_refused' }), 'it hears of it');
+  const welcome = await connect('v1', await visitor(t, relay.ws, room, { subject: 'welcome' }));
+  assert.equal((await welcome.call('echo', { text: 'open' })).text, 'open');
+  assert.deepEqual(errors, []);
+});
+
+test('a listener that closes while a client is being authorized gives it to nobody', async (t) => {
+  const room = 'too late';
+  const asked = Promise.withResolvers<void>();
+  const verdict = Promise.withResolvers<boolean>();
+  let handled = 0;
+  const listener = await listen(
+    {
+      relay: relay.ws,
+      token: await testToken({ room, role: 'server' }),
+      authorize: () => {
+        asked.resolve();
+        return verdict.promise;
+      },
+    },
+    () => handled++,
+  );
+  t.after(() => listener.close());
+  const client = await visitor(t, relay.ws, room);
+  const started = assert.rejects(client.start(), { code: 'closed' });
+  await asked.promise;
+  await listener.close();
+  verdict.resolve(true);
+  await new Promise(setImmediate); // whatever follows the verdict has followed
+  await client.close();
+  await started;
+  assert.equal(handled, 0);
 });
 
 test('a listener that is replaced is told so, and its sessions go on', async (t) => {
