@@ -234,6 +234,10 @@ test('options are checked at once', () => {
     );
   bad({ relay: 'wss://relay.example', token: 't', connectTimeoutMs: 0 }, /connectTimeoutMs/);
   bad({ relay: 'wss://relay.example', token: 't', maxMessageBytes: -1 }, /maxMessageBytes/);
+  for (const maxMessageBytes of [Infinity, 1e6 + 0.5, 1_023, '10485760']) {
+    bad({ relay: 'wss://relay.example', token: 't', maxMessageBytes }, /maxMessageBytes/);
+  }
+  bad({ relay: 'wss://relay.example', token: 't', iceTransportPolicy: 'Relay' }, /iceTransportPolicy/);
   bad({ relay: 'ftp://relay.example', token: 't' }, /wss:\/\/relay\.example/);
   bad({ relay: 'wss://relay.example?token=t', token: 't' }, /query/);
   bad({ relay: 'wss://relay.example', token: '' }, /token/);

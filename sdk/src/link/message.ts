@@ -60,5 +60,6 @@ export function isJsonRpcMessage(value: unknown): value is JsonRpcMessage {
 export const isInvalidRequest = (value: unknown): boolean =>
   isObject(value) && typeof value['method'] === 'string' && 'id' in value && !isId(value['id']);
 
-/** The answer to a request, as against a request or a notification. */
-export const isResponse = (message: JsonRpcMessage): message is JsonRpcResult | JsonRpcError => !('method' in message);
+/** The answer to a request, as against a request or a notification, and what is no message at all. */
+export const isResponse = (message: JsonRpcMessage): message is JsonRpcResult | JsonRpcError =>
+  isObject(message) && !('method' in message);

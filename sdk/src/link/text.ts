@@ -1,7 +1,7 @@
 import { RendezvousError } from '../errors.ts';
 import { isInvalidRequest, isJsonRpcMessage, isResponse, type JsonRpcError, type JsonRpcMessage } from './message.ts';
 
-/** @throws RendezvousError `bad_message` for what JSON cannot say, and what is no object there. */
+/** @throws RendezvousError `bad_message` for what JSON cannot say. */
 export function toJson(message: JsonRpcMessage): string {
   let json: string | undefined; // JSON has no undefined, no functions and no symbols
   try {
@@ -10,8 +10,8 @@ export function toJson(message: JsonRpcMessage): string {
     // A TypeError: of a circular structure, or a BigInt.
     throw new RendezvousError('bad_message', 'The message cannot be written as JSON; see cause.', { cause });
   }
-  if (json?.startsWith('{')) return json;
-  throw new RendezvousError('bad_message', 'The message is not a JSON object.');
+  if (json !== undefined) return json;
+  throw new RendezvousError('bad_message', 'The message is undefined, or something else that JSON does not have.');
 }
 
 /**

@@ -4,10 +4,11 @@ import type { Signaling, SignalMessage } from '../signaling/signaling.ts';
 import type { CandidateTally } from './diagnosis.ts';
 import type { RtcPeerConnection } from './engine.ts';
 import { type Framing, withFraming, withoutFraming } from './framing.ts';
+import { withCandidates } from './sdp.ts';
 
 /** Without trickle a description waits for its candidates, but not for a STUN server that never answers. */
 const gatheringTimeoutMs = 5_000;
-/** Candidates that wait for their description at the most: far more than a peer has. */
+/** Candidates inside of a description, and that wait for one, at the most: far more than a peer has. */
 const mostCandidates = 256;
 
 export interface ExchangeOptions {
@@ -88,7 +89,7 @@ export class Exchange {
     this.remoteSdp = sdp;
     if (type === 'answer') await this.#set.promise;
     try {
-      await this.connection.setRemoteDescription({ type, sdp: withoutFraming(sdp) });
+      await this.connection.setRemoteDescription({ type, sdp: withCandidates(withoutFraming(sdp), mostCandidates) });
     } catch (cause) {
       const message = `The other peer's ${type} was not understood by the WebRTC engine.`;
       throw new RendezvousError('bad_signal', message, { cause });

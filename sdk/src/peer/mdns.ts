@@ -7,6 +7,8 @@ const port = 5353;
 /** When a name is asked for, and when it is given up: intervals double (RFC 6762 §5.2). */
 const askAtMs = [0, 1_000, 3_000];
 const giveUpAtMs = 7_000;
+/** Names that one peer may have us ask for. A browser has one for each of its addresses. */
+const mostNames = 32;
 
 /** A browser hides its addresses behind such names (draft-ietf-mmusic-mdns-ice-candidates §3.1.1): one label below local. */
 export const isMdnsName = (host: string): boolean => /^[^.]{1,63}\.local$/i.test(host);
@@ -17,12 +19,19 @@ export const isMdnsName = (host: string): boolean => /^[^.]{1,63}\.local$/i.test
  */
 export class MdnsResolver {
   readonly #pending = new Map<string, Set<(address: string | undefined) => void>>();
+  readonly #names = new Set<string>();
   #sockets: Socket[] | undefined;
+  #closed = false;
 
-  /** The IPv4 address of a name, or undefined when nobody answers within 7 s or the resolver is closed. */
-  resolve(name: string): Promise<string | undefined> {
+  /**
+   * The IPv4 address of a name, or undefined when nobody answers within 7 s, the resolver is closed, or it was asked for 32 other names
+   * before.
+   */
+  async resolve(name: string): Promise<string | undefined> {
     const asked = name.toLowerCase();
-    return new Promise((resolve) => {
+    if (this.#closed || (this.#names.size >= mostNames && !this.#names.has(asked))) return undefined;
+    this.#names.add(asked);
+    return await new Promise((resolve) => {
       const waiting = this.#pending.get(asked) ?? new Set();
       this.#pending.set(asked, waiting);
       const timers = askAtMs.map((ms) => setTimeout(() => this.#ask(asked), ms));
@@ -35,6 +44,7 @@ export class MdnsResolver {
   }
 
   close(): void {
+    this.#closed = true;
     for (const name of this.#pending.keys()) this.#settle(name, undefined);
     for (const socket of this.#sockets ?? []) socket.close();
     this.#sockets = undefined;

@@ -266,6 +266,8 @@ const hasSignaling = (options: TransportOptions): options is ConnectOptions & { 
   'signaling' in options && options.signaling !== undefined;
 
 const leastSecretBytes = 16;
+/** Below that there is no room for an answer that says that another one was too large. */
+const leastMessageBytes = 1_024;
 
 const tokenExpired = () =>
   new RendezvousError('token_expired', "The client's room token has expired, and it did not come with another one.");
@@ -281,17 +283,24 @@ const page = globalThis as Partial<Record<'addEventListener' | 'removeEventListe
 type PageListening = (type: 'pagehide', listener: () => void) => void;
 
 /** @throws RendezvousError `bad_option` */
-export function checkOptions({ connectTimeoutMs, maxMessageBytes, secret }: ConnectOptions): void {
-  positive('connectTimeoutMs', connectTimeoutMs);
-  positive('maxMessageBytes', maxMessageBytes);
+export function checkOptions({ connectTimeoutMs, maxMessageBytes, iceTransportPolicy, secret }: ConnectOptions): void {
+  if (connectTimeoutMs !== undefined && !(connectTimeoutMs > 0)) {
+    throw new RendezvousError('bad_option', 'connectTimeoutMs must be a number above 0.');
+  }
+  if (
+    maxMessageBytes !== undefined &&
+    !(Number.isSafeInteger(maxMessageBytes) && maxMessageBytes >= leastMessageBytes)
+  ) {
+    throw new RendezvousError('bad_option', `maxMessageBytes must be an integer, ${leastMessageBytes} or more.`);
+  }
+  // An engine would take what it does not know for `all`, and show this machine's addresses.
+  if (iceTransportPolicy !== undefined && !['all', 'relay'].includes(iceTransportPolicy)) {
+    throw new RendezvousError('bad_option', "iceTransportPolicy must be 'all' or 'relay'.");
+  }
   if (secret !== undefined && new TextEncoder().encode(secret).byteLength < leastSecretBytes) {
     throw new RendezvousError(
       'bad_option',
       `secret must have at least ${leastSecretBytes} random bytes, such as the output of: openssl rand -base64 32`,
     );
   }
-}
-
-function positive(name: string, value: number | undefined): void {
-  if (value !== undefined && !(value > 0)) throw new RendezvousError('bad_option', `${name} must be a number above 0.`);
 }

@@ -30,7 +30,7 @@ export interface ConnectOptions {
   /** Aborts connecting. It has no effect on a transport that is connected. */
   signal?: AbortSignal;
   /**
-   * The largest message in bytes of UTF-8, either way. Default 10,485,760. The other side's limit counts too; in plain mode that is at
+   * The largest message in bytes of UTF-8, either way: an integer, 1,024 at least. Default 10,485,760. The other side's limit counts too; in plain mode that is at
    * most 262,144.
    */
   maxMessageBytes?: number;

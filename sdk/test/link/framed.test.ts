@@ -156,7 +156,7 @@ void suite('messages over a framed link', () => {
   test('that JSON cannot say, and metadata that is none or does not fit, are refused, and the session goes on', async (t) => {
     const { near, far } = await connectLinks(t);
     const { link } = near as { link: { send(message: unknown, meta?: unknown): Promise<void> } };
-    const none = [undefined, null, 'text', 7, [], Symbol('x'), () => {}, { toJSON: () => undefined }];
+    const none = [undefined, Symbol('x'), () => {}, { toJSON: () => undefined }];
     for (const message of [{ jsonrpc: '2.0', method: 'm', params: { n: 1n } }, ...none]) {
       await assert.rejects(link.send(message), { code: 'bad_message' });
     }

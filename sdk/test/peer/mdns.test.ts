@@ -45,6 +45,17 @@ suite('mDNS names of candidates', () => {
     assert.equal(await within(unknown, 'the end', 1_000), undefined);
   });
 
+  test('are asked for by an open resolver, and not any number of them', async (t) => {
+    const resolver = new MdnsResolver();
+    t.after(() => resolver.close());
+    const known = Array.from({ length: 32 }, (_, n) => resolver.resolve(`${n}.local`));
+    assert.equal(await within(resolver.resolve('one-more.local'), 'the refusal', 1_000), undefined);
+    const again = resolver.resolve('0.LOCAL');
+    resolver.close();
+    await within(Promise.all([...known, again]), 'the end', 1_000);
+    assert.equal(await within(resolver.resolve('0.local'), 'the refusal', 1_000), undefined);
+  });
+
   test('lead to a connection', async (t) => {
     const offerer = weriftEngine.createPeerConnection(direct);
     const answerer = weriftEngine.createPeerConnection(direct);

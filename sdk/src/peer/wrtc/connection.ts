@@ -100,8 +100,8 @@ export class WrtcConnection implements RtcPeerConnection {
     adding.catch(() => {}); // nobody is left who could be told
   }
 
-  getStats(): Promise<{ forEach(callback: (report: RtcStats) => void): void }> {
-    return this.#peer.getStats();
+  async getStats(): Promise<{ forEach(callback: (report: RtcStats) => void): void }> {
+    return this.#closed ? [] : await this.#peer.getStats(); // of a closed one it throws
   }
 
   async close(): Promise<void> {
