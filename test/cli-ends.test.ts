@@ -70,7 +70,7 @@ void suite('what is left when the command line ends', { concurrency: 4 }, () => 
     await expose.exit();
     await until('the end of its processes', () => !runs(pid) && !runs(warm));
     const { error } = await client.answer('pending', 120_000);
-    assert.equal(error?.data?.code, 'session_lost', error?.message);
+    assert.equal(error?.data?.code, 'session_lost', JSON.stringify(error));
     assert.equal(await client.exit(), 1);
   });
 
