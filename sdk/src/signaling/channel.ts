@@ -18,9 +18,11 @@ export interface Sequence {
   sent: number;
   received: number;
   readonly unacknowledged: (Sequenced & { seq: number })[];
+  /** Of the last offer that was received. */
+  gen: number;
 }
 
-const newSequence = (): Sequence => ({ sent: 0, received: 0, unacknowledged: [] });
+const newSequence = (): Sequence => ({ sent: 0, received: 0, unacknowledged: [], gen: 0 });
 
 /**
  * Reliable signaling with one other peer through the relay, which keeps no queue: what was not acknowledged is repeated, what
@@ -34,6 +36,8 @@ export class RelayChannel implements Signaling {
    * Otherwise 30 s without an acknowledgement do, or without a peer that is taken for dead.
    */
   patient = false;
+  /** Its negotiation has led to nothing, and the other side was told: another offer is for another channel. */
+  over = false;
   /** For the next channel to the same peer. */
   readonly sequence: Sequence;
   #peer: string | undefined;
@@ -135,6 +139,7 @@ export class RelayChannel implements Signaling {
       this.sequence.received = data.seq;
     }
     const message = toMessage(data);
+    if (message.kind === 'offer') this.sequence.gen = Math.max(this.sequence.gen, message.gen);
     if (this.#started) this.onmessage?.(message);
     else if (this.#waiting.length < mostUnacknowledged) this.#waiting.push(message);
   }

@@ -74,7 +74,7 @@ const leastRefreshMs = 1_000;
 export class RelayConnection {
   /** A peer came (back), was lost or went, or has a fresh token (`online` again). */
   onpeer?: ((peer: RemotePeer, state: PeerState) => void) | undefined;
-  /** A peer that has had no channel yet makes an offer, with this SDP; the handler sets the channel's handlers at once. */
+  /** A peer to which no channel is open makes an offer, with this SDP; the handler sets the channel's handlers at once. */
   onchannel?: ((channel: RelayChannel, peer: RemotePeer, sdp: string) => void) | undefined;
   onstatechange?: ((state: RelayState) => void) | undefined;
   /** Something failed and is being tried again. */
@@ -91,7 +91,7 @@ export class RelayConnection {
   #first: FirstChannel | undefined;
   /** Peers that may be signalled: for a client the room's server, for the server its clients. */
   readonly #peers = new Map<string, { peer: RemotePeer; online: boolean }>();
-  /** Peers whose channel has ended, and how far it was. What still comes from them is late, not a new beginning. */
+  /** Peers whose channel has ended, and how far it was. What still comes from them is late, unless it is a later offer. */
   readonly #done = new Map<string, Sequence>();
   readonly #arrivals = new Set<(peer: RemotePeer) => void>();
   readonly #closing = new AbortController();
@@ -445,12 +445,13 @@ export class RelayConnection {
 
   #signal(from: string, data: unknown): void {
     const channel = this.#channels.get(from);
-    if (channel) return channel.receive(data);
+    if (channel && !channel.over) return channel.receive(data);
     const known = this.#peers.get(from);
-    const first = peerData.safeParse(data).data;
-    if (!known || this.#done.has(from) || first?.kind !== 'offer') return;
+    const { gen = 0 } = channel?.sequence ?? this.#done.get(from) ?? {};
+    const offer = peerData.safeParse(data).data;
+    if (!known || offer?.kind !== 'offer' || offer.gen <= gen) return channel?.receive(data);
     const opened = this.channel(from);
-    this.onchannel?.(opened, known.peer, first.body.sdp);
+    this.onchannel?.(opened, known.peer, offer.body.sdp);
     opened.receive(data);
   }
 

@@ -90,7 +90,7 @@ export async function dialRelay(
         const theirs = role === 'server' && codeOf(error) !== 'bad_option';
         if (signal.aborted || relay.state === 'closed' || !(replaced || theirs)) throw silent(error, relay);
         // That peer went, or did not get through: another one, or the same under a new id, may.
-        if (way instanceof FromClient) way.release();
+        if (way instanceof FromClient) way.release(channel);
         if (!replaced) onerror((unusable = asFailure(error)));
       }
     }
@@ -261,7 +261,8 @@ class FromClient {
   }
 
   /** The client went before it was connected: the next one is welcome. */
-  release(): void {
+  release(channel: RelayChannel): void {
+    channel.over = true;
     this.#taken = false;
   }
 }

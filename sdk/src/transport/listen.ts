@@ -192,6 +192,7 @@ class AcceptedTransport extends WebRTCServerTransport {
         },
       };
     } catch (error) {
+      channel.over = true;
       ended();
       throw error;
     }

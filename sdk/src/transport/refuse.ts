@@ -1,11 +1,12 @@
 import type { ByeCode } from '../protocol/index.ts';
-import type { Signaling } from '../signaling/signaling.ts';
+import type { RelayChannel } from '../signaling/channel.ts';
 
 /** Tells a client, in answer to its first signal, that it is not taken, so that it need not wait. */
-export function refuse(channel: Signaling, code: ByeCode, message: string): void {
+export function refuse(channel: RelayChannel, code: ByeCode, message: string): void {
+  channel.over = true;
   channel.onmessage = ({ gen }) => {
     channel.onmessage = undefined;
     channel.send({ kind: 'bye', gen, code, message }).catch(() => {}); // the client has gone: nobody is left to be told
   };
-  channel.start('answerer').catch(() => {}); // the same
+  channel.start().catch(() => {}); // the same
 }
