@@ -7,6 +7,7 @@ import { Bridge } from './bridge.ts';
 import { Child } from './child.ts';
 import { pathOf } from './connect.ts';
 import { CliError } from './errors.ts';
+import { LateEnd } from './late.ts';
 import { detail, type Log } from './log.ts';
 import { HttpSource } from './http/source.ts';
 import type { UpstreamOptions } from './http/upstream.ts';
@@ -113,6 +114,8 @@ function spawner({ command, args, cwd, variables }: SharedCommand, { env, log }:
 function serve(transport: WebRTCServerTransport, peer: RemotePeer, source: Source, options: ExposeOptions): Bridge {
   const { log, server } = options;
   const client = `client ${peer.subject}`;
+  // A token is enough for an offer, and a process is dear: there is one when the channel is open.
+  const upstream = new LateEnd(() => source.take());
   let connected = false;
   transport.onstatechange = (state) => {
     if (state === 'recovering') log.info(`lost the connection to ${client}, it is being restored…`);
@@ -120,9 +123,10 @@ function serve(transport: WebRTCServerTransport, peer: RemotePeer, source: Sourc
     if (!connected) log.info(`${client} connected`);
     else void pathOf(transport).then((path) => log.info(`the connection to ${client} is back${path}`));
     connected = true;
+    upstream.need();
   };
   log.debug(`${client} has peer id ${peer.id}`);
-  const bridge = new Bridge(transport, source.take(), {
+  const bridge = new Bridge(transport, upstream, {
     ...('url' in server || server.discover ? {} : { intercept: refuseDiscover() }),
     onerror: (error) => log.info(`${client}: ${error.message}${log.verbose ? detail(error) : ''}`),
   });
