@@ -11,6 +11,8 @@ const unlimited = 65_535;
 const settledMs = 4_000;
 /** With nothing sent for so long, nothing is left to be sent: what was lost is sent again after a second (RFC 9260 §16). */
 const quietMs = 1_500;
+/** Who does not take it in this time does not take it. */
+const mostMs = 20_000;
 const lookEveryMs = 25;
 const watchEveryMs = 1;
 
@@ -118,9 +120,11 @@ export class WrtcChannel implements RtcDataChannel {
    * does not tell what has been acknowledged: its traffic does, as far as the network loses nothing at the very end.
    */
   async flushed(): Promise<void> {
-    const settled = () => this.readyState !== 'open' || performance.now() - this.#lastSent > settledMs;
+    const began = performance.now();
+    if (began - this.#lastSent > settledMs) return;
+    const over = () => this.readyState !== 'open' || performance.now() - began > mostMs;
     let bytes = -1;
-    for (let quietSince = performance.now(); !settled(); await sleep(lookEveryMs)) {
+    for (let quietSince = began; !over(); await sleep(lookEveryMs)) {
       const now = await this.#traffic();
       if (now !== bytes || this.bufferedAmount > 0) quietSince = performance.now();
       else if (performance.now() - quietSince > quietMs) return;
