@@ -61,7 +61,8 @@ export class Session {
   #recovery: AbortController | undefined;
   /** A new connection that the other side asked for. */
   #answering: AbortController | undefined;
-  #attaching = false;
+  /** The recovery whose new connection is being attached: another one may begin meanwhile, when the older connection came back and was lost again. */
+  #attaching: AbortController | undefined;
   #hurry = new AbortController();
   #restartFailed: ((error: RendezvousError) => void) | undefined;
 
@@ -144,7 +145,7 @@ export class Session {
     if (!this.#recovery || this.#ended.signal.aborted) return;
     // A connection that the offerer is making goes on: the other side may have given up the older one for it. The answerer's recovery
     // only waits, and its new connections are not part of it.
-    if (!this.#attaching || !this.#route.redial)
+    if (this.#attaching !== this.#recovery || !this.#route.redial)
       this.#recovery.abort(new RendezvousError('closed', 'The connection is back.'));
     this.#recovery = undefined;
     this.onstate?.('connected');
@@ -183,7 +184,7 @@ export class Session {
         await wait(windowMs.answerer, within);
       });
     } catch (error) {
-      if (signal.aborted) return; // found, or ended
+      if (signal.aborted || this.#recovery !== recovery) return; // found, or ended
       this.link.end(isFinal(error) ? asFailure(error) : windowOver(last));
     } finally {
       clearInterval(hurrying);
@@ -310,11 +311,12 @@ export class Session {
     });
     const peer = await negotiation.run(signal);
     this.#exchange = peer.exchange;
-    this.#attaching = true;
+    const attaching = this.#recovery;
+    this.#attaching = attaching;
     try {
       await this.link.attach(peer, signal);
     } finally {
-      this.#attaching = false;
+      if (this.#attaching === attaching) this.#attaching = undefined;
     }
     this.#peer = peer;
     this.#unproven.get(signaling)?.();
