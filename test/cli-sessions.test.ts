@@ -57,9 +57,10 @@ async function cut(url: string, random: () => number): Promise<void> {
     const headers = { 'mcp-session-id': response.headers.get('mcp-session-id') ?? '' };
     const calls = ['echo', 'silence', 'flood', 'ask', 'exit', 'grandchild'].filter(() => random() < 0.4);
     const pending = calls.map((method, id) => post(url, { id, method }, headers, abort.signal).then((r) => r.text()));
-    if (random() < 0.5) await Promise.race([...pending, Promise.resolve()]);
+    const settled = Promise.allSettled(pending);
+    if (random() < 0.5) await Promise.race([settled, Promise.resolve()]);
     await fetch(url, { method: 'DELETE', headers });
-    await Promise.allSettled(pending);
+    await settled;
   } catch (error) {
     if (!abort.signal.aborted) throw error;
   }

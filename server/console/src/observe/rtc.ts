@@ -17,7 +17,6 @@ export function observedRtc(journal: Journal): typeof RTCPeerConnection {
 }
 
 function watch(connection: RTCPeerConnection, journal: Journal): void {
-  journal.mark('peer');
   journal.trying('A new connection');
   journal.connection.value = connection;
   let negotiations = 0;

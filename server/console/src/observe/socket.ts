@@ -31,8 +31,23 @@ class ObservedWebSocket extends WebSocket {
     this.#journal = journal;
     journal.mark('relay');
     this.addEventListener('message', ({ data }) => {
-      if ((JSON.parse(data as string) as { type?: unknown }).type === 'joined') journal.mark('room');
+      const heard = JSON.parse(data as string) as Heard;
+      if (heard.type === 'joined') journal.mark('room');
+      // The engine tells nothing of it: the offer may travel with the join, before anybody is there.
+      if (tellsOfPeer(heard)) journal.mark('peer');
       journal.travel('from-relay');
     });
   }
 }
+
+/** What matters here of a frame of the relay: PROTOCOL.md §3. */
+interface Heard {
+  type?: unknown;
+  /** Of a `peer` frame. */
+  state?: unknown;
+  /** Of a `joined` frame. */
+  peers?: { state: unknown }[];
+}
+
+const tellsOfPeer = ({ type, state, peers = [] }: Heard): boolean =>
+  type === 'peer' ? state === 'online' : peers.some((peer) => peer.state === 'online');
