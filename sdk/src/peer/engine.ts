@@ -82,6 +82,11 @@ export interface Engine {
    */
   authenticate?(connection: RtcPeerConnection): Promise<void>;
   /**
+   * Resolves when a channel that the other side has opened takes what it is given, or is closed. Called before the first `send()`.
+   * Engines whose channels do so once their `readyState` is `open` leave it out.
+   */
+  writable?(connection: RtcPeerConnection, channel: RtcDataChannel): Promise<void>;
+  /**
    * Resolves when everything given to `send()` has been handed to the other side, so that `close()` loses nothing. Engines
    * whose `close()` delivers what was sent before leave it out.
    */

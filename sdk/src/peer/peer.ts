@@ -224,9 +224,10 @@ export class PeerNegotiation {
     const exchange = this.#exchange;
     if (!exchange || this.#channel !== channel) return;
     channel.onopen = null;
-    const { engine } = this.#options;
+    const { engine, offerer } = this.#options;
     const { connection, localSdp, remoteSdp } = exchange;
     await engine.authenticate?.(connection);
+    if (!offerer) await engine.writable?.(connection, channel);
     if (this.#settled) return;
     this.#settle();
     exchange.onerror = undefined; // a late candidate that could not be sent is no loss

@@ -37,7 +37,11 @@ export function engineContract(offering: Engine, options: EngineContractOptions 
     offering,
     answering,
     create,
-    connect: (scope) => connectPair(create(scope), patienceMs),
+    connect: async (scope) => {
+      const pair = await connectPair(create(scope), patienceMs);
+      await answering.writable?.(pair.answerer, pair.far);
+      return pair;
+    },
     soon: (promise, what) => within(promise, what, patienceMs),
   };
   return [

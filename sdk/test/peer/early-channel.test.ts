@@ -45,3 +45,35 @@ test('both sides speak framed mode, also when a channel opens before the engine 
   await server.send(message);
   assert.deepEqual(await arrived, message);
 });
+
+test('nothing is sent on a channel of the other side before it is writable, which its engine may tell after it is open', async (t) => {
+  let isWritable = false;
+  /** werift as Chromium is for a moment: a channel that says it is open, and drops what it is given. */
+  const forgetful: Engine = {
+    ...weriftEngine,
+    createPeerConnection(configuration) {
+      const connection = weriftEngine.createPeerConnection(configuration);
+      queueMicrotask(() => {
+        const tell = connection.ondatachannel;
+        connection.ondatachannel = (event) => {
+          const send = event.channel.send.bind(event.channel);
+          event.channel.send = (data) => {
+            if (isWritable) send(data);
+          };
+          tell?.(event);
+        };
+      });
+      return connection;
+    },
+    async writable() {
+      await turn();
+      isWritable = true;
+    },
+  };
+  const [left, right] = MemorySignaling.pair();
+  const client = new WebRTCClientTransport({ signaling: left, rtc: forgetful });
+  const server = new WebRTCServerTransport({ signaling: right });
+  t.after(() => Promise.all([client.close(), server.close()]));
+  await Promise.all([client.start(), server.start()]);
+  assert(isWritable);
+});
