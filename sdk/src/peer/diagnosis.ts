@@ -61,16 +61,26 @@ export class CandidateTally {
 }
 
 /**
- * Why a connection did not come to stand: a network path that was never found (`ice_failed`), or one over which the two sides
- * do not trust each other (`dtls_untrusted`). Call it before the connection is closed.
+ * Why a connection did not come to stand: a network path that was never found (`ice_failed`), one over which the two sides do not
+ * trust each other (`dtls_untrusted`), or one on which there was not time enough. Call it before the connection is closed.
+ *
+ * @param late the end of the time, when that and no failure is why it is given up
  */
-export function explain(connection: RtcPeerConnection, tally: CandidateTally): RendezvousError {
+export function explain(connection: RtcPeerConnection, tally: CandidateTally, late?: RendezvousError): RendezvousError {
   const found = ['connected', 'completed'].includes(connection.iceConnectionState);
-  if (found && connection.connectionState !== 'connected') {
+  if (found && connection.connectionState === 'failed') {
     return new RendezvousError(
       'dtls_untrusted',
-      'A network path was found, but the DTLS handshake over it did not succeed: the other side does not have the certificate that ' +
-        'its SDP names, or somebody is between the two peers. Nothing was sent.',
+      'A network path was found, but the DTLS handshake over it failed: the other side does not have the certificate that its SDP ' +
+        'names, or somebody is between the two peers. Nothing was sent.',
+    );
+  }
+  if (found && late) {
+    const missing = connection.connectionState === 'connected' ? 'data channel' : 'DTLS handshake over it';
+    return new RendezvousError(
+      late.code,
+      `${late.message} A network path was found, but the ${missing} was not ready: one of the two machines may be too busy.`,
+      { retryable: late.retryable },
     );
   }
   tally.descriptions(connection);

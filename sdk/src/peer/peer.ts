@@ -289,7 +289,7 @@ export class PeerNegotiation {
         retryable: true,
       });
     }
-    return this.#exchange ? explain(this.#exchange.connection, this.#tally) : error;
+    return this.#exchange ? explain(this.#exchange.connection, this.#tally, error) : error;
   }
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
+import { RendezvousError } from '../../src/errors.ts';
 import { CandidateTally, explain } from '../../src/peer/diagnosis.ts';
 import type { RtcPeerConnection } from '../../src/peer/engine.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';
@@ -27,6 +28,21 @@ function told(t: TestContext, local: string[], remote: string[], fill?: (tally: 
   assert.doesNotMatch(error.message, /192\.0\.2|203\.0\.113|\.local|agent-7|example/);
   return error.message;
 }
+
+test('a path on which the time was over is no path that is not trusted', () => {
+  const late = new RendezvousError('connect_timeout', 'Not connected within 30 s.', { retryable: true });
+  const at = (connectionState: RtcPeerConnection['connectionState']) =>
+    explain({ iceConnectionState: 'connected', connectionState } as RtcPeerConnection, new CandidateTally(), late); // all it asks
+  assert.equal(at('failed').code, 'dtls_untrusted');
+  for (const [state, missing] of [
+    ['connecting', /30 s\. .*DTLS handshake/],
+    ['connected', /30 s\. .*data channel/],
+  ] as const) {
+    const error = at(state);
+    assert.deepEqual([error.code, error.retryable], ['connect_timeout', true]);
+    assert.match(error.message, missing);
+  }
+});
 
 suite('why there is no network path', () => {
   test('counts of the candidates by type', (t) => {
