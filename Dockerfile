@@ -21,7 +21,8 @@ COPY server/package.json server/
 # Of the SDK the relay imports the protocol and the tokens only (test/architecture.test.ts holds it), so that what the rest of
 # the SDK needs, a WebRTC engine first of all, is left out; the lock file goes on naming the versions of what stays.
 RUN --mount=type=cache,target=/root/.npm \
-  npm pkg delete dependencies.werift dependencies.commander peerDependencies peerDependenciesMeta --workspace sdk \
+  npm pkg delete --workspace sdk dependencies.werift dependencies.commander dependencies.cross-spawn \
+    peerDependencies peerDependenciesMeta \
   && npm install --omit=dev --ignore-scripts --workspace server \
   && find node_modules -type f '(' -name '*.ts' -o -name '*.[cm]ts' -o -name '*.map' ')' -delete \
   && rm package-lock.json .npmrc node_modules/.package-lock.json

@@ -1,7 +1,8 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { ChildProcess, ChildProcessByStdio } from 'node:child_process';
 import { statSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import spawn from 'cross-spawn';
 import type { JsonRpcMessage } from '../link/message.ts';
 import { within } from './async.ts';
 import { type End, errorResponse } from './bridge.ts';
@@ -37,7 +38,8 @@ export function killAll(): void {
 
 /**
  * An MCP server as a process of its own, spoken to over stdio. No shell, and its own process group, so that what it started
- * (`npx` starts `node`) ends with it.
+ * (`npx` starts `node`) ends with it. On Windows `npx` is a script, which Node starts in a shell only (CVE-2024-27980): there
+ * cross-spawn has cmd.exe run it, with every argument quoted.
  */
 export class Child implements End {
   onmessage?: End['onmessage'];
@@ -70,8 +72,8 @@ export class Child implements End {
     this.#spawned = spawned.promise;
     this.#spawned.catch(() => {}); // `ended` says it too
     child.once('spawn', spawned.resolve);
+    // Signals are not sent by way of `child`, so that this is a command that is not there: on Windows cmd.exe was, and has ended.
     child.on('error', (error) => {
-      if (child.pid !== undefined) return this.onerror?.(error); // a signal that could not be sent
       const failure = notStarted(error);
       spawned.reject(failure);
       this.#end(failure);
@@ -185,16 +187,17 @@ function spawnGroup({ command, args, env, cwd }: ChildOptions): ChildProcessBySt
   if (cwd !== undefined && !statSync(cwd, { throwIfNoEntry: false })?.isDirectory())
     throw notStarted({ message: 'its cwd is not a directory; check its spelling' });
   try {
-    const child = spawn(command, args, { env, cwd, stdio: ['pipe', 'pipe', 'pipe'], shell: false, detached: grouped });
+    const child = spawn(command, args, { env, cwd, stdio: 'pipe', shell: false, detached: grouped });
     // Out of file descriptors, Node has made no pipes, and an `error` event is to come.
-    const piped: { stdin: unknown } = child;
-    if (piped.stdin) return child;
+    if (piped(child)) return child;
     child.on('error', () => {});
   } catch (error) {
     throw notStarted(error as NodeJS.ErrnoException);
   }
   throw notStarted({ code: 'EMFILE' });
 }
+
+const piped = (child: ChildProcess): child is ChildProcessByStdio<Writable, Readable, Readable> => child.stdin !== null;
 
 function notStarted(error: { code?: string; message?: string }): CliError {
   return new CliError('server_failed', `The MCP server cannot be started: ${spawnFailure(error)}.`);
@@ -203,7 +206,7 @@ function notStarted(error: { code?: string; message?: string }): CliError {
 function spawnFailure({ code, message }: { code?: string; message?: string }): string {
   switch (code) {
     case 'ENOENT':
-      return `its command was not found; check its spelling and PATH${grouped ? '' : ', and start scripts such as npx with: cmd /c npx'}`;
+      return 'its command was not found; check its spelling and PATH';
     case 'EACCES':
       return 'its command is not executable; name a program, or chmod +x it';
     case 'EMFILE':

@@ -149,7 +149,7 @@ Exit codes:
 const exposeHelp = `
 Of a command, the first process is started at once and one is kept waiting, so that a wrong command is seen before anyone connects and
 a client does not wait for a download. What a server writes on stderr comes out here as [server 1] …. Servers do not see
-MCP_RENDEZVOUS_TOKEN and RELAY_SECRET. On Windows, start scripts such as npx with: cmd /c npx …
+MCP_RENDEZVOUS_TOKEN and RELAY_SECRET. On Windows cmd.exe runs scripts such as npx, and what they started ends with its input only.
 
 Of an endpoint (--url), each client has an MCP session of its own, and --header goes with every request there. Put secrets into
 variables, and the header in single quotes, so that the shell leaves the variable alone.
