@@ -106,13 +106,13 @@ export class RelayChannel implements Signaling {
   }
 
   async start(): Promise<void> {
-    if (this.#closed) throw gone();
+    if (this.#closed) throw peerGone();
     this.#started = true;
     for (const message of this.#waiting.splice(0)) this.onmessage?.(message);
   }
 
   async send(message: SignalMessage): Promise<void> {
-    if (this.#closed) throw gone();
+    if (this.#closed) throw peerGone();
     if (this.#unacknowledged.length === 0) this.#lastProgress = performance.now();
     const data = { ...toData(message), seq: ++this.sequence.sent };
     this.#unacknowledged.push(data);
@@ -158,7 +158,7 @@ export class RelayChannel implements Signaling {
     this.#suspended = true;
     clearTimeout(this.#repeatTimer);
     const giveUp = () => {
-      if (!this.patient) return this.end(gone());
+      if (!this.patient) return this.end(peerGone());
       this.#repeatTimer = setTimeout(giveUp, giveUpLostAfterMs);
     };
     this.#repeatTimer = setTimeout(giveUp, giveUpLostAfterMs);
@@ -178,7 +178,7 @@ export class RelayChannel implements Signaling {
   /** The relay could not hand a signal over. */
   outcome(code: OutcomeCode, retryAfterMs = firstRepeatMs): void {
     if (this.#suspended) return; // what is said about the peer is old
-    if (code === 'gone' || code === 'forbidden') this.end(gone());
+    if (code === 'gone' || code === 'forbidden') this.end(peerGone());
     else if (code === 'unavailable') this.#repeatWithin(retryAfterMs);
     // `absent`: the connection calls repeat() when the peer is online again.
   }
@@ -257,7 +257,8 @@ export class RelayChannel implements Signaling {
   }
 }
 
-const gone = () => new RendezvousError('peer_gone', 'The other peer has left the room.', { retryable: true });
+export const peerGone = () =>
+  new RendezvousError('peer_gone', 'The other peer has left the room.', { retryable: true });
 const silent = () =>
   new RendezvousError(
     'peer_silent',
