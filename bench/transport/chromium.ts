@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import type { Page } from 'playwright-core';
+import type { JSHandle } from 'playwright-core';
 import { launchBrowser } from '../../test/support/browser.ts';
 import { bundle } from '../../test/support/bundle.ts';
 import type { RelayProcess } from '../../test/support/relay.ts';
@@ -18,9 +18,6 @@ const headers = {
   'cross-origin-embedder-policy': 'require-corp',
 };
 
-/** What the page has of it. */
-type InPage = { bench: PageBench };
-
 /** The engine of the other end, in Node. */
 const nodeEngine = 'node-datachannel';
 
@@ -35,18 +32,19 @@ export async function chromium(relay: RelayProcess): Promise<Dialer[]> {
   pages.close();
   const content = await bundle(fileURLToPath(new URL('page.ts', import.meta.url)));
   await page.addScriptTag({ type: 'module', content });
+  const bench = await page.waitForFunction(() => (globalThis as unknown as { bench: PageBench }).bench); // the script's
   let number = 0;
   const [child] = await startEnd('raw', nodeEngine);
   child.on('message', ({ number: to, signal }: { number: number; signal: Signal }) => {
-    void page.evaluate(([n, told]) => (globalThis as unknown as InPage).bench.signal(n, told), [to, signal] as const);
+    void bench.evaluate((there, [n, told]) => there.signal(n, told), [to, signal] as const);
   });
   await page.exposeFunction('tell', (from: number, signal: Signal) => void child.send({ number: from, signal }));
   const raw: Dialer = {
     name: 'raw channel, Chromium',
     async connect() {
       const own = ++number;
-      await page.evaluate((n) => (globalThis as unknown as InPage).bench.raw(n), own);
-      return callerIn(page, own);
+      await bench.evaluate((there, n) => there.raw(n), own);
+      return callerIn(bench, own);
     },
     async stop() {
       child.kill('SIGKILL');
@@ -58,11 +56,8 @@ export async function chromium(relay: RelayProcess): Promise<Dialer[]> {
     async connect() {
       const own = ++number;
       const options = { relay: relay.ws, token: await room.token() };
-      await page.evaluate(([n, given]) => (globalThis as unknown as InPage).bench.rendezvous(n, given), [
-        own,
-        options,
-      ] as const);
-      return callerIn(page, own);
+      await bench.evaluate((there, [n, given]) => there.rendezvous(n, given), [own, options] as const);
+      return callerIn(bench, own);
     },
     async stop() {
       room.stop();
@@ -73,18 +68,9 @@ export async function chromium(relay: RelayProcess): Promise<Dialer[]> {
 }
 
 /** A caller in the page, from outside. */
-const callerIn = (page: Page, number: number): Caller => ({
-  roundTrip: (ms) =>
-    page.evaluate(([n, time]) => (globalThis as unknown as InPage).bench.callers.get(n)!.roundTrip(time), [
-      number,
-      ms,
-    ] as const),
-  callsPerSecond: (atOnce, size, ms) =>
-    page.evaluate(([n, ...rest]) => (globalThis as unknown as InPage).bench.callers.get(n)!.callsPerSecond(...rest), [
-      number,
-      atOnce,
-      size,
-      ms,
-    ] as const),
-  close: () => page.evaluate((n) => (globalThis as unknown as InPage).bench.callers.get(n)!.close(), number),
+const callerIn = (bench: JSHandle<PageBench>, number: number): Caller => ({
+  roundTrip: (ms) => bench.evaluate(({ callers }, [n, time]) => callers.get(n)!.roundTrip(time), [number, ms] as const),
+  callsPerSecond: (...load) =>
+    bench.evaluate(({ callers }, [n, ...rest]) => callers.get(n)!.callsPerSecond(...rest), [number, ...load] as const),
+  close: () => bench.evaluate(({ callers }, n) => callers.get(n)!.close(), number),
 });

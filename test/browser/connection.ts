@@ -12,8 +12,9 @@ interface Told {
   message?: string;
 }
 
-/** What the page has of it, besides the DOM. */
+/** The page's globals. */
 interface InPage {
+  RTCPeerConnection: new (configuration: object) => RtcPeerConnection;
   connection: RtcPeerConnection;
   channel: RtcDataChannel;
   tell(told: Told): Promise<void>;
@@ -22,6 +23,7 @@ interface InPage {
 
 /** The connection of a page, as far as a test of its engine needs it, from outside. One for each page; text messages only. */
 export async function connectionIn(page: Page): Promise<RtcPeerConnection> {
+  const here = await page.evaluateHandle(() => globalThis as unknown as InPage); // a page's
   let states = { connectionState: 'new', iceConnectionState: 'new', iceGatheringState: 'new' } as NonNullable<
     Told['states']
   >;
@@ -40,9 +42,8 @@ export async function connectionIn(page: Page): Promise<RtcPeerConnection> {
     get readyState() {
       return channelState;
     },
-    send: (text: string) =>
-      void next(() => page.evaluate((data) => (globalThis as unknown as InPage).channel.send(data), text)),
-    close: () => void next(() => page.evaluate(() => (globalThis as unknown as InPage).channel.close())),
+    send: (text: string) => void next(() => here.evaluate(({ channel: its }, data) => its.send(data), text)),
+    close: () => void next(() => here.evaluate(({ channel: its }) => its.close())),
     onopen: null,
     onmessage: null,
     onclose: null,
@@ -64,55 +65,44 @@ export async function connectionIn(page: Page): Promise<RtcPeerConnection> {
       return remote;
     },
     createDataChannel: (label: string) => {
-      void next(() =>
-        page.evaluate((name) => {
-          const here = globalThis as unknown as InPage;
-          here.adopt(here.connection.createDataChannel(name));
-        }, label),
-      );
+      void next(() => here.evaluate((its, name) => its.adopt(its.connection.createDataChannel(name)), label));
       return channel;
     },
     createOffer: (options = {}) =>
       next(() =>
-        page.evaluate(async (given) => {
-          const { type, sdp } = await (globalThis as unknown as InPage).connection.createOffer(given);
+        here.evaluate(async (its, given) => {
+          const { type, sdp } = await its.connection.createOffer(given);
           return { type, sdp: sdp ?? '' };
         }, options),
       ),
     createAnswer: () =>
       next(() =>
-        page.evaluate(async () => {
-          const { type, sdp } = await (globalThis as unknown as InPage).connection.createAnswer();
+        here.evaluate(async (its) => {
+          const { type, sdp } = await its.connection.createAnswer();
           return { type, sdp: sdp ?? '' };
         }),
       ),
     setLocalDescription: (description: Description) => {
       local = description;
-      return next(() =>
-        page.evaluate((given) => (globalThis as unknown as InPage).connection.setLocalDescription(given), description),
-      );
+      return next(() => here.evaluate((its, given) => its.connection.setLocalDescription(given), description));
     },
     setRemoteDescription: (description: Description) => {
       remote = description;
-      return next(() =>
-        page.evaluate((given) => (globalThis as unknown as InPage).connection.setRemoteDescription(given), description),
-      );
+      return next(() => here.evaluate((its, given) => its.connection.setRemoteDescription(given), description));
     },
     addIceCandidate: (candidate: CandidateInit) =>
-      next(() =>
-        page.evaluate((given) => (globalThis as unknown as InPage).connection.addIceCandidate(given), candidate),
-      ),
+      next(() => here.evaluate((its, given) => its.connection.addIceCandidate(given), candidate)),
     getStats: async () => {
       const reports = await next(() =>
-        page.evaluate(async () => {
+        here.evaluate(async (its) => {
           const list: RtcStats[] = [];
-          (await (globalThis as unknown as InPage).connection.getStats()).forEach((report) => list.push(report));
+          (await its.connection.getStats()).forEach((report) => list.push(report));
           return list;
         }),
       );
       return { forEach: (callback: (report: RtcStats) => void) => reports.forEach((report) => callback(report)) };
     },
-    close: () => next(() => page.evaluate(() => (globalThis as unknown as InPage).connection.close())),
+    close: () => next(() => here.evaluate((its) => its.connection.close())),
     onicecandidate: null,
     onconnectionstatechange: null,
     onicegatheringstatechange: null,
@@ -137,15 +127,12 @@ export async function connectionIn(page: Page): Promise<RtcPeerConnection> {
     }
     if (told.message !== undefined) channel.onmessage?.({ data: told.message });
   });
-  await page.evaluate(() => {
-    const here = globalThis as unknown as InPage & {
-      RTCPeerConnection: new (configuration: object) => RtcPeerConnection;
-    };
-    const made = new here.RTCPeerConnection({ iceServers: [] });
-    const tell = (told: Told) => void here.tell(told);
-    here.connection = made;
-    here.adopt = (adopted) => {
-      here.channel = adopted;
+  await here.evaluate((its) => {
+    const made = new its.RTCPeerConnection({ iceServers: [] });
+    const tell = (told: Told) => void its.tell(told);
+    its.connection = made;
+    its.adopt = (adopted) => {
+      its.channel = adopted;
       adopted.onopen = () => tell({ channel: 'open' });
       adopted.onclose = () => tell({ channel: 'closed' });
       adopted.onmessage = ({ data }) => tell({ message: String(data) });
@@ -163,7 +150,7 @@ export async function connectionIn(page: Page): Promise<RtcPeerConnection> {
     made.oniceconnectionstatechange = tellStates;
     made.onicegatheringstatechange = tellStates;
     made.ondatachannel = ({ channel: adopted }) => {
-      here.adopt(adopted);
+      its.adopt(adopted);
       tell({ channel: 'arrived' });
     };
   });

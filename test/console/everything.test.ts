@@ -202,6 +202,7 @@ test('every tool of server-everything', async (t) => {
   const keys = page.locator('.picker-list [data-key]');
   await keys.nth(Object.keys(tools).length - 1).waitFor();
   const listed = await keys.evaluateAll((buttons) =>
+    // Elements of a page, in a project whose types are Node's.
     buttons.map((button) => (button as unknown as { dataset: { key: string } }).dataset.key),
   );
   assert.deepEqual(listed.toSorted(), Object.keys(tools).toSorted(), 'this test has all of them');

@@ -124,6 +124,7 @@ test('whatever a server says, nothing of it runs, and the page stays usable', as
     await assertAccessible(page);
   });
 
+  // Put there when the page was opened.
   const longest = await page.evaluate(() => (globalThis as unknown as { longest: { ms: number } }).longest.ms);
   t.diagnostic(`the longest task took ${Math.round(longest)} ms`);
   assert.ok(longest < frozenMs, `the page did not answer for ${longest} ms`);

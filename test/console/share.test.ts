@@ -54,6 +54,7 @@ test('one tab calls what another one has, with permission each time', async (t) 
   await shows(page, /\d\d:\d\d:\d\d/);
 
   await shared.page.evaluate(() =>
+    // A page's, in a project whose types are Node's.
     (
       globalThis as unknown as { navigator: { clipboard: { writeText(text: string): Promise<void> } } }
     ).navigator.clipboard.writeText('from the clipboard'),
@@ -154,6 +155,7 @@ test('tokens are nowhere but in memory', async (t) => {
   await connect(page, token);
   await connected(page);
   const stored = await page.evaluate(() => {
+    // A page's, and of each of them only the members that are looked at below.
     const { localStorage, sessionStorage, document, history } = globalThis as unknown as Record<
       string,
       { length: number; cookie: string; state: unknown }

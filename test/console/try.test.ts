@@ -46,6 +46,7 @@ test('one click, and MCP runs between two ends that met through the relay', asyn
   const image = page.getByRole('img', { name: /an image/ });
   await image.waitFor();
   await page.waitForFunction(() => {
+    // A page's, in a project whose types are Node's.
     const { images } = (globalThis as unknown as { document: { images: { naturalWidth: number }[] } }).document;
     return images[0]?.naturalWidth === 320;
   });
@@ -133,7 +134,7 @@ test('in the dark, and on a phone', async (t) => {
   const overflow = await phone.page.evaluate(() => {
     const { scrollWidth, clientWidth } = (
       globalThis as unknown as { document: { documentElement: { scrollWidth: number; clientWidth: number } } }
-    ).document.documentElement;
+    ).document.documentElement; // a page's
     return scrollWidth - clientWidth;
   });
   assert.ok(overflow <= 0, `${overflow} pixels too wide`);
@@ -151,7 +152,7 @@ test('the layout stands still while a page loads and connects', async (t) => {
           const shifts = list.getEntries() as unknown as { value: number; hadRecentInput: boolean }[]; // a page's entries
           resolve(shifts.reduce((total, { value, hadRecentInput }) => total + (hadRecentInput ? 0 : value), 0));
         });
-        observer.observe({ type: 'layout-shift', buffered: true } as unknown as { type: 'resource' });
+        observer.observe({ type: 'layout-shift', buffered: true } as unknown as { type: 'resource' }); // of a page
         // Without any shift nothing is observed.
         setTimeout(() => resolve(0), 1000);
       }),

@@ -37,6 +37,7 @@ class End {
 
   take<T extends WebRTCTransport>(transport: T): T {
     this.transport = transport;
+    // Whatever arrives was sent by `send()` of another end.
     transport.onmessage = (message) => this.received.push((message as unknown as { params: { n: number } }).params.n);
     transport.onstatechange = (state) => this.states.push(state);
     transport.onerror = (error) => this.errors.push((error as { code?: string }).code ?? String(error));
@@ -266,7 +267,7 @@ test('a server does not answer to a token that has ended, once the relay had the
   t.after(() => transport.close());
   await transport.start();
   await client.send(1);
-  const sending = setInterval(() => void client.send(1).catch(() => undefined), 500);
+  const sending = setInterval(() => void client.send(1).catch(() => undefined), 500); // it ends, which is waited for
   t.after(() => clearInterval(sending));
   await eventually(() => client.closes === 1 && server.closes === 1, 100_000);
   assert.equal(server.errors.at(-1), 'token_expired');

@@ -196,6 +196,7 @@ test('a task without a history is one; what has not the form of the SDK is refus
   await desktop.send(offer(1));
   assert.deepEqual(heard, [offer(1)]);
   for (const wrong of [{ messageId: '1', parts: 'none' }, { id: 't', artifacts: [{}] }, null]) {
+    // Deliberately no source.
     assert.throws(() => agent.accept(wrong as unknown as A2ASource), { code: 'bad_signal', message: /fromJSON/ });
   }
 });
