@@ -274,7 +274,7 @@ test('a client that comes while the listener closes its sessions gets none', asy
   });
   t.after(() => Promise.all([listener.close(), ...transports.map((transport) => transport.close())]));
   await client(t, relay, 'first');
-  // So much that delivering it takes a while.
+  // So much that delivering it takes a while, and that the end comes first for some.
   const params = { text: 'x'.repeat(200_000) };
   for (let n = 0; n < 100; n++) transports[0]?.send({ jsonrpc: '2.0', method: 'n', params }).catch(() => {});
   const late = new WebRTCClientTransport({

@@ -25,7 +25,7 @@ export class SimplePeerWire implements Wire {
     this.#peer.on('connect', () => this.#open.resolve());
     this.#peer.on('error', (error) => this.#open.reject(error)); // after the beginning it is its end, which the caller notices
     this.#peer.on('data', (data: Uint8Array) => this.onmessage?.(JSON.parse(String(data)) as never));
-    this.#open.promise.catch(() => undefined);
+    this.#open.promise.catch(() => undefined); // start() hands it on; until then nobody may be listening
   }
 
   start(): Promise<void> {

@@ -157,7 +157,7 @@ test('close in the very turn in which the connection stands: start rejects, afte
       handler = value;
     },
   });
-  const serverStarted = server.start().catch(() => {});
+  const serverStarted = server.start().catch(() => {}); // its client leaves
   assert.equal((await rejection(client.start())).code, 'closed');
   assert.equal(client.state, 'closed');
   assert.equal(closes, 1);

@@ -197,7 +197,7 @@ async function attack(moves: Move[], greets: boolean): Promise<{ frames: number;
     pipe.put(encodeHello(hello()));
     await attached;
     assert.equal(failed, undefined);
-    void link.send({ jsonrpc: '2.0', method: 'm' }).catch(() => {});
+    void link.send({ jsonrpc: '2.0', method: 'm' }).catch(() => {}); // `heard` has its end
     peer.had = 1;
   }
   let frames = 0;

@@ -158,6 +158,7 @@ export class Lane {
     });
     const { engine, channel } = this.#carrier;
     // Both may have said it at once: then ours was no answer, and must arrive as well.
+    // A channel that ends before it is flushed has nobody to whom that would matter.
     const flushed = over.then(() => (this.open ? engine.flush?.(channel) : undefined)).catch(() => {});
     await Promise.race([flushed, late.promise]);
     clearTimeout(timer);

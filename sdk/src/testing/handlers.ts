@@ -63,6 +63,7 @@ export function handlerCases(makePair: MakePair, options: TransportContractOptio
         const closed = client.transport.close().catch((error: unknown) => assert.equal(error, own));
         await soon(closed, 'close()');
         await server.closed();
+        // Whether it fails again is its own affair; it comes to an end.
         await soon(
           client.transport.close().catch(() => {}),
           'close() again',

@@ -201,7 +201,7 @@ export class Session {
     const { connection } = this.#peer;
     const { iceTransportPolicy } = this.#route;
     const failed = Promise.withResolvers<never>();
-    failed.promise.catch(() => {});
+    failed.promise.catch(() => {}); // the race below hears of it, if it is still on
     this.#restartFailed = failed.reject;
     connection.setConfiguration?.({ iceServers: this.#route.iceServers(), iceTransportPolicy });
     // Whichever way frames come again, `onfound` ends the recovery and with it this signal.

@@ -30,6 +30,7 @@ async function asked(t: TestContext) {
   near.link.onmessage = (message: JsonRpcMessage) => {
     if (!('id' in message)) return void near.messages.push(message);
     answered += 1;
+    // A link that ends takes its answers with it; `answered` is what counts.
     near.link.send({ jsonrpc: '2.0', id: message.id!, result: { text: 'x'.repeat(answerBytes) } }).catch(() => {});
   };
   const attached = near.link.attach(pipe.carrier);

@@ -206,7 +206,7 @@ test('a peer that acknowledges nothing does not make the sender grow', async (t)
   let sent = 0;
   while (end === undefined && sent < 1000) {
     sent++;
-    await link.left.send(candidate(sent)).catch(() => {});
+    await link.left.send(candidate(sent)).catch(() => {}); // `end` says it
   }
   assert.equal(end, 'peer_silent');
   assert(sent < 300, `${sent} messages were kept`);

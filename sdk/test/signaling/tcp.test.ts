@@ -120,7 +120,7 @@ async function approached(t: TestContext, role: 'server' | 'client', connectTime
   const server = new WebRTCServerTransport(options(port));
   t.after(() => server.close());
   const started = server.start();
-  started.catch(() => {});
+  started.catch(() => {}); // the same
   while (true) {
     const socket = hold(connect(port, '127.0.0.1'));
     const connected = await Promise.race([once(socket, 'connect').then(() => true), once(socket, 'close')]).catch(

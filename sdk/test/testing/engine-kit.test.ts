@@ -61,7 +61,7 @@ const flawed: [string, Engine, RegExp][] = [
   [
     'takes any SDP',
     altered(nodeDatachannelEngine, (connection) => ({
-      setRemoteDescription: (description) => connection.setRemoteDescription(description).catch(() => {}),
+      setRemoteDescription: (description) => connection.setRemoteDescription(description).catch(() => {}), // the flaw
     })),
     /^it refuses/,
   ],

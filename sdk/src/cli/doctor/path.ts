@@ -81,7 +81,7 @@ export async function checkPeer(relay: string, { token, role }: TokenView, stop:
     await transport.start();
     const seen = `connected ${describe(await transport.stats())}`;
     // The other side may be a doctor, too, which is not there yet: a connection that closes at once is none for it.
-    await Promise.race([ended, wait(lingerMs, stop).catch(() => undefined)]);
+    await Promise.race([ended, wait(lingerMs, stop).catch(() => undefined)]); // stopped: it was seen
     return { check, status: 'ok', seen };
   } catch (thrown) {
     const { code, message } = toRendezvousError(thrown, 'engine_failed', 'Connecting failed.');

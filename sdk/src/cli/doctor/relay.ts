@@ -98,6 +98,7 @@ async function checkCertificate(host: string, port: number, report: Report, stop
 async function checkHealth(base: URL, report: Report, stop: AbortSignal): Promise<number | undefined> {
   const path = base.href.replace(/\/$/, '');
   const before = Date.now();
+  // No answer is a finding, too.
   const health = await get(new URL(`${path}/healthz`), within(stop)).catch(() => undefined);
   const after = Date.now();
   if (health?.status !== 200) {
@@ -111,6 +112,7 @@ async function checkHealth(base: URL, report: Report, stop: AbortSignal): Promis
     return undefined;
   }
   report({ check: 'relay.health', status: 'ok', seen: '/healthz answers' });
+  // The same.
   const ready = await get(new URL(`${path}/readyz`), within(stop)).catch(() => undefined);
   report(
     ready?.status === 200

@@ -80,6 +80,7 @@ export class HttpUpstream implements End {
     const sent = this.#ordered
       .then(() => this.#dispatch(message, body, meta))
       .finally(() => (this.#waiting -= body.length));
+    // What fails is for its sender to hear, and does not hold up what comes behind it.
     if (!isRequest(message) || message.method === 'initialize') this.#ordered = sent.catch(() => {});
     await sent;
   }
@@ -232,7 +233,7 @@ export class HttpUpstream implements End {
           this.onerror?.(error);
         }
       }
-      await delay(waitMs, undefined, { signal }).catch(() => {});
+      await delay(waitMs, undefined, { signal }).catch(() => {}); // aborted, which ends the loop
       waitMs = Math.min(waitMs * 2, maxRetryMs);
     }
   }

@@ -15,10 +15,10 @@ export function prepareSctp(transport: RTCSctpTransport): void {
   const internals = sctpInternals(transport);
   const { sctp } = internals;
   const handleData = sctp.handleData.bind(sctp);
-  sctp.handleData = (data) => handleData(data).catch(() => {});
+  sctp.handleData = (data) => handleData(data).catch(() => {}); // dropped, see above
   sctp.onReceive.allUnsubscribe();
   sctp.onReceive.subscribe((...message) => {
-    internals.datachannelReceive(...message).catch(() => {});
+    internals.datachannelReceive(...message).catch(() => {}); // the same
   });
   sendInOneGo(internals);
   const listeners = new Set<() => void>();

@@ -291,11 +291,11 @@ test('there are only so many sessions', async (t) => {
   const silent = await serve(t, () => {});
   const { url } = await startGateway(t, () => new HttpUpstream({ url: silent.url, headers: {} }));
   const abort = new AbortController();
-  const waiting = Array.from({ length: 100 }, () => post(url, hello, {}, abort.signal).catch(() => {}));
+  const waiting = Array.from({ length: 100 }, () => post(url, hello, {}, abort.signal).catch(() => {})); // aborted below
   let response: Response | undefined;
   await until('the last one', async () => {
     const soon = AbortSignal.timeout(500);
-    response = await post(url, hello, {}, soon).catch(() => undefined);
+    response = await post(url, hello, {}, soon).catch(() => undefined); // it has got a session, whose server is silent
     return response?.status === 503;
   });
   assert.match((await response?.text()) ?? '', /There are 100 sessions/);
@@ -304,7 +304,7 @@ test('there are only so many sessions', async (t) => {
   // Those who did not wait for the answer have no session.
   await until('a free place', async () => {
     const soon = AbortSignal.timeout(500);
-    return (await post(url, hello, {}, soon).catch(() => undefined))?.status !== 503;
+    return (await post(url, hello, {}, soon).catch(() => undefined))?.status !== 503; // the same: it has got a place
   });
 });
 
