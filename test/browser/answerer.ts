@@ -1,9 +1,10 @@
-import type { RtcDataChannel, RtcPeerConnection } from 'mcp-rendezvous';
+import type { CandidateInit, RtcDataChannel, RtcPeerConnection } from 'mcp-rendezvous';
 import { defaultEngine } from '../../sdk/src/peer/default.browser.ts';
 
 declare global {
-  /** Answers an offer that has its candidates inside; sends its first words as soon as there is a channel. */
+  /** Answers an offer, with its candidates inside; sends its first words as soon as there is a channel. */
   var answer: (offer: string, words: string) => Promise<string>;
+  var addCandidate: (candidate: CandidateInit) => Promise<void>;
 }
 
 let connection: RtcPeerConnection | undefined;
@@ -30,3 +31,5 @@ globalThis.answer = async (offer, words) => {
   });
   return answerer.localDescription?.sdp ?? '';
 };
+
+globalThis.addCandidate = async (candidate) => connection?.addIceCandidate(candidate);
