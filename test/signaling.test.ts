@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import {
   listen,
@@ -13,7 +15,7 @@ import { createRoomToken } from 'mcp-rendezvous/token';
 import type { Engine } from '../sdk/src/peer/engine.ts';
 import { weriftEngine } from '../sdk/src/peer/werift.ts';
 import { RelayProcess, testSecret } from './support/relay.ts';
-import { eventually } from './support/wait.ts';
+import { eventually, within } from './support/wait.ts';
 
 const token = (role: 'server' | 'client', subject: string, ttl: number | string = '1h') =>
   createRoomToken({ key: testSecret, room: 'signaling', role, subject, ttl });
@@ -243,6 +245,37 @@ test('a relay that hangs without a word is noticed within 30 s; a quiet one is a
   await eventually(() => states.get(hung)?.includes('reconnecting') === true, 30_000);
   assert.deepEqual(states.get(hung)?.slice(0, 2), ['ping_timeout', 'reconnecting']);
   assert.deepEqual(states.get(quiet), []);
+});
+
+test('a relay that hangs does not keep a process that has closed its connection', async (t) => {
+  const relay = await relayFor(t);
+  const script = `
+    import { RelayConnection } from 'mcp-rendezvous';
+    const [relay, token] = process.argv.slice(1);
+    const connection = new RelayConnection({ relay, token });
+    await connection.start();
+    process.stdin.once('end', () => connection.close()).resume();
+    console.log('joined');
+  `;
+  const child = spawn(
+    process.execPath,
+    [
+      '--conditions=mcp-rendezvous-source',
+      '--input-type=module',
+      '--eval',
+      script,
+      '--',
+      relay.ws,
+      await token('client', 'brief'),
+    ],
+    { cwd: import.meta.dirname, stdio: ['pipe', 'pipe', 'inherit'] },
+  );
+  t.after(() => child.kill('SIGKILL'));
+  const gone = once(child, 'exit');
+  await within(once(child.stdout, 'data'), 'it joins');
+  process.kill(relay.pid, 'SIGSTOP');
+  child.stdin.end();
+  assert.deepEqual(await within(gone, 'it ends by itself'), [0, null]);
 });
 
 test('an offer whose answer would be too large for the relay fails alone: the listener stays in the room', async (t) => {

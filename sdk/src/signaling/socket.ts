@@ -25,6 +25,10 @@ const quietMs = 12_000;
 const answerMs = 8_000;
 /** The same for one that is asked out of turn: something has happened that sockets do not survive, or hardly. */
 const answerSoonMs = 5_000;
+/** What the relay has to close its side. */
+const closingMs = 2_000;
+/** By this name Node lets go of what keeps a process alive; WebSocket has it from Node 26 on. */
+const unref: unique symbol = Symbol.for('nodejs.unref');
 
 /** One WebSocket to the relay, from its join to its close. A connection that comes back uses several of them. */
 export class RelaySocket {
@@ -43,7 +47,10 @@ export class RelaySocket {
   private constructor(url: URL) {
     this.#socket = new WebSocket(url, subprotocol);
     this.#socket.addEventListener('message', (event) => this.#receive(event.data));
-    this.#socket.addEventListener('close', (event) => this.#end(this.#endOf(event.code, url)));
+    this.#socket.addEventListener('close', (event) => {
+      clearTimeout(this.#watch);
+      this.#end(this.#endOf(event.code, url));
+    });
   }
 
   /**
@@ -132,8 +139,15 @@ export class RelaySocket {
     if (this.#ended) return;
     this.#ended = end;
     clearTimeout(this.#watch);
-    this.#socket.close();
+    if (this.#socket.readyState !== WebSocket.CLOSED) this.#close();
     this.onend?.(end);
+  }
+
+  /** A relay that hangs does not close its side, and a process that has nothing else to do does not wait for that. */
+  #close(): void {
+    const socket: WebSocket & { [unref]?: () => void } = this.#socket;
+    this.#watch = setTimeout(() => socket[unref]?.(), closingMs);
+    socket.close(); // one that was not open yet is closed within this call
   }
 
   #endOf(closeNumber: number, url: URL): SocketEnd {
