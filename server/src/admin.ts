@@ -3,7 +3,7 @@ import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastif
 import { createRoomToken, ttlSeconds } from 'mcp-rendezvous/token';
 import * as z from 'zod';
 import type { Broker, Resident, RoomSummary } from './broker/broker.ts';
-import { Bucket, type Rate } from './bucket.ts';
+import { type Rate, take, wait } from './bucket.ts';
 import { networkOf } from './gate.ts';
 import { parseRoomKey, roomKeyOf } from './ids.ts';
 import type { Keyring } from './keyring.ts';
@@ -151,16 +151,17 @@ async function issueToken({ keyring, log }: AdminOptions, body: unknown) {
 
 /** Lets in whoever has the token. An address with too many wrong ones waits, also with the right one: it might be a guess. */
 function createGuard(token: string, metrics: Metrics) {
-  const addresses = new Map<string, Bucket>();
+  const addresses = new Map<string, number>();
   const expected = sha256(token);
   return (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
     reply.header('cache-control', 'no-store');
     const now = performance.now();
     const address = networkOf(request.ip);
-    const wait = addresses.get(address)?.wait(guesses, 1, now) ?? 0;
-    if (wait > 0) {
+    const fullAt = addresses.get(address) ?? 0;
+    const waitMs = wait(fullAt, guesses, 1, now);
+    if (waitMs > 0) {
       metrics.adminRefused.inc({ status: '429' });
-      reply.header('retry-after', Math.ceil(wait / 1000));
+      reply.header('retry-after', Math.ceil(waitMs / 1000));
       problem(reply, 429, 'rate_limited', 'Too many requests with a wrong token came from this address.');
       return;
     }
@@ -169,9 +170,7 @@ function createGuard(token: string, metrics: Metrics) {
     if (given !== undefined && timingSafeEqual(sha256(given), expected)) return done();
     if (given !== undefined) {
       if (addresses.size >= rememberedAddresses) forget(addresses, now);
-      const bucket = addresses.get(address) ?? new Bucket();
-      addresses.set(address, bucket);
-      bucket.take(guesses, 1, now);
+      addresses.set(address, take(fullAt, guesses, 1, now) ?? fullAt);
     }
     metrics.adminRefused.inc({ status: '401' });
     // RFC 6750 §3
@@ -186,8 +185,8 @@ function createGuard(token: string, metrics: Metrics) {
 const sha256 = (data: string): Buffer => createHash('sha256').update(data).digest();
 
 /** Forgets those that have waited long enough; all of them when there are none. */
-function forget(addresses: Map<string, Bucket>, now: number): void {
-  for (const [address, bucket] of addresses) if (bucket.isFull(now)) addresses.delete(address);
+function forget(addresses: Map<string, number>, now: number): void {
+  for (const [address, fullAt] of addresses) if (fullAt <= now) addresses.delete(address);
   if (addresses.size >= rememberedAddresses) addresses.clear();
 }
 

@@ -1,35 +1,21 @@
+/*
+ * A token bucket in one number, the time at which it is full again (the generic cell rate algorithm, ITU-T I.371): it needs no timer, and
+ * no object of its own. It is full at 0, and whenever that time is over. Times are in milliseconds, of any monotonic clock.
+ */
+
 /** So much per second, and so much at once after a time of silence. */
 export interface Rate {
   perSecond: number;
   burst: number;
 }
 
-/**
- * A token bucket in one number, the time at which it is full again (the generic cell rate algorithm, ITU-T I.371): it needs
- * no timer.
- */
-export class Bucket {
-  #fullAt = 0;
+/** Takes an amount out: returns when the bucket is full again, or undefined when there is not so much in it. */
+export function take(fullAt: number, { perSecond, burst }: Rate, amount: number, now: number): number | undefined {
+  const next = Math.max(fullAt, now) + (amount / perSecond) * 1000;
+  return next - now > (burst / perSecond) * 1000 ? undefined : next;
+}
 
-  /**
-   * Takes an amount out; false when there is not so much in it.
-   *
-   * @param now milliseconds, any monotonic clock
-   */
-  take({ perSecond, burst }: Rate, amount: number, now: number): boolean {
-    const fullAt = Math.max(this.#fullAt, now) + (amount / perSecond) * 1000;
-    if (fullAt - now > (burst / perSecond) * 1000) return false;
-    this.#fullAt = fullAt;
-    return true;
-  }
-
-  /** Milliseconds until an amount is in it. */
-  wait({ perSecond, burst }: Rate, amount: number, now: number): number {
-    return Math.max(0, this.#fullAt - now - ((burst - amount) / perSecond) * 1000);
-  }
-
-  /** Whether nothing is missing: a bucket that is forgotten then is no loss. */
-  isFull(now: number): boolean {
-    return this.#fullAt <= now;
-  }
+/** Milliseconds until an amount is in it. */
+export function wait(fullAt: number, { perSecond, burst }: Rate, amount: number, now: number): number {
+  return Math.max(0, fullAt - now - ((burst - amount) / perSecond) * 1000);
 }

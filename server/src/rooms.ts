@@ -4,6 +4,7 @@ import { RelayError } from './errors.ts';
 import { digest, newPeerId, newResumeSecret, parseResume } from './ids.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import { Roster } from './roster.ts';
 import { GroupView, type Notice } from './view.ts';
 
 /** A peer whose socket is here. */
@@ -28,16 +29,21 @@ export interface JoinRequest {
   resume?: string | undefined;
 }
 
-interface Local {
-  seat: Seat;
-  occupant: Occupant;
+/** A seat that is here. */
+interface Local extends Seat {
+  readonly occupant: Occupant;
 }
 
-interface Room {
-  locals: Map<string, Local>;
-  /** Peers of each role that are here or about to be: while there is one, the other role's view is kept up to date. */
-  here: Record<Role, number>;
-  views: Record<Role, GroupView>;
+/** A room's peers that are here, and its groups, wherever their peers are. */
+class Room extends Roster<Local> implements Record<Role, GroupView> {
+  readonly key: string;
+  server = new GroupView();
+  client = new GroupView();
+
+  constructor(key: string) {
+    super();
+    this.key = key;
+  }
 }
 
 /** After which time a sender tries again when another instance could not be reached. */
@@ -73,7 +79,7 @@ export class Rooms implements Instance {
 
   /** How many peers this one may signal, at least 1. */
   partners(seat: Seat): number {
-    return Math.max(1, this.#rooms.get(seat.room)?.views[other(seat.role)].members.size ?? 0);
+    return Math.max(1, this.#rooms.get(seat.room)?.[other(seat.role)].size ?? 0);
   }
 
   /** Gives the peer its place and calls `occupant.seated`. Rejects with a RelayError. */
@@ -84,16 +90,17 @@ export class Rooms implements Instance {
       throw new RelayError('rate_limited');
     }
     const secret = newResumeSecret();
-    const seat: Seat = {
-      room: request.room,
+    const room = this.#enter(request.room, role);
+    const seat: Local = {
+      room: room.key, // one text for all
       id: newPeerId(),
       connection: digest(secret),
       role,
       process: role === 'client' ? (request.process ?? '').toWellFormed() : '',
       claims: request.claims,
       since: Date.now(),
+      occupant,
     };
-    const room = this.#enter(request.room, role);
     try {
       const { id, others } = await this.#broker.join(seat, request.resume ? parseResume(request.resume) : undefined);
       seat.id = id;
@@ -103,9 +110,9 @@ export class Rooms implements Instance {
         return;
       }
       this.ongroup(seat.room, other(role), others);
-      room.locals.set(id, { seat, occupant });
-      room.here[role]++;
-      occupant.seated(seat, `${id}.${secret}`, [...room.views[other(role)].members.values()]);
+      room.set(seat);
+      room[other(role)].watchers++;
+      occupant.seated(seat, `${id}.${secret}`, [...room[other(role)].values()]);
     } catch (error) {
       if (error instanceof RelayError && error.code === 'room_full') this.#metrics.limited.inc({ limit: 'clients' });
       throw error;
@@ -117,9 +124,9 @@ export class Rooms implements Instance {
   /** Passes a signal on to the peer `to`, or to the room's server; the sender hears an outcome when that is not possible. */
   signal(from: Seat, id: string, to: string | undefined, data: string): void {
     const room = this.#rooms.get(from.room);
-    const sender = room?.locals.get(from.id);
+    const sender = room?.get(from.id);
     if (!room || !sender) return;
-    const view = room.views[other(from.role)].members;
+    const view = room[other(from.role)];
     const member = to === undefined ? newest(view.values()) : view.get(to);
     if (to === undefined && from.role === 'server') this.#outcome(sender, id, 'forbidden');
     else if (!member) this.#explain(sender, id, to);
@@ -137,21 +144,22 @@ export class Rooms implements Instance {
       await this.#broker.depart(seat, state);
     } catch (error) {
       // The others here are told all the same; those elsewhere hear it when the lease is over.
-      const view = room.views[seat.role];
-      const { version, joined } = view.members.get(seat.id) ?? { version: view.version, joined: 0 };
-      const local = { state, instance: this.#broker.instance, version: version + 1, previous: -1, joined };
-      this.onchange({ ...seat, ...local });
+      const { room: key, id, role, claims } = seat;
+      const view = room[role];
+      const { version, joined } = view.get(id) ?? { version: view.version, joined: 0 };
+      const { instance } = this.#broker;
+      this.onchange({ room: key, role, id, state, instance, claims, version: version + 1, previous: -1, joined });
       this.#log.warn({ err: error, peer: seat.id }, 'departure not written; the lease will end it');
     }
   }
 
   /** The peer has a fresh token. */
   async refresh(seat: Seat, claims: PeerClaims): Promise<void> {
-    const local = this.#rooms.get(seat.room)?.locals.get(seat.id);
-    if (local?.seat.connection !== seat.connection) return;
-    local.seat.claims = claims;
+    const local = this.#rooms.get(seat.room)?.get(seat.id);
+    if (local?.connection !== seat.connection) return;
+    local.claims = claims;
     try {
-      await this.#broker.update(local.seat);
+      await this.#broker.update(local);
     } catch (error) {
       if (error instanceof RelayError && error.code !== 'unavailable') throw error;
       this.#log.warn({ err: error, peer: seat.id }, 'fresh claims not written; later joiners see the old ones');
@@ -159,36 +167,35 @@ export class Rooms implements Instance {
   }
 
   *holdings(): Iterable<Holding> {
-    for (const [room, { locals, here, views }] of this.#rooms) {
-      const watched = roles.filter((role) => here[other(role)] > 0);
+    for (const room of this.#rooms.values()) {
+      const watched = roles.filter((role) => room[role].watchers > 0);
       yield {
-        room,
-        seats: [...locals.values()].map(({ seat }) => seat),
-        watched: watched.map((role) => ({ role, version: views[role].version })),
+        room: room.key,
+        seats: [...room.values()],
+        watched: watched.map((role) => ({ role, version: room[role].version })),
       };
     }
   }
 
   holds(seat: Seat): boolean {
-    return this.#rooms.get(seat.room)?.locals.get(seat.id)?.seat.connection === seat.connection;
+    return this.#rooms.get(seat.room)?.get(seat.id)?.connection === seat.connection;
   }
 
   onchange(change: Change): void {
     const room = this.#rooms.get(change.room);
-    if (!room || room.here[other(change.role)] === 0) return;
-    const notice = room.views[change.role].apply(change);
+    if (!room || room[change.role].watchers === 0) return;
+    const notice = room[change.role].apply(change);
     if (notice) this.#tell(room, change.role, notice);
   }
 
   ongroup(key: string, role: Role, group: Group): void {
     const room = this.#rooms.get(key);
-    if (!room || room.here[other(role)] === 0) return;
-    for (const notice of room.views[role].merge(group, performance.now(), this.#graceMs))
-      this.#tell(room, role, notice);
+    if (!room || room[role].watchers === 0) return;
+    for (const notice of room[role].merge(group, performance.now(), this.#graceMs)) this.#tell(room, role, notice);
   }
 
   onmessage(message: Message): void {
-    const local = this.#rooms.get(message.room)?.locals.get(message.type === 'evict' ? message.id : message.to);
+    const local = this.#rooms.get(message.room)?.get(message.type === 'evict' ? message.id : message.to);
     switch (message.type) {
       case 'signal': {
         const { room, to, from, id, data, origin } = message;
@@ -202,8 +209,8 @@ export class Rooms implements Instance {
         if (local) this.#outcome(local, message.id, 'absent');
         return;
       case 'evict':
-        if (local?.seat.connection !== message.connection) return;
-        this.#drop(local.seat);
+        if (local?.connection !== message.connection) return;
+        this.#drop(local);
         if (message.code === undefined) local.occupant.moved();
         else local.occupant.end(message.code);
         return;
@@ -211,7 +218,7 @@ export class Rooms implements Instance {
   }
 
   #signalAway(sender: Local, id: string, member: Member, data: string): void {
-    const { room, id: from } = sender.seat;
+    const { room, id: from } = sender;
     const message: Message = { type: 'signal', room, to: member.id, from, id, data, origin: this.#broker.instance };
     this.#broker.publish(member.instance, message).then(
       (handedOver) => handedOver || this.#outcome(sender, id, 'unavailable'),
@@ -222,11 +229,11 @@ export class Rooms implements Instance {
   /** Why a peer that is not in the view cannot be signaled. */
   #explain(sender: Local, id: string, to: string | undefined): void {
     if (to === undefined) return this.#outcome(sender, id, 'absent');
-    const { room, role } = sender.seat;
+    const { room, role } = sender;
     this.#broker.find(room, to).then(
       (member) => {
         // One of the other role is about to be announced, or was while this one was looked for.
-        const comes = member ? member.role !== role : this.#rooms.get(room)?.views[other(role)].members.has(to);
+        const comes = member ? member.role !== role : this.#rooms.get(room)?.[other(role)].has(to);
         this.#outcome(sender, id, comes ? 'absent' : member ? 'forbidden' : 'gone');
       },
       () => this.#outcome(sender, id, 'unavailable'),
@@ -234,47 +241,49 @@ export class Rooms implements Instance {
   }
 
   #handOver(key: string, to: string, from: string, data: string, path: 'local' | 'remote'): boolean {
-    const target = this.#rooms.get(key)?.locals.get(to);
+    const target = this.#rooms.get(key)?.get(to);
     target?.occupant.signal(from, data);
     if (target) this.#metrics.signals.inc({ path });
     return target !== undefined;
   }
 
-  #outcome({ seat, occupant }: Local, id: string, code: OutcomeCode): void {
+  #outcome({ id: peer, occupant }: Local, id: string, code: OutcomeCode): void {
     this.#metrics.outcomes.inc({ code });
-    this.#log.debug({ peer: seat.id, code }, 'signal not handed over');
+    this.#log.debug({ peer, code }, 'signal not handed over');
     occupant.send({ type: 'outcome', id, code, ...(code === 'unavailable' ? { retryAfterMs } : {}) });
   }
 
   #tell(room: Room, role: Role, { member, state, lost }: Notice): void {
     const { id, claims } = member;
-    for (const { seat, occupant } of room.locals.values()) {
-      if (seat.role === role) continue;
-      occupant.send({ type: 'peer', id, state, ...(state === 'online' ? { claims } : {}), ...(lost && { lost }) });
+    for (const local of room.values()) {
+      if (local.role === role) continue;
+      local.occupant.send({
+        type: 'peer',
+        id,
+        state,
+        ...(state === 'online' ? { claims } : {}),
+        ...(lost && { lost }),
+      });
     }
   }
 
   #enter(key: string, role: Role): Room {
-    const room = this.#rooms.get(key) ?? {
-      locals: new Map<string, Local>(),
-      here: { server: 0, client: 0 },
-      views: { server: new GroupView(), client: new GroupView() },
-    };
-    this.#rooms.set(key, room);
-    room.here[role]++;
+    const room = this.#rooms.get(key) ?? new Room(key);
+    this.#rooms.set(room.key, room);
+    room[other(role)].watchers++;
     return room;
   }
 
   #exit(key: string, role: Role): void {
     const room = this.#rooms.get(key);
-    if (!room || --room.here[role] > 0) return;
+    if (!room || --room[other(role)].watchers > 0) return;
     // Nobody here watches the other group any more, and what is not kept up to date must not be used.
-    room.views[other(role)] = new GroupView();
-    if (room.here[other(role)] === 0) this.#rooms.delete(key);
+    room[other(role)] = new GroupView();
+    if (room[role].watchers === 0) this.#rooms.delete(key);
   }
 
   #drop(seat: Seat): void {
-    this.#rooms.get(seat.room)?.locals.delete(seat.id);
+    this.#rooms.get(seat.room)?.delete(seat.id);
     this.#exit(seat.room, seat.role);
   }
 }

@@ -9,9 +9,9 @@ import {
 import type { RawData } from 'ws';
 import { clockToleranceSeconds, type Identity, type Verify } from './auth.ts';
 import type { Member, Seat } from './broker/broker.ts';
-import { Bucket } from './bucket.ts';
+import { take } from './bucket.ts';
 import type { Limits } from './config.ts';
-import { messages, RelayError } from './errors.ts';
+import { messages as errorMessages, RelayError } from './errors.ts';
 import { type Frame, parseFrame } from './frame.ts';
 import type { Gate, LimitName, Pass } from './gate.ts';
 import { parseRoomKey } from './ids.ts';
@@ -60,8 +60,9 @@ export class Session implements Occupant {
   /** Turns of the rota since anything has come. */
   #silent = 0;
   readonly #pass: Pass | undefined;
-  readonly #messages = new Bucket();
-  readonly #bytes = new Bucket();
+  /** What it may still send: see bucket.ts. */
+  #messages = 0;
+  #bytes = 0;
   /** Those who are pinged together with this one. */
   readonly #turn: Set<Session>;
   /** Of the time for a `join`, then of the token's end, and then of a moved socket's. */
@@ -156,7 +157,7 @@ export class Session implements Occupant {
     }
     this.#context.metrics.errors.inc({ code });
     this.#log.info({ ...this.#who, code }, 'socket closed');
-    this.#socket.send(JSON.stringify({ type: 'error', code, message: messages[code] } satisfies FrameFromRelay));
+    this.#socket.send(JSON.stringify({ type: 'error', code, message: errorMessages[code] } satisfies FrameFromRelay));
     this.#socket.close(closeCodes[code], code);
   }
 
@@ -208,8 +209,12 @@ export class Session implements Occupant {
     const now = performance.now();
     // A server answers each of its clients.
     const share = this.#seat ? rooms.partners(this.#seat) : 1;
-    if (!this.#messages.take(limits.messages, 1 / share, now)) return this.#limited('messages');
-    if (!this.#bytes.take(limits.bytes, size / share, now)) return this.#limited('bytes');
+    const messages = take(this.#messages, limits.messages, 1 / share, now);
+    if (messages === undefined) return this.#limited('messages');
+    this.#messages = messages;
+    const bytes = take(this.#bytes, limits.bytes, size / share, now);
+    if (bytes === undefined) return this.#limited('bytes');
+    this.#bytes = bytes;
     return true;
   }
 

@@ -1,5 +1,6 @@
 import type { PeerState } from 'mcp-rendezvous/protocol';
 import type { Change, Group, Member } from './broker/broker.ts';
+import { Roster } from './roster.ts';
 
 /** What watchers are told. */
 export interface Notice {
@@ -16,8 +17,9 @@ const tombstoneMs = 30_000;
  * An instance's view of one group of a room. Changes come from several instances by several ways and may be lost, doubled or
  * out of order; versions sort that out, and a listing of the group completes what was missed.
  */
-export class GroupView {
-  readonly members = new Map<string, Member>();
+export class GroupView extends Roster<Member> {
+  /** Peers of the other role that are here or about to be: while there is one, this view is kept up to date. */
+  watchers = 0;
   /** The last version of an unbroken chain of changes. The broker sends a listing when the group's own is another one. */
   version = 0;
   // Made when they are needed: in most groups they never are, and there are as many groups as peers.
@@ -31,7 +33,7 @@ export class GroupView {
     else (this.#ahead ??= new Map()).set(change.previous, change.version);
     this.#advance();
     const { id, instance, role, state, lost, claims, version, joined } = change;
-    const known = this.members.get(id);
+    const known = this.get(id);
     if ((known?.version ?? this.#tombstones?.get(id)?.version ?? 0) >= version) return undefined;
     this.#missing?.delete(id);
     if (state === 'gone') return this.#remove(id, version, lost);
@@ -51,12 +53,12 @@ export class GroupView {
     for (const member of group.members) {
       listed.add(member.id);
       this.#missing?.delete(member.id);
-      const known = this.members.get(member.id);
+      const known = this.get(member.id);
       if ((known?.version ?? this.#tombstones?.get(member.id)?.version ?? 0) >= member.version) continue;
       const notice = this.#put(member);
       if (notice) notices.push(notice);
     }
-    for (const member of this.members.values()) {
+    for (const member of this.values()) {
       if (listed.has(member.id) || member.version > group.version) continue;
       const since = this.#missing?.get(member.id) ?? now;
       // A room has one server.
@@ -77,8 +79,8 @@ export class GroupView {
   }
 
   #put(member: Member): Notice | undefined {
-    const known = this.members.get(member.id);
-    this.members.set(member.id, member);
+    const known = this.get(member.id);
+    this.set(member);
     const refreshed = member.state === 'online' && JSON.stringify(known?.claims) !== JSON.stringify(member.claims);
     const news = known?.state !== member.state || known.joined < member.joined || refreshed;
     return news ? { member, state: member.state } : undefined;
@@ -93,8 +95,8 @@ export class GroupView {
     }
     tombstones.delete(id); // one that comes back and goes again is the latest
     tombstones.set(id, { version, at: now });
-    const member = this.members.get(id);
-    this.members.delete(id);
+    const member = this.get(id);
+    this.delete(id);
     return member && { member, state: 'gone', ...(lost && { lost }) };
   }
 

@@ -1,13 +1,26 @@
 import type { PeerState, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
 import { RelayError } from '../errors.ts';
 import { newInstanceId } from '../ids.ts';
+import { Roster } from '../roster.ts';
 import { barName, barNames, type Revocation } from './barred.ts';
 import type { Broker, Group, Instance, Member, Message, Resident, RoomSummary, Seat } from './broker.ts';
 
-interface Peer extends Pick<Member, 'state' | 'version' | 'joined'> {
-  seat: Seat;
+class Peer implements Pick<Member, 'id' | 'state' | 'version' | 'joined'> {
+  readonly seat: Seat;
+  readonly joined: number;
+  state: Member['state'] = 'online';
+  version = 0;
   /** Ends the resume window of an away peer. */
-  timer?: NodeJS.Timeout;
+  timer: NodeJS.Timeout | undefined;
+
+  constructor(seat: Seat, joined: number) {
+    this.seat = seat;
+    this.joined = joined;
+  }
+
+  get id(): string {
+    return this.seat.id;
+  }
 }
 
 interface Options {
@@ -16,9 +29,10 @@ interface Options {
   maxClientsPerRoom: number;
 }
 
-interface Room {
-  peers: Map<string, Peer>;
-  versions: Record<Role, number>;
+/** A room's peers, and the versions of its groups. */
+class Room extends Roster<Peer> implements Record<Role, number> {
+  server = 0;
+  client = 0;
 }
 
 /** The broker of a relay that is one process: all in memory, always ready. */
@@ -42,18 +56,18 @@ export class MemoryBroker implements Broker {
 
   // oxlint-disable-next-line require-await -- a refusal is a rejection, as with every broker
   async join(seat: Seat, resume?: { id: string; connection: string }): Promise<{ id: string; others: Group }> {
-    const room = this.#rooms.get(seat.room) ?? { peers: new Map<string, Peer>(), versions: { server: 0, client: 0 } };
-    const old = resume && room.peers.get(resume.id);
+    const room = this.#rooms.get(seat.room) ?? new Room();
+    const old = resume && room.get(resume.id);
     const resumed =
       old?.seat.connection === resume?.connection &&
       old?.seat.role === seat.role &&
       old.seat.claims.sub === seat.claims.sub
         ? old
         : undefined;
-    const occupant = [...room.peers.values()].find((peer) => peer !== resumed && samePlace(peer.seat, seat));
+    const occupant = [...room.values()].find((peer) => peer !== resumed && samePlace(peer.seat, seat));
     if (this.#isBarred(seat)) throw new RelayError('token_revoked');
     if (occupant && occupant.seat.claims.sub !== seat.claims.sub) throw new RelayError('room_taken');
-    const clients = [...room.peers.values()].filter((peer) => peer.seat.role === 'client').length;
+    const clients = [...room.values()].filter((peer) => peer.seat.role === 'client').length;
     if (seat.role === 'client' && !resumed && !occupant && clients >= this.#options.maxClientsPerRoom) {
       throw new RelayError('room_full');
     }
@@ -61,14 +75,9 @@ export class MemoryBroker implements Broker {
     if (occupant) this.#evict(occupant, 'replaced');
     if (occupant) this.#change(room, occupant, 'gone');
     const id = resumed?.seat.id ?? seat.id;
-    const joined = room.versions[seat.role] + 1;
-    const peer: Peer = {
-      state: 'online',
-      version: 0,
-      joined,
-      seat: resumed ? Object.assign(seat, { id, since: resumed.seat.since }) : seat,
-    };
-    room.peers.set(id, peer);
+    const place = resumed ? Object.assign(seat, { id, since: resumed.seat.since }) : seat;
+    const peer = new Peer(place, room[seat.role] + 1);
+    room.set(peer);
     this.#rooms.set(seat.room, room);
     this.#change(room, peer, 'online');
     return { id, others: this.#group(room, seat.role === 'server' ? 'client' : 'server') };
@@ -97,7 +106,7 @@ export class MemoryBroker implements Broker {
   }
 
   find(room: string, id: string): Promise<Member | undefined> {
-    const peer = this.#rooms.get(room)?.peers.get(id);
+    const peer = this.#rooms.get(room)?.get(id);
     return Promise.resolve(peer && this.#member(peer));
   }
 
@@ -113,7 +122,7 @@ export class MemoryBroker implements Broker {
     this.#barred.set(name, Math.max(revocation.until, this.#barred.get(name) ?? 0));
     let removed = 0;
     for (const room of this.#rooms.values()) {
-      for (const peer of room.peers.values()) {
+      for (const peer of room.values()) {
         if (!barNames(peer.seat).includes(name)) continue;
         this.#remove(room, peer, 'token_revoked');
         removed++;
@@ -124,7 +133,7 @@ export class MemoryBroker implements Broker {
 
   kick(key: string, id: string): Promise<boolean> {
     const room = this.#rooms.get(key);
-    const peer = room?.peers.get(id);
+    const peer = room?.get(id);
     if (room && peer) this.#remove(room, peer, 'kicked');
     return Promise.resolve(peer !== undefined);
   }
@@ -132,7 +141,7 @@ export class MemoryBroker implements Broker {
   list(limit: number, after = ''): Promise<{ rooms: RoomSummary[]; after?: string }> {
     const keys = [...this.#rooms.keys()].filter((key) => key > after).toSorted();
     const rooms = keys.slice(0, limit).map((room): RoomSummary => {
-      const peers = [...(this.#rooms.get(room)?.peers.values() ?? [])];
+      const peers = [...(this.#rooms.get(room)?.values() ?? [])];
       const server = peers.find((peer) => peer.seat.role === 'server')?.state;
       return { room, ...(server && { server }), clients: peers.filter((peer) => peer.seat.role === 'client').length };
     });
@@ -141,7 +150,7 @@ export class MemoryBroker implements Broker {
   }
 
   residents(room: string): Promise<Resident[]> {
-    const peers = [...(this.#rooms.get(room)?.peers.values() ?? [])];
+    const peers = [...(this.#rooms.get(room)?.values() ?? [])];
     return Promise.resolve(
       peers.map((peer) => {
         const { version: _, joined: __, ...member } = this.#member(peer);
@@ -151,23 +160,23 @@ export class MemoryBroker implements Broker {
   }
 
   close(): Promise<void> {
-    for (const room of this.#rooms.values()) for (const peer of room.peers.values()) clearTimeout(peer.timer);
+    for (const room of this.#rooms.values()) for (const peer of room.values()) clearTimeout(peer.timer);
     return Promise.resolve();
   }
 
   #holder(seat: Seat): { room?: Room | undefined; peer?: Peer | undefined } {
     const room = this.#rooms.get(seat.room);
-    const peer = room?.peers.get(seat.id);
+    const peer = room?.get(seat.id);
     return peer?.seat.connection === seat.connection ? { room, peer } : {};
   }
 
   #change(room: Room, peer: Peer, state: PeerState): void {
     const { id, role, claims } = peer.seat;
-    const previous = room.versions[role];
-    const version = (room.versions[role] = previous + 1);
+    const previous = room[role];
+    const version = (room[role] = previous + 1);
     peer.version = version;
     if (state !== 'gone') peer.state = state;
-    else if (room.peers.delete(id) && room.peers.size === 0) this.#rooms.delete(peer.seat.room);
+    else if (room.delete(id) && room.size === 0) this.#rooms.delete(peer.seat.room);
     this.#local?.onchange({
       room: peer.seat.room,
       role,
@@ -204,10 +213,8 @@ export class MemoryBroker implements Broker {
   }
 
   #group(room: Room, role: Role): Group {
-    const members = [...room.peers.values()]
-      .filter((peer) => peer.seat.role === role)
-      .map((peer) => this.#member(peer));
-    return { version: room.versions[role], members };
+    const members = [...room.values()].filter((peer) => peer.seat.role === role).map((peer) => this.#member(peer));
+    return { version: room[role], members };
   }
 
   #member({ seat: { id, role, claims }, state, version, joined }: Peer): Member {
