@@ -3,6 +3,7 @@ import { RendezvousError } from '../../errors.ts';
 import { resolveCandidate, takeCandidates } from '../candidates.ts';
 import { dispatch } from '../dispatch.ts';
 import type { RtcConfiguration, RtcPeerConnection, RtcStats } from '../engine.ts';
+import { ConnectionHandlers, reportSilent } from '../handlers.ts';
 import { MdnsResolver } from '../mdns.ts';
 import { type RefusedMedia, withoutMedia, withRefused } from '../media.ts';
 import { type ChosenServer, type ChosenServers, chooseServers, parseServer } from '../servers.ts';
@@ -21,13 +22,7 @@ const headStartMs = 100;
 const kept = new Set<NativeConnection>();
 
 /** A peer connection of libdatachannel that behaves as https://www.w3.org/TR/webrtc/ says. */
-export class NodeDataChannelConnection implements RtcPeerConnection {
-  onicecandidate: RtcPeerConnection['onicecandidate'] = null;
-  onicecandidateerror: NonNullable<RtcPeerConnection['onicecandidateerror']> | null = null;
-  onconnectionstatechange: RtcPeerConnection['onconnectionstatechange'] = null;
-  oniceconnectionstatechange: RtcPeerConnection['oniceconnectionstatechange'] = null;
-  onicegatheringstatechange: RtcPeerConnection['onicegatheringstatechange'] = null;
-  ondatachannel: RtcPeerConnection['ondatachannel'] = null;
+export class NodeDataChannelConnection extends ConnectionHandlers implements RtcPeerConnection {
   readonly #servers: ChosenServers;
   readonly #peer: NativeConnection;
   readonly #channels = new Set<NodeDataChannel>();
@@ -50,6 +45,7 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
 
   /** @throws RendezvousError `bad_option`; see {@link chooseServers}. */
   constructor(binding: Binding, configuration: RtcConfiguration) {
+    super();
     if (configuration.iceTransportPolicy === 'relay') {
       // It only keeps quiet about its own addresses, and still shows them to the other side by trying to reach it directly.
       throw new RendezvousError(
@@ -291,11 +287,7 @@ export class NodeDataChannelConnection implements RtcPeerConnection {
   #reportServers(): void {
     const { stun, turn } = this.#servers;
     const missing = (server: typeof stun, type: string) => (server && !this.#localTypes.has(type) ? [server] : []);
-    for (const { urls } of [...missing(stun, 'srflx'), ...missing(turn, 'relay')]) {
-      // https://www.w3.org/TR/webrtc/#dom-rtcpeerconnectioniceerrorevent-errorcode: no answer. It may be a refusal as well.
-      const errorText = 'The server gave no address: it does not answer, or it refused the credentials.';
-      dispatch(this.onicecandidateerror, { errorCode: 701, errorText, url: urls });
-    }
+    reportSilent(this, [...missing(stun, 'srflx'), ...missing(turn, 'relay')]);
   }
 
   #adopt(engineChannel: NativeChannel): NodeDataChannel {

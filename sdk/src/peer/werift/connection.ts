@@ -6,6 +6,7 @@ import { WeriftChannel } from './channel.ts';
 import { dispatch } from '../dispatch.ts';
 import { verifyHandshake } from './dtls.ts';
 import { Gate } from './gate.ts';
+import { ConnectionHandlers, ConnectionStates, reportSilent } from '../handlers.ts';
 import { iceInternals, peerInternals } from './internals.ts';
 import { prepareCandidates, prepareGathering, prepareServers, silentServers } from './ice.ts';
 import { MdnsResolver } from '../mdns.ts';
@@ -17,13 +18,7 @@ import { chooseServers, type ChosenServers } from '../servers.ts';
 const maxMessageSize = 262_144;
 
 /** A peer connection of werift that behaves as https://www.w3.org/TR/webrtc/ says. */
-export class WeriftConnection implements RtcPeerConnection {
-  onicecandidate: RtcPeerConnection['onicecandidate'] = null;
-  onicecandidateerror: NonNullable<RtcPeerConnection['onicecandidateerror']> | null = null;
-  onconnectionstatechange: RtcPeerConnection['onconnectionstatechange'] = null;
-  oniceconnectionstatechange: RtcPeerConnection['oniceconnectionstatechange'] = null;
-  onicegatheringstatechange: RtcPeerConnection['onicegatheringstatechange'] = null;
-  ondatachannel: RtcPeerConnection['ondatachannel'] = null;
+export class WeriftConnection extends ConnectionHandlers implements RtcPeerConnection {
   #servers: ChosenServers;
   readonly #peer: RTCPeerConnection;
   readonly #transports = new Map<RTCDtlsTransport, { gate: Gate; path: NetworkPath }>();
@@ -32,11 +27,12 @@ export class WeriftConnection implements RtcPeerConnection {
   #gathering: Promise<unknown> = Promise.resolve();
   /** As it was given: werift's own copy has only what werift understood. */
   #remoteSdp: string | undefined;
-  #told = { connectionState: 'new', iceConnectionState: 'new' };
+  readonly #states = new ConnectionStates(this);
   #closed = false;
 
   /** @throws RendezvousError `bad_option`; see {@link chooseServers}. */
   constructor(configuration: RtcConfiguration) {
+    super();
     this.#servers = chooseServers(configuration);
     this.#peer = new RTCPeerConnection({
       iceServers: listed(this.#servers),
@@ -60,7 +56,7 @@ export class WeriftConnection implements RtcPeerConnection {
     if (this.#restarting) return 'checking';
     const state = this.#peer.iceConnectionState;
     // A handshake that has failed takes ICE with it, and werift begins again to count.
-    if (state === 'new') return this.#told.iceConnectionState;
+    if (state === 'new') return this.#states.told.iceConnectionState;
     const nominated = [...this.#transports.keys()].some((transport) => iceInternals(transport).nominated);
     return state === 'completed' && !nominated ? 'checking' : state;
   }
@@ -230,12 +226,7 @@ export class WeriftConnection implements RtcPeerConnection {
 
   /** Tells the states that have changed; after close() none (https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-close). */
   #tell(): void {
-    if (this.#closed) return;
-    const { connectionState, iceConnectionState } = this;
-    const told = this.#told;
-    this.#told = { connectionState, iceConnectionState };
-    if (iceConnectionState !== told.iceConnectionState) dispatch(this.oniceconnectionstatechange, undefined);
-    if (connectionState !== told.connectionState) dispatch(this.onconnectionstatechange, undefined);
+    if (!this.#closed) this.#states.tell();
   }
 
   get #restarting(): boolean {
@@ -248,11 +239,7 @@ export class WeriftConnection implements RtcPeerConnection {
 
   #reportServers(): void {
     const silent = [...this.#transports.keys()].flatMap((transport) => silentServers(transport, this.#servers));
-    for (const { urls } of silent) {
-      // https://www.w3.org/TR/webrtc/#dom-rtcpeerconnectioniceerrorevent-errorcode: no answer. It may be a refusal as well.
-      const errorText = 'The server gave no address: it does not answer, or it refused the credentials.';
-      dispatch(this.onicecandidateerror, { errorCode: 701, errorText, url: urls });
-    }
+    reportSilent(this, silent);
   }
 
   #adopt(engineChannel: RTCDataChannel): WeriftChannel {

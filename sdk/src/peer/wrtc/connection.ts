@@ -2,6 +2,7 @@ import type { CandidateInit } from '../../protocol/index.ts';
 import { resolveCandidate, takeCandidates } from '../candidates.ts';
 import { dispatch } from '../dispatch.ts';
 import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
+import { ConnectionHandlers, ConnectionStates } from '../handlers.ts';
 import { MdnsResolver } from '../mdns.ts';
 import { type RefusedMedia, withoutMedia, withRefused } from '../media.ts';
 import { maxMessageSize } from '../sdp.ts';
@@ -13,23 +14,18 @@ import { WrtcChannel } from './channel.ts';
 const lookEveryMs = 200;
 
 /** A peer connection of @roamhq/wrtc that behaves as https://www.w3.org/TR/webrtc/ says. */
-export class WrtcConnection implements RtcPeerConnection {
-  onicecandidate: RtcPeerConnection['onicecandidate'] = null;
-  onicecandidateerror: NonNullable<RtcPeerConnection['onicecandidateerror']> | null = null;
-  onconnectionstatechange: RtcPeerConnection['onconnectionstatechange'] = null;
-  oniceconnectionstatechange: RtcPeerConnection['oniceconnectionstatechange'] = null;
-  onicegatheringstatechange: RtcPeerConnection['onicegatheringstatechange'] = null;
-  ondatachannel: RtcPeerConnection['ondatachannel'] = null;
+export class WrtcConnection extends ConnectionHandlers implements RtcPeerConnection {
   readonly #peer: RtcPeerConnection;
   readonly #channels = new Set<WrtcChannel>();
   readonly #mdns = new MdnsResolver();
   readonly #lookout: NodeJS.Timeout;
-  #told = { connectionState: 'new', iceConnectionState: 'new' };
+  readonly #states = new ConnectionStates(this);
   #refused: RefusedMedia = new Map();
   #closed = false;
 
   /** @throws RendezvousError `bad_option`; see {@link chooseServers}. */
   constructor({ RTCPeerConnection }: WrtcBinding, configuration: RtcConfiguration) {
+    super();
     chooseServers(configuration); // for what it throws: which servers are asked is libwebrtc's to choose
     this.#peer = new RTCPeerConnection(configuration);
     this.#lookout = setInterval(() => this.#tell(), lookEveryMs).unref();
@@ -135,12 +131,7 @@ export class WrtcConnection implements RtcPeerConnection {
 
   /** Tells the states that have changed. @roamhq/wrtc may do so before they have, and then not again: hence the look-out as well. */
   #tell(): void {
-    if (this.#closed) return;
-    const { connectionState, iceConnectionState } = this;
-    const told = this.#told;
-    this.#told = { connectionState, iceConnectionState };
-    if (iceConnectionState !== told.iceConnectionState) dispatch(this.oniceconnectionstatechange, undefined);
-    if (connectionState !== told.connectionState) dispatch(this.onconnectionstatechange, undefined);
+    if (!this.#closed) this.#states.tell();
   }
 
   #most(): number {
