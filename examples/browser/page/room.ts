@@ -5,9 +5,12 @@ export interface Place {
   token: () => Promise<string>;
 }
 
+/** A random name of `words` numbers. Not `crypto.randomUUID()`, which pages over plain http do not have. */
+export const randomName = (words: number): string => crypto.getRandomValues(new Uint32Array(words)).join('-');
+
 /** Asks the application's backend for a place in the room. */
 export async function enterRoom(room: string, role: 'server' | 'client'): Promise<Place> {
-  const subject = `${role}-${crypto.randomUUID().slice(0, 8)}`;
+  const subject = `${role}-${randomName(1)}`;
   const ask = async (): Promise<{ relay: string; token: string }> => {
     const response = await fetch('/token', { method: 'POST', body: JSON.stringify({ room, role, subject }) });
     if (!response.ok) throw new Error(`The backend gave no token (HTTP ${response.status}).`);

@@ -2,7 +2,7 @@ import { McpServer } from '@modelcontextprotocol/server';
 import { listen } from 'mcp-rendezvous';
 import * as z from 'zod';
 import { byId, create, messageOf, showState } from './dom.ts';
-import { enterRoom } from './room.ts';
+import { enterRoom, randomName } from './room.ts';
 
 const note = byId('note', HTMLTextAreaElement);
 const activity = byId('activity', HTMLOListElement);
@@ -52,7 +52,7 @@ function showClients(count: number): void {
 
 async function share(): Promise<void> {
   // Unguessable: who knows the link may use this tab.
-  const room = crypto.randomUUID();
+  const room = randomName(4);
   let clients = 0;
   const listener = await listen(await enterRoom(room, 'server'), async (transport, { subject }) => {
     const server = createServer(subject);
@@ -73,6 +73,7 @@ async function share(): Promise<void> {
 }
 
 const copy = byId('copy', HTMLButtonElement);
+copy.hidden = !isSecureContext; // over plain http, pages have no clipboard
 copy.onclick = async () => {
   await navigator.clipboard.writeText(byId('link', HTMLAnchorElement).href);
   copy.textContent = 'Copied';

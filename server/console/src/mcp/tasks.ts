@@ -11,7 +11,8 @@ export class Tasks {
     const now = new Date().toISOString();
     const ttl = isObject(asked) && typeof asked['ttl'] === 'number' ? asked['ttl'] : null;
     const task: Task = {
-      taskId: crypto.randomUUID(),
+      // Not randomUUID(), which pages over plain http do not have.
+      taskId: crypto.getRandomValues(new Uint32Array(4)).join('-'),
       status: 'input_required',
       statusMessage: 'Waiting for the person at the console.',
       createdAt: now,

@@ -35,7 +35,7 @@ export function adviceFor(code: string, step: StepName): string {
     case 'session_lost':
       return 'Connect again. What had no answer yet may or may not have been carried out.';
     case 'bad_option':
-      return 'This token is for the other role. Share this tab with a server token, connect with a client token.';
+      return 'Change what the message names, and try again.';
     default:
       return step === 'first'
         ? 'The peers are connected, but the MCP server did not answer as one. Look at the trace and at the server’s log.'

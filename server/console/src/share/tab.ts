@@ -51,6 +51,7 @@ export function createTabServer(peer: RemotePeer, gate: Gate): McpServer {
     description: string,
     what: string,
     work: () => Promise<CallToolResult>,
+    overHttp = false,
   ) =>
     server.registerTool(
       name,
@@ -59,27 +60,28 @@ export function createTabServer(peer: RemotePeer, gate: Gate): McpServer {
         description: `${description} The person at the tab is asked each time.`,
         annotations: { readOnlyHint: true },
       },
-      ({ mcpReq: { signal } }) => gate.record(peer, name, () => gate.permit(peer, what, signal, work)),
+      ({ mcpReq: { signal } }) =>
+        gate.record(peer, name, () => {
+          // The person is not asked for what the browser would not give.
+          if (!overHttp && !isSecureContext)
+            throw new Error(`Browsers give a page the ${name} only over https and on localhost.`);
+          return gate.permit(peer, what, signal, work);
+        }),
     );
 
   withPermission('clipboard', 'Clipboard', 'The text in the clipboard.', 'read the text in your clipboard', async () =>
-    text(await secure(navigator.clipboard).readText()),
+    text(await navigator.clipboard.readText()),
   );
   withPermission('location', 'Location', 'Where the device is.', 'know where this device is', async () => {
-    const place = await whereAmI(secure(navigator.geolocation));
+    const place = await whereAmI(navigator.geolocation);
     return { ...text(JSON.stringify(place)), structuredContent: place };
   });
   withPermission('camera', 'Camera', 'One picture from the camera.', 'take one picture with your camera', async () => ({
-    content: [{ type: 'image', ...(await takePicture(secure(navigator.mediaDevices))) }],
+    content: [{ type: 'image', ...(await takePicture(navigator.mediaDevices)) }],
   }));
-  withPermission('files', 'Files', 'Files that the person picks.', 'read files that you pick', async () => ({
+  const pick = async () => ({
     content: (await pickFiles()).map((resource) => ({ type: 'resource' as const, resource })),
-  }));
+  });
+  withPermission('files', 'Files', 'Files that the person picks.', 'read files that you pick', pick, true);
   return server;
-}
-
-/** Browsers leave out what pages without TLS may not have. */
-function secure<T>(feature: T | undefined): T {
-  if (feature === undefined) throw new Error('The browser has this for pages over https only.');
-  return feature;
 }

@@ -63,6 +63,8 @@ export function Share() {
         <p class="lead">
           It becomes an MCP server: its clock, its clipboard, its camera, its location and files that you pick. Except
           for the clock and the page’s own data, you are asked each time that a client calls.
+          {!isSecureContext &&
+            ' Over plain http, as here, browsers keep the clipboard, the camera and the location to themselves.'}
         </p>
         {development && (
           <button type="button" class="primary big" disabled={busy.value} onClick={() => void shareTrial()}>

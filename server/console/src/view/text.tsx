@@ -32,6 +32,7 @@ export function Text({ text, label, save }: { text: string; label: string; save?
   const notice = useNotice();
   const rest = text.length - most;
   const copy = async (): Promise<void> => {
+    if (!isSecureContext) return notice('Pages may copy over https and on localhost only: select the text.');
     await navigator.clipboard.writeText(text).then(
       () => notice('Copied.'),
       () => notice('The browser did not allow to copy.'),

@@ -78,10 +78,15 @@ export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
             id={`${id}-s`}
             type="password"
             autoComplete="off"
+            disabled={!isSecureContext}
             value={secret}
             onInput={({ currentTarget }) => setSecret(currentTarget.value)}
           />
-          <small>The same on both sides, if the other one has one: then not even the relay could sit in between.</small>
+          <small>
+            {isSecureContext
+              ? 'The same on both sides, if the other one has one: then not even the relay could sit in between.'
+              : 'Not over plain http: browsers give a page the cryptography for it over https and on localhost only.'}
+          </small>
         </div>
         {role === 'client' && (
           <label class="check">
