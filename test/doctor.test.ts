@@ -7,6 +7,7 @@ import { after, before, suite, test, type TestContext } from 'node:test';
 import { SignJWT } from 'jose';
 import { createApp, createLogger, parseConfig } from 'mcp-rendezvous-server';
 import { createRoomToken, defaultAudience, type RoomTokenOptions } from 'mcp-rendezvous/token';
+import type { Finding } from '../sdk/src/cli/doctor/finding.ts';
 import { isPrivate } from '../sdk/src/cli/doctor/private.ts';
 import { Cli } from '../sdk/test/cli/support/process.ts';
 import { type Certificate, createCertificate } from './support/certificate.ts';
@@ -15,16 +16,6 @@ import { httpFront, tlsFront } from './support/front.ts';
 import { freePort } from './support/redis.ts';
 import { RelayProcess, testSecret } from './support/relay.ts';
 import { Room, sharedFixture } from './support/room.ts';
-
-interface Finding {
-  check: string;
-  status: 'ok' | 'warn' | 'fail';
-  seen: string;
-  advice?: string;
-  code?: string;
-  target?: string;
-  addresses?: string[];
-}
 
 interface Result {
   exit: number | string;

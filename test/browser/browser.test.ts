@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { gatherCandidates, launchBrowser } from '../support/browser.ts';
 import { bundle } from '../support/bundle.ts';
+import { servePage } from '../support/page.ts';
 import { RelayProcess } from '../support/relay.ts';
 import { within } from '../support/wait.ts';
 import { converse, peerIn, placeIn } from './meet.ts';
@@ -20,24 +20,13 @@ let pages: Server;
 before(async () => {
   browser = await launchBrowser();
   relay = await RelayProcess.start();
-  pages = await servePages(await bundle(fileURLToPath(new URL('page.ts', import.meta.url))));
+  pages = await servePage(await bundle(fileURLToPath(new URL('page.ts', import.meta.url))));
 });
 
 after(async () => {
   await Promise.all([browser?.close(), relay?.stop()]);
   pages?.close();
 });
-
-/** A page under a policy without `unsafe-eval`, as careful applications have it. */
-async function servePages(script: string): Promise<Server> {
-  const server = createServer(({ url }, response) => {
-    if (url === '/page.js') return response.setHeader('content-type', 'text/javascript').end(script);
-    response.setHeader('content-type', 'text/html').setHeader('content-security-policy', "script-src 'self'");
-    return response.end('<!doctype html><title>peer</title><script type="module" src="/page.js"></script>');
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return server;
-}
 
 async function openPage(context: BrowserContext): Promise<Page> {
   const page = await context.newPage();

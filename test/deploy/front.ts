@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { createCertificate } from '../support/certificate.ts';
+import { takesConnections } from '../support/port.ts';
 import { freePort } from '../support/redis.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -61,7 +61,7 @@ export class Front {
     const front = new Front(port, child, directory);
     await eventually(() => {
       if (child.exitCode !== null) throw new Error(`${name} did not start:\n${said}`);
-      return front.#takesConnections();
+      return takesConnections(port);
     }, 20_000);
     return front;
   }
@@ -76,17 +76,5 @@ export class Front {
       await once(this.#process, 'close');
     }
     await rm(this.#directory, { recursive: true });
-  }
-
-  async #takesConnections(): Promise<boolean> {
-    const socket = connect(this.port, '127.0.0.1');
-    try {
-      await once(socket, 'connect');
-      return true;
-    } catch {
-      return false; // not yet
-    } finally {
-      socket.destroy();
-    }
   }
 }

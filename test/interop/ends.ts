@@ -1,6 +1,5 @@
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { type Browser, launch } from 'puppeteer-core';
 import { chromiumPath } from '../support/browser.ts';
 import { bundle } from '../support/bundle.ts';
+import { servePage } from '../support/page.ts';
 import type { End } from './end.ts';
 import type { Exchange } from './exchange.ts';
 import { PythonPeer } from './python.ts';
@@ -19,17 +19,9 @@ export interface PageEnds {
   close(): Promise<void>;
 }
 
-/** The script of the page, under a policy without `unsafe-eval`. */
-export async function servePage(): Promise<Server> {
-  const script = await bundle(fileURLToPath(new URL('page.ts', import.meta.url)));
-  const server = createServer(({ url }, response) => {
-    if (url === '/page.js') return response.setHeader('content-type', 'text/javascript').end(script);
-    response.setHeader('content-type', 'text/html').setHeader('content-security-policy', "script-src 'self'");
-    return response.end('<!doctype html><title>peer</title><script type="module" src="/page.js"></script>');
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return server;
-}
+/** The page in which an end can be. */
+export const serveEnd = async (): Promise<Server> =>
+  await servePage(await bundle(fileURLToPath(new URL('page.ts', import.meta.url))));
 
 /** A headless browser with two pages, one for either role. */
 export async function openBrowser(name: 'chromium' | 'firefox', pages: Server): Promise<PageEnds> {

@@ -9,7 +9,7 @@ import { engineNames, engines } from '../support/engines.ts';
 import { RelayProcess, testSecret } from '../support/relay.ts';
 import { within } from '../support/wait.ts';
 import { createEnd, type End, type Place } from './end.ts';
-import { openBrowser, type PageEnds, pythonEnd, servePage } from './ends.ts';
+import { openBrowser, type PageEnds, pythonEnd, serveEnd } from './ends.ts';
 import { complete, serverName } from './exchange.ts';
 
 /** Everybody with everybody, through the relay; scripts/interop.ts writes what this measures into the README. */
@@ -33,7 +33,7 @@ let pages: Server;
 const browsers: Partial<Record<Name, PageEnds>> = {};
 
 before(async () => {
-  [coturn, pages] = await Promise.all([Coturn.start(), servePage()]);
+  [coturn, pages] = await Promise.all([Coturn.start(), serveEnd()]);
   const [started, chromium, firefox] = await Promise.all([
     RelayProcess.start({ STUN_URLS: coturn.stun, TURN_URLS: coturn.udp, TURN_SECRET: turnSecret }),
     openBrowser('chromium', pages),

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Certificate } from './certificate.ts';
+import { takesConnections } from './port.ts';
 import { freePort } from './redis.ts';
 import { eventually } from './wait.ts';
 
@@ -81,17 +81,5 @@ export class Coturn {
       await once(this.#process, 'close');
     }
     await rm(this.#directory, { recursive: true, force: true });
-  }
-}
-
-async function takesConnections(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false; // not yet
-  } finally {
-    socket.destroy();
   }
 }

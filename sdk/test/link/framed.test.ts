@@ -16,7 +16,7 @@ import type { Engine } from '../../src/peer/engine.ts';
 import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';
 import { connectCarriers, connectLinks, note, numbers, Recorder, upTo } from './carriers.ts';
-import { PipeEnd } from './pipe.ts';
+import { linkToPipe } from './pipe.ts';
 import { hello, RawPeer } from './raw.ts';
 
 const waitMs = 20_000;
@@ -34,20 +34,6 @@ async function linkToRaw(
   raw.hello();
   await near.link.attach(carriers.near);
   return { near, raw };
-}
-
-/** The same over a pipe, where everything comes at once. */
-async function linkToPipe(t: TestContext): Promise<{ near: Recorder; pipe: PipeEnd }> {
-  const near = new Recorder({ offerer: true });
-  const pipe = new PipeEnd();
-  t.after(() => {
-    near.link.end();
-    pipe.close();
-  });
-  const attached = near.link.attach(pipe.carrier);
-  pipe.put(encodeHello(hello()));
-  await attached;
-  return { near, pipe };
 }
 
 void suite('messages over a framed link', () => {

@@ -1,24 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventually } from '../../../test/support/wait.ts';
-import { decode, encodeHello, encodePing, encodePong, type Frame } from '../../src/link/frame.ts';
+import { decode, encodePing, encodePong, type Frame } from '../../src/link/frame.ts';
 import { Keepalive } from '../../src/link/keepalive.ts';
-import { connectLinks, note, Recorder } from './carriers.ts';
-import { PipeEnd } from './pipe.ts';
-import { hello, RawPeer } from './raw.ts';
+import { connectLinks, note } from './carriers.ts';
+import { linkToPipe } from './pipe.ts';
+import { RawPeer } from './raw.ts';
 
 const waitMs = 30_000;
 
 test('a side that hears nothing asks, then takes the connection for lost, and finds it again', async (t) => {
-  const near = new Recorder({ offerer: true });
-  const pipe = new PipeEnd();
-  t.after(() => {
-    near.link.end();
-    pipe.close();
-  });
-  const attached = near.link.attach(pipe.carrier);
-  pipe.put(encodeHello(hello()));
-  await attached;
+  const { near, pipe } = await linkToPipe(t);
   /** The first frame of this type that comes from now on. */
   const next = async <T extends Frame['type']>(type: T) => {
     pipe.sent.length = 0;

@@ -1,5 +1,9 @@
+import type { TestContext } from 'node:test';
 import type { Engine, RtcDataChannel, RtcPeerConnection } from '../../src/peer/engine.ts';
+import { encodeHello } from '../../src/link/frame.ts';
 import type { Carrier } from '../../src/link/link.ts';
+import { Recorder } from './carriers.ts';
+import { hello } from './raw.ts';
 
 /**
  * One end of a channel whose other end is the test: what it puts in comes out at once. A real engine is a thousand times slower and
@@ -59,6 +63,20 @@ export class PipeEnd {
     this.#channel.close();
     this.onevent?.();
   }
+}
+
+/** A link whose other side is driven by hand over a pipe; the session stands. */
+export async function linkToPipe(t: TestContext): Promise<{ near: Recorder; pipe: PipeEnd }> {
+  const near = new Recorder({ offerer: true });
+  const pipe = new PipeEnd();
+  t.after(() => {
+    near.link.end();
+    pipe.close();
+  });
+  const attached = near.link.attach(pipe.carrier);
+  pipe.put(encodeHello(hello()));
+  await attached;
+  return { near, pipe };
 }
 
 /**

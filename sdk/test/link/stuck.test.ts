@@ -12,7 +12,7 @@ import {
 } from '../../src/link/frame.ts';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 import { note, Recorder } from './carriers.ts';
-import { PipeEnd } from './pipe.ts';
+import { linkToPipe, PipeEnd } from './pipe.ts';
 import { hello } from './raw.ts';
 
 const waitMs = 20_000;
@@ -20,12 +20,7 @@ const answerBytes = 100_000;
 
 /** A link at whose other end the test asks: the link answers everything with 100 kB, as soon as it has it. */
 async function asked(t: TestContext) {
-  const near = new Recorder({ offerer: true });
-  const pipe = new PipeEnd();
-  t.after(() => {
-    near.link.end();
-    pipe.close();
-  });
+  const { near, pipe } = await linkToPipe(t);
   let answered = 0;
   near.link.onmessage = (message: JsonRpcMessage) => {
     if (!('id' in message)) return void near.messages.push(message);
@@ -33,9 +28,6 @@ async function asked(t: TestContext) {
     // A link that ends takes its answers with it; `answered` is what counts.
     near.link.send({ jsonrpc: '2.0', id: message.id!, result: { text: 'x'.repeat(answerBytes) } }).catch(() => {});
   };
-  const attached = near.link.attach(pipe.carrier);
-  pipe.put(encodeHello(hello()));
-  await attached;
   let seq = 0;
   const put = (text: string, ack = 0) => {
     seq += 1;

@@ -5,18 +5,12 @@ import { weriftEngine } from '../../src/peer/werift.ts';
 import { verifyHandshake } from '../../src/peer/werift/dtls.ts';
 import { handshakeType } from '../../src/peer/werift/handshake.ts';
 import type { HandshakeMessage } from '../../src/peer/werift/internals.ts';
-import { closePair, connectPair, direct, receiving, within, type Pair, type PairOptions } from './pair.ts';
+import { closePair, direct, pairUp, receiving, within } from './pair.ts';
 import { identity, rawPeer, stolenCertificate, type RawOptions } from './raw.ts';
 
 const untrusted = { name: 'RendezvousError', code: 'dtls_untrusted' };
 const authenticate = async (connection: RtcPeerConnection) => weriftEngine.authenticate?.(connection);
 const honest = () => weriftEngine.createPeerConnection(direct);
-
-async function pairUp(t: TestContext, options: PairOptions = {}): Promise<Pair> {
-  const { offerer = honest(), answerer = honest() } = options;
-  t.after(() => closePair({ offerer, answerer }));
-  return connectPair({ ...options, offerer, answerer });
-}
 
 suite('the DTLS handshake of the werift engine', () => {
   test('honest peers are trusted, in both roles, time after time', async (t) => {

@@ -1,27 +1,11 @@
 import assert from 'node:assert/strict';
-import { suite, test, type TestContext } from 'node:test';
+import { suite, test } from 'node:test';
 import type { RTCDtlsTransport } from 'werift';
 import { weriftEngine } from '../../src/peer/werift.ts';
 import { iceInternals } from '../../src/peer/werift/internals.ts';
 import { forgeries, localAddress, record, stranger } from './attack.ts';
-import {
-  closePair,
-  closing,
-  connectPair,
-  direct,
-  gathered,
-  receiving,
-  within,
-  type Pair,
-  type PairOptions,
-} from './pair.ts';
+import { closing, direct, gathered, pairUp, receiving, within, type Pair } from './pair.ts';
 import { rawPeer } from './raw.ts';
-
-async function pairUp(t: TestContext, options: PairOptions = {}): Promise<Pair> {
-  const pair = await connectPair(options);
-  t.after(() => closePair(pair));
-  return pair;
-}
 
 /** One message each way: what a connection is for. */
 async function talk({ near, far }: Pair, text: string): Promise<void> {

@@ -1,25 +1,9 @@
 import assert from 'node:assert/strict';
-import { suite, test, type TestContext } from 'node:test';
+import { suite, test } from 'node:test';
 import type { RtcDataChannel } from '../../src/peer/engine.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';
-import {
-  arriving,
-  closePair,
-  connectPair,
-  direct,
-  negotiate,
-  receiving,
-  within,
-  type Pair,
-  type PairOptions,
-} from './pair.ts';
+import { arriving, closePair, direct, negotiate, pairUp, receiving, within } from './pair.ts';
 import { rawPeer } from './raw.ts';
-
-async function pairUp(t: TestContext, options: PairOptions = {}): Promise<Pair> {
-  const pair = await connectPair(options);
-  t.after(() => closePair(pair));
-  return pair;
-}
 
 const flush = async (channel: RtcDataChannel) => weriftEngine.flush?.(channel);
 
