@@ -10,10 +10,11 @@ import {
   WebRTCClientTransport,
   wrtcEngine,
 } from 'mcp-rendezvous';
-import { type FrameFromRelay, type FrameToRelay, type PeerData, peerData, subprotocol } from 'mcp-rendezvous/protocol';
+import { type FrameToRelay, type PeerData, peerData } from 'mcp-rendezvous/protocol';
 import { createRoomToken } from 'mcp-rendezvous/token';
-import { type WebSocket, WebSocketServer } from 'ws';
+import type { WebSocket } from 'ws';
 import { engineNames, engines } from './support/engines.ts';
+import { claims, joined, otherRelay, send } from './support/other-relay.ts';
 import { RelayProcess, testSecret } from './support/relay.ts';
 import { eventually, within } from './support/wait.ts';
 
@@ -21,22 +22,6 @@ const patienceMs = 30_000;
 
 const token = (role: 'server' | 'client', subject: string = role) =>
   createRoomToken({ key: testSecret, room: 'first', role, subject, ttl: '1h' });
-
-const send = (socket: WebSocket, frame: FrameFromRelay) => socket.send(JSON.stringify(frame));
-
-const claims = { sub: 'server', role: 'server', exp: 4_000_000_000 } as const;
-
-const joined = (...servers: string[]): FrameFromRelay => ({
-  type: 'joined',
-  peer: 'self',
-  resume: 'self.secret',
-  room: 'first',
-  role: 'client',
-  peers: servers.map((id) => ({ id, state: 'online', claims })),
-  iceServers: [],
-  expiresAt: 4_000_000_000,
-  limits: { maxFrameBytes: 65_536 },
-});
 
 /** An offer that a client made, and how it travelled. */
 interface Offered {
@@ -46,29 +31,20 @@ interface Offered {
   sdp: string;
 }
 
-/** A relay of another make: what it answers to its n-th join is the test's. */
+/** A relay of another make, which answers its n-th join as the test says, and the offers that come to it. */
 async function relayOf(t: TestContext, onjoin: (socket: WebSocket, n: number, signal: string | undefined) => void) {
-  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => subprotocol });
-  await once(server, 'listening');
-  t.after(() => {
-    for (const socket of server.clients) socket.terminate();
-    server.close();
-  });
   const offers: Offered[] = [];
   const offered = (way: Offered['way'], id: string, data: PeerData) => {
     if (data.kind === 'offer') offers.push({ way, id, seq: data.seq, sdp: data.body.sdp });
   };
-  let joins = 0;
-  server.on('connection', (socket) => {
+  const relay = await otherRelay(t, (socket, n, { signal }) => {
+    if (signal) offered('join', signal.id, peerData.parse(signal.data));
     socket.on('message', (text: Buffer) => {
       const frame = JSON.parse(text.toString()) as FrameToRelay;
       if (frame.type === 'signal') offered('signal', frame.id, peerData.parse(frame.data));
-      if (frame.type !== 'join') return;
-      if (frame.signal) offered('join', frame.signal.id, peerData.parse(frame.signal.data));
-      onjoin(socket, ++joins, frame.signal?.id);
     });
+    onjoin(socket, n, signal?.id);
   });
-  const relay = `ws://127.0.0.1:${(server.address() as { port: number }).port}`;
   return { relay, offers };
 }
 
@@ -87,11 +63,19 @@ function trying(t: TestContext, relay: string, options: Partial<ConnectOptions &
   return started;
 }
 
+/** The SDP of the first offer, which travels inside of the join, and of the second one, by itself and as the first signal, too. */
+async function bothWays(offers: readonly Offered[]): Promise<[string | undefined, string | undefined]> {
+  await eventually(() => offers.length > 1, patienceMs);
+  const [ahead, alone] = offers;
+  assert.deepEqual([ahead?.way, ahead?.seq, alone?.way, alone?.seq], ['join', 1, 'signal', 1]);
+  return [ahead?.sdp, alone?.sdp];
+}
+
 suite('the offer inside of the join, towards relays that do as they like', () => {
   test('travels there once, when the room has a server', async (t) => {
     const acknowledged = Promise.withResolvers<void>();
     const { relay, offers } = await relayOf(t, (socket) => {
-      send(socket, joined('s-1'));
+      send(socket, joined('client', 's-1'));
       send(socket, { type: 'signal', from: 's-1', data: { kind: 'ack', ack: 1 } });
       // What comes behind a ping has been seen by who answers it.
       socket.ping();
@@ -107,37 +91,23 @@ suite('the offer inside of the join, towards relays that do as they like', () =>
 
   test('is not what the server gets that comes later', async (t) => {
     const { relay, offers } = await relayOf(t, (socket, _n, signal) => {
-      send(socket, joined());
+      send(socket, joined('client'));
       send(socket, { type: 'outcome', id: signal ?? '', code: 'absent' });
-      send(socket, { type: 'peer', id: 's-1', state: 'online', claims });
+      send(socket, { type: 'peer', id: 's-1', state: 'online', claims: claims('s-1', 'server') });
     });
     void trying(t, relay);
-    await eventually(() => offers.length > 1, patienceMs);
-    assert.deepEqual(
-      offers.slice(0, 2).map(({ way, seq }) => [way, seq]),
-      [
-        ['join', 1],
-        ['signal', 1],
-      ],
-    );
-    assert.notEqual(offers[0]?.sdp, offers[1]?.sdp);
+    const [ahead, alone] = await bothWays(offers);
+    assert.notEqual(ahead, alone);
   });
 
   test('is the same in a repeat, when the server came in the moment of the join', async (t) => {
     const { relay, offers } = await relayOf(t, (socket) => {
-      send(socket, joined());
-      send(socket, { type: 'peer', id: 's-1', state: 'online', claims });
+      send(socket, joined('client'));
+      send(socket, { type: 'peer', id: 's-1', state: 'online', claims: claims('s-1', 'server') });
     });
     void trying(t, relay);
-    await eventually(() => offers.length > 1, patienceMs);
-    assert.deepEqual(
-      offers.slice(0, 2).map(({ way, seq }) => [way, seq]),
-      [
-        ['join', 1],
-        ['signal', 1],
-      ],
-    );
-    assert.equal(offers[0]?.sdp, offers[1]?.sdp);
+    const [ahead, alone] = await bothWays(offers);
+    assert.equal(ahead, alone);
   });
 
   for (const [what, close] of [
@@ -150,24 +120,17 @@ suite('the offer inside of the join, towards relays that do as they like', () =>
       const { relay, offers } = await relayOf(t, (socket, n, signal) => {
         joins = n;
         if (signal !== undefined) socket.close(close);
-        else send(socket, joined('s-1'));
+        else send(socket, joined('client', 's-1'));
       });
       void trying(t, relay);
-      await eventually(() => offers.length > 1, patienceMs);
+      const [ahead, alone] = await bothWays(offers);
       assert.equal(joins, 2);
-      assert.deepEqual(
-        offers.slice(0, 2).map(({ way, seq }) => [way, seq]),
-        [
-          ['join', 1],
-          ['signal', 1],
-        ],
-      );
-      assert.equal(offers[0]?.sdp, offers[1]?.sdp);
+      assert.equal(ahead, alone);
     });
   }
 
   test('stays out of a join that would be too large with it', async (t) => {
-    const { relay, offers } = await relayOf(t, (socket) => send(socket, joined('s-1')));
+    const { relay, offers } = await relayOf(t, (socket) => send(socket, joined('client', 's-1')));
     void trying(t, relay, { token: 'x'.repeat(65_300) });
     await eventually(() => offers.length > 0, patienceMs);
     assert.equal(offers[0]?.way, 'signal');
@@ -175,7 +138,7 @@ suite('the offer inside of the join, towards relays that do as they like', () =>
 
   test('does not come again after the server has refused', async (t) => {
     const { relay, offers } = await relayOf(t, (socket) => {
-      send(socket, joined('s-1'));
+      send(socket, joined('client', 's-1'));
       const body = { code: 'busy', message: 'one client only' };
       send(socket, { type: 'signal', from: 's-1', data: { kind: 'bye', gen: 1, seq: 1, ack: 1, body } });
     });
@@ -242,7 +205,7 @@ for (const name of engineNames) {
       const asked = once(stun, 'message');
       const iceServers = [{ urls: `stun:127.0.0.1:${stun.address().port}` }];
       const { relay } = await relayOf(t, (socket) => {
-        send(socket, { ...joined('s-1'), iceServers } as FrameFromRelay);
+        send(socket, { ...joined('client', 's-1'), iceServers });
       });
       void trying(t, relay, { rtc });
       await within(asked, 'a question to the STUN server', patienceMs);

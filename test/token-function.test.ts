@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { listen, RelayConnection, type RendezvousError, WebRTCClientTransport } from 'mcp-rendezvous';
+import { joined, otherRelay, send, token } from './support/other-relay.ts';
+import { eventually } from './support/wait.ts';
+
+test('a listener that was in the room waits for a backend that has no token for a while', async (t) => {
+  const lost = Promise.withResolvers<void>();
+  const relay = await otherRelay(t, (socket, n) => {
+    send(socket, joined('server'));
+    if (n === 1) void lost.promise.then(() => socket.terminate());
+  });
+  let refusals = 0;
+  let outage = false;
+  const listener = await listen(
+    {
+      relay,
+      token: () => {
+        if (outage && refusals++ < 4) throw new Error('the backend is down');
+        return token('server');
+      },
+    },
+    () => {},
+  );
+  t.after(() => listener.close());
+  const errors: string[] = [];
+  listener.onerror = (error: RendezvousError) => errors.push(error.code);
+  outage = true;
+  lost.resolve();
+  await eventually(() => listener.state === 'reconnecting');
+  await eventually(() => listener.state === 'joined', 15_000);
+  assert.deepEqual(errors, ['relay_unreachable', ...Array<string>(4).fill('token_unavailable')]);
+});
+
+test('a token function that fails after the application has given up is no unhandled rejection', async (t) => {
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown) => unhandled.push(reason);
+  process.on('unhandledRejection', note);
+  t.after(() => process.off('unhandledRejection', note));
+  const failed = Promise.withResolvers<string>();
+  const transport = new WebRTCClientTransport({
+    relay: 'ws://127.0.0.1:9',
+    token: () => failed.promise,
+    signal: AbortSignal.abort(),
+  });
+  await assert.rejects(transport.start(), { code: 'aborted' });
+  failed.reject(new Error('the backend is down'));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(unhandled, []);
+});
+
+/** A connection to a relay that announces the end of its token; what it sends to that is collected. */
+async function refreshing(t: TestContext, fetch: () => Promise<string>, again: boolean) {
+  const sent: { token: string; at: number }[] = [];
+  let announce = () => {};
+  const relay = await otherRelay(t, (socket) => {
+    announce = () => send(socket, { type: 'token_expiring', expiresAt: Math.floor(Date.now() / 1000) + 6 });
+    socket.on('message', (frame: Buffer) => {
+      const { type, token: fresh } = JSON.parse(frame.toString()) as { type: string; token: string };
+      if (type !== 'token') return;
+      sent.push({ token: fresh, at: performance.now() });
+      if (again) announce();
+    });
+    send(socket, joined('server'));
+  });
+  const connection = new RelayConnection({ relay, token: fetch });
+  t.after(() => connection.close());
+  await connection.start();
+  return { sent, announce };
+}
+
+test('a token function that has no other token yet is asked at the next announcement, and nothing is sent meanwhile', async (t) => {
+  const first = await token('server');
+  let has = first;
+  let asked = 0;
+  const fetch = async () => {
+    asked++;
+    return has;
+  };
+  const { sent, announce } = await refreshing(t, fetch, false);
+  for (const n of [2, 3]) {
+    announce();
+    await eventually(() => asked === n);
+  }
+  has = await token('server', '2h');
+  await eventually(() => {
+    announce();
+    return sent.length > 0;
+  });
+  assert.deepEqual(
+    sent.map((one) => one.token),
+    [has],
+  );
+});
+
+test('a relay that announces the end of each token at once is not answered at once', async (t) => {
+  let ttl = 3600;
+  const fetch = () => token('server', ttl++);
+  const { sent, announce } = await refreshing(t, fetch, true);
+  announce();
+  await eventually(() => sent.length === 3);
+  const [one, two, three] = sent.map(({ at }) => at);
+  assert(one && two && three);
+  assert(two - one > 500 && three - two > 500, `${two - one} ms, ${three - two} ms`);
+});
