@@ -20,8 +20,7 @@ import { createMetrics } from './metrics.ts';
 import { page } from './page.ts';
 import { answerError, problem } from './problem.ts';
 import { Rooms } from './rooms.ts';
-import { Rota } from './rota.ts';
-import { Session, type SessionContext, turnsPerPing } from './session.ts';
+import { Session, type SessionContext } from './session.ts';
 import { Sessions } from './sessions.ts';
 import { PeerSocket } from './socket.ts';
 import { trial } from './trial.ts';
@@ -50,8 +49,7 @@ export interface App extends FastifyInstance {
  */
 export async function createApp({ config, log }: { config: Config; log: Logger }): Promise<App> {
   const { limits, redis, keys } = config;
-  const sessions = new Sessions();
-  const rota = new Rota<Session>(limits.pingIntervalMs / turnsPerPing, (session) => session.turn());
+  const sessions = new Sessions(limits.pingIntervalMs);
   const keyring = new Keyring(config, log);
   const metrics = createMetrics({
     ready: () => broker.ready,
@@ -65,7 +63,6 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     rooms,
     gate: new Gate(limits, metrics),
     sessions,
-    rota,
     verify: keyring.verify,
     iceServers: (subject) => iceServers(config.ice, subject, Date.now() / 1000),
     renewIceMs: renewalMs(config.ice),
@@ -125,7 +122,7 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   });
   app.addHook('onClose', () => {
     keyring.close();
-    rota.close();
+    sessions.close();
     return broker.close();
   });
 
@@ -141,9 +138,9 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     handler: (_request, reply) =>
       problem(reply.header('upgrade', 'websocket'), 426, 'upgrade_required', 'This address takes WebSockets only.'),
     wsHandler(socket, request) {
-      // So would the plugin's listener, which has the request and its answer.
-      socket.removeAllListeners('error');
       const peer = socket as PeerSocket;
+      // So would the plugin's listener, which has the request and its answer.
+      peer.forgetListeners();
       peer.wire = request.raw.socket;
       new Session(peer, context, request.ip);
     },

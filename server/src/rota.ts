@@ -37,6 +37,11 @@ export class Rota<Member> {
     return turn.add(member);
   }
 
+  /** All members. */
+  *[Symbol.iterator](): Generator<Member> {
+    for (const turn of this.#turns) yield* turn;
+  }
+
   close(): void {
     clearInterval(this.#timer);
   }

@@ -18,7 +18,6 @@ import { parseRoomKey } from './ids.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Occupant, Rooms } from './rooms.ts';
-import type { Rota } from './rota.ts';
 import type { Sessions } from './sessions.ts';
 import type { PeerSocket } from './socket.ts';
 
@@ -27,9 +26,8 @@ export interface SessionContext {
   rooms: Rooms;
   gate: Gate;
   verify: Verify;
-  sessions: Sessions;
   /** Which calls on each session `turnsPerPing` times in a ping interval. */
-  rota: Rota<Session>;
+  sessions: Sessions;
   iceServers: (subject: string) => IceServer[];
   /** How often a peer gets them anew, in milliseconds. Undefined: never, there are no credentials in them. */
   renewIceMs: number | undefined;
@@ -71,15 +69,14 @@ export class Session implements Occupant {
 
   /** @param address where the socket comes from */
   constructor(socket: PeerSocket, context: SessionContext, address: string) {
-    const { limits, metrics, sessions, rota } = context;
+    const { limits, metrics, sessions } = context;
     this.#socket = socket;
     this.#context = context;
     this.#timer = setTimeout(joinTimeout, limits.joinTimeoutMs, this);
-    this.#turn = rota.add(this);
     metrics.sockets.inc();
     socket.session = this;
     this.#pass = context.gate.enter(address);
-    sessions.add(this);
+    this.#turn = sessions.add(this);
     if (!this.#pass) this.end('rate_limited');
   }
 
@@ -137,7 +134,7 @@ export class Session implements Occupant {
     clearTimeout(this.#timer);
     if (this.#finish('away')) this.#log.info({ ...this.#who, close: code }, 'socket lost');
     this.#pass?.closed();
-    sessions.delete(this);
+    sessions.delete(this, this.#turn);
   }
 
   send(frame: FrameFromRelay): void {
@@ -315,7 +312,7 @@ export class Session implements Occupant {
     const silent = ++this.#silent;
     // With many peers everything that is looked at here has left the processor's caches: each turn looks at what it needs only.
     if (silent === 1 && !this.#timer) return this.watchToken();
-    if (silent < turnsPerPing) return;
+    if (silent < turnsPerPing || !this.open) return;
     if (silent < turnsPerPing + missedPings) this.#socket.ping();
     else this.end('ping_timeout');
   }
@@ -342,7 +339,6 @@ export class Session implements Occupant {
     if (this.#state === 'ended') return false;
     this.#state = 'ended';
     clearTimeout(this.#timer);
-    this.#turn.delete(this);
     clearInterval(this.#iceTimer);
     if (this.#seat) {
       this.#context.metrics.peers.dec({ role: this.#seat.role });

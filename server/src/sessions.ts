@@ -1,30 +1,40 @@
-import type { Session } from './session.ts';
+import { Rota } from './rota.ts';
+import { type Session, turnsPerPing } from './session.ts';
 
 /** How long a drain waits for peers after the last of them was to move, in milliseconds. */
 const graceMs = 5000;
 
-/** The sockets of an instance, and how it parts from them. */
+/** The sockets of an instance: how it looks after them, and how it parts from them. */
 export class Sessions {
-  readonly #sessions = new Set<Session>();
+  /** Has them all, until their sockets are closed: another list of them would be a hundredth of what they cost. */
+  readonly #rota: Rota<Session>;
+  #size = 0;
   /** When the last peer is to move (milliseconds, monotonic), while this instance drains. */
   #movedBy: number | undefined;
   #emptied: PromiseWithResolvers<void> | undefined;
+
+  /** @param pingIntervalMs in which each session is called on `turnsPerPing` times */
+  constructor(pingIntervalMs: number) {
+    this.#rota = new Rota<Session>(pingIntervalMs / turnsPerPing, (session) => session.turn());
+  }
 
   /** No peer may join here any more. */
   get draining(): boolean {
     return this.#movedBy !== undefined;
   }
 
-  /** Keeps a session whose socket is open. */
-  add(session: Session): void {
-    this.#sessions.add(session);
+  /** Keeps a session whose socket is open; returns those that are called on together with it. */
+  add(session: Session): Set<Session> {
+    this.#size++;
+    const turn = this.#rota.add(session);
     if (this.draining) session.end('going_away');
+    return turn;
   }
 
-  /** The session's socket is closed. */
-  delete(session: Session): void {
-    this.#sessions.delete(session);
-    if (this.#sessions.size === 0) this.#emptied?.resolve();
+  /** The socket of a session of that turn is closed. */
+  delete(session: Session, turn: Set<Session>): void {
+    turn.delete(session);
+    if (--this.#size === 0) this.#emptied?.resolve();
   }
 
   /** While this instance drains: after how many milliseconds a peer that has just got its place is to move. */
@@ -42,10 +52,10 @@ export class Sessions {
   async drain(windowMs: number): Promise<void> {
     this.#movedBy = performance.now() + windowMs;
     if (windowMs === 0) return;
-    const all = shuffled(this.#sessions);
+    const all = shuffled(this.#rota);
     const step = windowMs / all.length;
     for (const [place, session] of all.entries()) session.goAway(Math.round(step * (place + Math.random())));
-    if (this.#sessions.size === 0) return;
+    if (this.#size === 0) return;
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, windowMs + graceMs);
     await Promise.race([this.#empty(), late]);
@@ -54,12 +64,17 @@ export class Sessions {
 
   /** Ends them all; resolves when the last socket is closed. */
   end(): Promise<void> {
-    for (const session of this.#sessions) session.end('going_away');
+    for (const session of this.#rota) session.end('going_away');
     return this.#empty();
   }
 
+  /** Calls on nobody any more. */
+  close(): void {
+    this.#rota.close();
+  }
+
   #empty(): Promise<void> {
-    if (this.#sessions.size === 0) return Promise.resolve();
+    if (this.#size === 0) return Promise.resolve();
     this.#emptied ??= Promise.withResolvers<void>();
     return this.#emptied.promise;
   }

@@ -33,11 +33,13 @@ const member = (id: string, version: number, more: Partial<Member> = {}): Member
 const told = (notices: (Notice | undefined)[]): string[] =>
   notices.flatMap((notice) => (notice ? `${notice.member.id} ${notice.state}${notice.lost ? ' lost' : ''}` : []));
 
+const ids = (view: GroupView): string[] => Array.from(view.values(), ({ id }) => id);
+
 test('changes in order are told one by one, and the version follows', () => {
   const view = new GroupView();
   const steps = [change('a', 'online', 1), change('b', 'online', 2), change('a', 'away', 3), change('a', 'gone', 4)];
   assert.deepEqual(told(steps.map((step) => view.apply(step))), ['a online', 'b online', 'a away', 'a gone']);
-  assert.deepEqual([view.version, ...[...view.values()].map(({ id }) => id)], [4, 'b']);
+  assert.deepEqual([view.version, ...ids(view)], [4, 'b']);
 });
 
 test('doubled and late changes are not told, and a peer that went does not come back', () => {
@@ -82,7 +84,7 @@ test('a listing completes what was missed, but does not undo what is newer', () 
     members: [member('old', 3, { state: 'away' }), member('missed', 4), member('left', 5)],
   };
   assert.deepEqual(told(view.merge(listing, 0, grace)), ['old away', 'missed online']);
-  assert.deepEqual([...[...view.values()].map(({ id }) => id)], ['old', 'newer', 'missed']);
+  assert.deepEqual(ids(view), ['old', 'newer', 'missed']);
   assert.equal(view.version, 7, 'the listing joins the chain');
 });
 
@@ -97,7 +99,7 @@ test('a peer missing from listings is given up after the grace, and the version 
   assert.deepEqual(told(view.merge({ version: 10, members: [member('b', 10, { joined: 0 })] }, 1100, grace)), [
     'a gone lost',
   ]);
-  assert.deepEqual([view.version, ...[...view.values()].map(({ id }) => id)], [10, 'b']);
+  assert.deepEqual([view.version, ...ids(view)], [10, 'b']);
 });
 
 test('a peer that was taken for dead comes back, and may go again; what is older than that changes nothing', () => {
