@@ -10,6 +10,9 @@ export interface Caller {
   close(): Promise<void>;
 }
 
+/** One after the other: the clock of a page has steps of 5 µs or more, a twentieth of a call. */
+const together = 10;
+
 /** Nothing of Node's is used here: it runs in pages as well. */
 export class WireCaller implements Caller {
   readonly #wire: Wire;
@@ -37,8 +40,8 @@ export class WireCaller implements Caller {
     const took: number[] = [];
     for (const end = performance.now() + ms; performance.now() < end;) {
       const start = performance.now();
-      await this.#ask(call(++this.#id, 100));
-      took.push(performance.now() - start);
+      for (let turn = 0; turn < together; turn++) await this.#ask(call(++this.#id, 100));
+      took.push((performance.now() - start) / together);
     }
     return quantile(took, 0.5);
   }
