@@ -10,6 +10,8 @@ export interface InstancesRow {
   instances: number;
   cpuPerJoin: number;
   cpuPerSignal: number;
+  /** One signal in each of so many rooms as there are instances: hardly any shares its publish with another one. */
+  cpuPerLoneSignal: number;
   redisCpuPerJoin: number;
   redisCpuPerSignal: number;
   /** Commands that the instances sent. */
@@ -52,11 +54,16 @@ export async function growInstances(
       counts.push(await redisCommands(redis.port));
       const signaled = await ledger.note(async () => ({ signals: await bounce(busy, 2000), peers: many }));
       counts.push(await redisCommands(redis.port));
+      // In a ledger of its own: the model's signals come in numbers.
+      const lone = await new Ledger(running, redis.port).note(async () => {
+        return { signals: await bounce(busy.slice(0, instances), 2000), peers: many };
+      });
       const sent = (stretch: number): number => (counts[stretch + 1] ?? NaN) - (counts[stretch] ?? NaN);
       rows.push({
         instances,
         cpuPerJoin: joined.cpu / joined.joins,
         cpuPerSignal: signaled.cpu / signaled.signals,
+        cpuPerLoneSignal: lone.cpu / lone.signals,
         redisCpuPerJoin: (joined.redisCpu ?? NaN) / joined.joins,
         redisCpuPerSignal: (signaled.redisCpu ?? NaN) / signaled.signals,
         redisCommandsPerJoin: sent(0) / joined.joins,

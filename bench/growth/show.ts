@@ -43,13 +43,14 @@ const roomsTable = (rows: readonly RoomsRow[]): string =>
 
 const instancesTable = (rows: readonly InstancesRow[]): string =>
   table(
-    'instances, CPU/join, CPU/signal, Redis CPU/join, CPU/signal, commands/join, commands/signal, memory/peer'.split(
+    'instances, CPU/join, CPU/signal, CPU/lone signal, Redis CPU/join, CPU/signal, commands/join, commands/signal, memory/peer'.split(
       ', ',
     ),
     rows.map((row) => [
       String(row.instances),
       figure(row.cpuPerJoin, 'µs'),
       figure(row.cpuPerSignal, 'µs'),
+      figure(row.cpuPerLoneSignal, 'µs'),
       figure(row.redisCpuPerJoin, 'µs'),
       figure(row.redisCpuPerSignal, 'µs'),
       figure(row.redisCommandsPerJoin),
@@ -97,6 +98,7 @@ export function growthLines({ peers, rooms, instances }: Growth): Line[] {
   const [small, large] = [rooms[0], rooms.at(-1)];
   if (!first || !last || !fewest || !most || !small || !large) return [];
   const flat = (what: string, from: number, to: number): Line => ({ what, measured: to / from, atMost: 1.5 });
+  const scope = `${most.instances} to ${fewest.instances} instances`;
   const span = `${last.peers} to ${first.peers} peers`;
   return [
     { what: `event-loop delay p99 with ${last.peers} idle peers, ms`, measured: last.delay.p99, atMost: 20 },
@@ -105,7 +107,8 @@ export function growthLines({ peers, rooms, instances }: Growth): Line[] {
     flat(`CPU per join, ${span}`, first.cpuPerJoin, last.cpuPerJoin),
     flat(`heap per peer, ${span}`, first.heapPerPeer, last.heapPerPeer),
     flat(`CPU per signal, ${large.clients} to ${small.clients} clients a room`, small.cpuPerSignal, large.cpuPerSignal),
-    flat(`CPU per signal, ${most.instances} to ${fewest.instances} instances`, fewest.cpuPerSignal, most.cpuPerSignal),
+    flat(`CPU per signal, ${scope}, many at once`, fewest.cpuPerSignal, most.cpuPerSignal),
+    flat(`CPU per signal, ${scope}, each alone`, fewest.cpuPerLoneSignal, most.cpuPerLoneSignal),
   ];
 }
 

@@ -12,7 +12,7 @@ import { bundle } from '../support/bundle.ts';
 import { within } from '../support/wait.ts';
 
 /** Without `writable` Chromium loses 4 in 100. */
-const connections = 100;
+const connections = 60;
 
 test('what a page says first, on a channel that the other side has opened, is not lost', async (t) => {
   const script = await bundle(fileURLToPath(new URL('answerer.ts', import.meta.url)));
@@ -31,10 +31,11 @@ test('what a page says first, on a channel that the other side has opened, is no
 /** Makes a connection to the page; resolves when it has said its words. */
 async function hear(page: Page, words: string): Promise<void> {
   const offerer = nodeDatachannelEngine.createPeerConnection({ iceServers: [], iceTransportPolicy: 'all' });
+  const told: Promise<void>[] = [];
   try {
     const said = receiving(offerer.createDataChannel('mcp'));
     offerer.onicecandidate = ({ candidate }) => {
-      if (candidate) void page.evaluate((given) => globalThis.addCandidate(given), candidate);
+      if (candidate) told.push(page.evaluate((given) => globalThis.addCandidate(given), candidate));
     };
     const { sdp = '' } = await offerer.createOffer();
     await offerer.setLocalDescription({ type: 'offer', sdp });
@@ -43,5 +44,6 @@ async function hear(page: Page, words: string): Promise<void> {
     assert.deepEqual(await within(said, `to hear "${words}"`, 30_000), [words]);
   } finally {
     await offerer.close();
+    await Promise.all(told); // before the page is closed
   }
 }
