@@ -57,7 +57,8 @@ for (const [index, { name }] of engines.entries()) {
     });
 
     test('exits by itself when connections are closed at any point on their way', async () => {
-      const exited = await run(`
+      const exited = await run(
+        `
         const engine = engines[${index}];
         for (const point of ['created', 'offered', 'described', 'answered', 'late', 'other']) {
           const offerer = engine.createPeerConnection(direct);
@@ -75,7 +76,10 @@ for (const [index, { name }] of engines.entries()) {
         }
         const closed = performance.now();
         process.on('exit', () => process.stdout.write(JSON.stringify(performance.now() - closed)));
-      `);
+      `,
+        60_000,
+        name === 'wrtc', // @roamhq/wrtc: one process in five that has closed a connection on its way ends with SIGSEGV, behind `exit`
+      );
       assert(typeof exited === 'number' && exited < 10_000, `took ${String(exited)} ms`);
     });
 
