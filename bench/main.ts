@@ -23,7 +23,12 @@ growth     cost against the number of peers, of peers in a room and of instances
 const { positionals, values } = parseArgs({
   args: argv.slice(2),
   allowPositionals: true,
-  options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, plot: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean' },
+    json: { type: 'boolean' },
+    plot: { type: 'string' },
+    engine: { type: 'string' },
+  },
 });
 const quick = values.quick ?? false;
 
@@ -40,7 +45,10 @@ switch (positionals.join(' ')) {
     break;
   }
   case 'transport': {
-    const rows = await measureTransports(quick ? ['node-datachannel'] : groupNames, quick ? 2000 : 6000);
+    const chosen = groupNames.filter((name) => values.engine === undefined || values.engine === name);
+    const rows = quick
+      ? await measureTransports(['node-datachannel'], 1, 2000)
+      : await measureTransports(chosen, 4, 12_000);
     print(rows, transportTable(rows), lines(transportLines(rows)));
     if (values.plot !== undefined) await writeFile(values.plot, transportPlot(rows));
     break;

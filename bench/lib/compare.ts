@@ -11,13 +11,13 @@ export interface Figure {
  * Measures contenders in turn, again and again, each round in another order, until the time is over.
  *
  * @param budgetMs after which no other round begins; at least three are run
- * @returns a figure for each contender, in their order
+ * @returns what was measured of each contender, in their order, round by round
  */
-export async function compare<T>(
+export async function rounds<T>(
   contenders: readonly T[],
   budgetMs: number,
   measure: (contender: T) => Promise<number>,
-): Promise<Figure[]> {
+): Promise<number[][]> {
   const end = performance.now() + budgetMs;
   const values: number[][] = contenders.map(() => []);
   const order = contenders.map((_, index) => index);
@@ -25,6 +25,13 @@ export async function compare<T>(
     for (const index of order) values[index]?.push(await measure(contenders[index] as T));
     order.push(order.shift() ?? 0);
   }
+  return values;
+}
+
+const leastRounds = 3;
+
+/** A figure for each contender, against the first one. */
+export function figures(values: readonly (readonly number[])[]): Figure[] {
   const [reference = []] = values;
   return values.map((own) => ({
     value: sample(own),
@@ -32,4 +39,7 @@ export async function compare<T>(
   }));
 }
 
-const leastRounds = 3;
+/** Both: see {@link rounds}. */
+export async function compare<T>(...how: Parameters<typeof rounds<T>>): Promise<Figure[]> {
+  return figures(await rounds(...how));
+}

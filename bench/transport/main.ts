@@ -1,10 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import type { EngineName } from '../../test/support/engines.ts';
-import { RelayProcess } from '../../test/support/relay.ts';
-import { within } from '../../test/support/wait.ts';
-import { compare, type Figure } from '../lib/compare.ts';
-import type { Caller } from './caller.ts';
-import { chromium } from './chromium.ts';
-import { type Dialer, http, rendezvous, signalled, stdio } from './dialer.ts';
+import { type Figure, figures } from '../lib/compare.ts';
+import type { Rounds } from './group.ts';
 
 /** What was measured of one wire. The ratios of `Figure` are to the first wire of its group: the raw channel of its engine. */
 export interface WireRow {
@@ -19,88 +18,59 @@ export interface WireRow {
   throughput: Figure;
 }
 
-const concurrencies = [1, 16, 256];
-const largeAnswer = 200_000;
-
-/** After so long V8 has compiled what a call goes through; before, whoever has more code is slower by a fifth. In milliseconds. */
-const warmUpMs = 3000;
-
-/** What an answer may take, in milliseconds: the machine may be busy. */
-const answerMs = 60_000;
-
 export type GroupName = EngineName | 'chromium';
 export const groupNames: readonly GroupName[] = ['node-datachannel', 'werift', 'wrtc', 'chromium'];
+
+const group = fileURLToPath(new URL('group.ts', import.meta.url));
 
 /**
  * Wires side by side, one group for each engine: its raw channel, this package, and what else there is to compare it with. All of them
  * carry the same calls and answers, without an MCP server behind them, which would cost each of them the same.
+ *
+ * @param times each group in as many pairs of processes, one after the other: where things lie in a process's memory lasts as long as it
+ *   does, and makes a tenth of a call or more
+ * @param budgetMs of each measure, in all of them together
  */
-export async function measureTransports(groups: readonly GroupName[], budgetMs: number): Promise<WireRow[]> {
-  const relay = await RelayProcess.start();
+export async function measureTransports(
+  groups: readonly GroupName[],
+  times: number,
+  budgetMs: number,
+): Promise<WireRow[]> {
   const rows: WireRow[] = [];
-  try {
-    for (const group of groups) {
-      const dialers = await dialersOf(group, relay);
-      try {
-        rows.push(...(await measureGroup(dialers, budgetMs)));
-      } finally {
-        for (const dialer of dialers) await dialer.stop();
-      }
-    }
-  } finally {
-    await relay.stop('SIGKILL');
+  for (const name of groups) {
+    const measured: Rounds[] = [];
+    for (let time = 0; time < times; time++) measured.push(await measureGroup(name, budgetMs / times));
+    rows.push(...rowsOf(measured));
   }
   return rows;
 }
 
-/** The first one is what the others are measured against, and the second one is measured right behind it. */
-async function dialersOf(group: GroupName, relay: RelayProcess): Promise<Dialer[]> {
-  switch (group) {
-    case 'node-datachannel':
-      return [await signalled('raw', group), await rendezvous(group, relay), await http(), stdio()];
-    case 'werift':
-      return [await signalled('raw', group), await rendezvous(group, relay)];
-    case 'wrtc':
-      return [await signalled('raw', group), await rendezvous(group, relay), await signalled('simple-peer', group)];
-    case 'chromium':
-      return await chromium(relay);
-  }
+async function measureGroup(name: GroupName, budgetMs: number): Promise<Rounds> {
+  const child = spawn(process.execPath, ['--conditions=mcp-rendezvous-source', group, name, String(budgetMs)], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  const exited = once(child, 'exit');
+  const said = await Promise.race([once(child, 'message'), exited.then(() => undefined)]);
+  if (!said) throw new Error(`${name} could not be measured`);
+  await exited;
+  return said[0] as Rounds; // its own
 }
 
-const connected = (dialer: Dialer): Promise<Caller> => within(dialer.connect(), `${dialer.name} answers`, answerMs);
-
-async function measureGroup(dialers: readonly Dialer[], budgetMs: number): Promise<WireRow[]> {
-  const connect = await compare(dialers, budgetMs, async (dialer) => {
-    const start = performance.now();
-    const caller = await connected(dialer);
-    const took = performance.now() - start;
-    await caller.close();
-    return took;
+/** Of all pairs of processes as if it were one. */
+function rowsOf(measured: readonly Rounds[]): WireRow[] {
+  const all = (which: (rounds: Rounds) => number[][]): Figure[] => {
+    const [first = [], ...others] = measured.map(which);
+    return figures(first.map((own, index) => own.concat(...others.map((other) => other[index] ?? []))));
+  };
+  const connect = all((rounds) => rounds.connect);
+  const roundTrip = all((rounds) => rounds.roundTrip);
+  const throughput = all((rounds) => rounds.throughput);
+  const [{ names, calls } = { names: [], calls: {} }] = measured;
+  const concurrent = Object.keys(calls).map((atOnce) => [atOnce, all((rounds) => rounds.calls[atOnce] ?? [])] as const);
+  return names.flatMap((name, index): WireRow[] => {
+    const [a, b, c] = [connect[index], roundTrip[index], throughput[index]];
+    if (!a || !b || !c) return [];
+    const own = concurrent.flatMap(([atOnce, { [index]: figure }]) => (figure ? [[atOnce, figure] as const] : []));
+    return [{ name, connect: a, roundTrip: b, calls: Object.fromEntries(own), throughput: c }];
   });
-  const callers: Caller[] = [];
-  for (const dialer of dialers) callers.push(await connected(dialer));
-  try {
-    for (const caller of callers) {
-      await caller.roundTrip(warmUpMs);
-      await caller.callsPerSecond(4, largeAnswer, warmUpMs / 2);
-    }
-    const roundTrip = await compare(callers, budgetMs, (caller) => caller.roundTrip(400));
-    const calls: Record<number, Figure[]> = {};
-    for (const atOnce of concurrencies) {
-      calls[atOnce] = await compare(callers, budgetMs / 2, (caller) => caller.callsPerSecond(atOnce, 100, 400));
-    }
-    const throughput = await compare(callers, budgetMs, async (caller) => {
-      return ((await caller.callsPerSecond(4, largeAnswer, 600)) * largeAnswer) / 1e6;
-    });
-    return dialers.flatMap(({ name }, index): WireRow[] => {
-      const [a, b, c] = [connect[index], roundTrip[index], throughput[index]];
-      if (!a || !b || !c) return [];
-      const own = Object.fromEntries(
-        Object.entries(calls).flatMap(([atOnce, figures]) => (figures[index] ? [[atOnce, figures[index]]] : [])),
-      );
-      return [{ name, connect: a, roundTrip: b, calls: own, throughput: c }];
-    });
-  } finally {
-    for (const caller of callers) await caller.close();
-  }
 }

@@ -11,6 +11,7 @@ import { iceInternals, peerInternals } from './internals.ts';
 import { prepareCandidates, prepareGathering, prepareServers, silentServers } from './ice.ts';
 import { MdnsResolver } from '../mdns.ts';
 import { NetworkPath } from './path.ts';
+import { acknowledgeNow } from './sack.ts';
 import { prepareSctp } from './sctp.ts';
 import { chooseServers, type ChosenServers } from '../servers.ts';
 
@@ -147,6 +148,7 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
     this.#mdns.close();
     for (const { gate } of this.#transports.values()) gate.close();
     await Promise.all([...this.#transports.values()].map(({ path }) => path.close()));
+    if (this.#peer.sctp) await acknowledgeNow(this.#peer.sctp);
     await this.#peer.close();
     for (const channel of this.#channels) channel.closed();
     void this.#closeLateSockets();

@@ -138,8 +138,32 @@ export interface SctpInternals {
   readonly state: string;
   readonly outboundQueue: readonly unknown[];
   readonly sentQueue: readonly unknown[];
+  readonly isStopped: boolean;
+  /** Bytes of user data in a packet. */
+  readonly maxPayloadSize: number;
+  /** Up to where there is no gap (RFC 9260 §6.2: the Cumulative TSN). */
+  readonly lastReceivedTsn: number;
+  readonly advertisedRwnd: number;
+  sackNeeded: boolean;
+  sackImmediate: boolean;
+  /** Packets since the last acknowledgement. */
+  sackPacketCount: number;
+  readonly sackMisOrdered: ReadonlySet<number>;
+  readonly sackDuplicates: readonly number[];
   onSackReceived: () => Promise<void>;
   handleData(data: Buffer): Promise<void>;
+  receiveDataChunk(chunk: SctpChunk): void;
+  sendChunk(chunk: Pick<SctpChunk, 'type' | 'bytes' | 'userData'>): Promise<void>;
+  scheduleSack(): Promise<void>;
+  sendSack(): Promise<void>;
+}
+
+export interface SctpChunk {
+  readonly type: number;
+  readonly flags: number;
+  readonly bytes: Buffer;
+  /** Of DATA. */
+  readonly userData?: Buffer;
 }
 
 export interface SctpTransportInternals {

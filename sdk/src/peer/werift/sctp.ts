@@ -1,4 +1,5 @@
 import type { RTCDataChannel, RTCSctpTransport } from 'werift';
+import { acknowledgeWithData } from './sack.ts';
 import { sctpInternals, type SctpInternals, type SctpTransportInternals } from './internals.ts';
 
 /** Without an acknowledgement for so long the other side is taken for gone. RFC 9260 §16 repeats after 1, 2 and 4 s. */
@@ -21,6 +22,7 @@ export function prepareSctp(transport: RTCSctpTransport): void {
     internals.datachannelReceive(...message).catch(() => {}); // the same
   });
   sendInOneGo(internals);
+  acknowledgeWithData(sctp);
   const listeners = new Set<() => void>();
   waiting.set(sctp, listeners);
   const onSackReceived = sctp.onSackReceived.bind(sctp);
