@@ -13,7 +13,7 @@ import { Cli } from '../sdk/test/cli/support/process.ts';
 import { type Certificate, createCertificate } from './support/certificate.ts';
 import { Coturn, turnSecret } from './support/coturn.ts';
 import { httpFront, tlsFront } from './support/front.ts';
-import { freePort } from './support/redis.ts';
+import { freePort } from './support/port.ts';
 import { RelayProcess, testSecret } from './support/relay.ts';
 import { Room, sharedFixture } from './support/room.ts';
 

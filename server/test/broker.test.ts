@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
-import { freePort, RedisServer } from '../../test/support/redis.ts';
+import { freePort } from '../../test/support/port.ts';
+import { RedisServer } from '../../test/support/redis.ts';
 import { eventually } from '../../test/support/wait.ts';
 import type { Broker, Message, RoomSummary, Seat } from '../src/broker/broker.ts';
 import { MemoryBroker } from '../src/broker/memory.ts';

@@ -5,8 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { createCertificate } from '../support/certificate.ts';
-import { takesConnections } from '../support/port.ts';
-import { freePort } from '../support/redis.ts';
+import { freePort, takesConnections } from '../support/port.ts';
 import { eventually } from '../support/wait.ts';
 
 export type FrontName = 'nginx' | 'haproxy';

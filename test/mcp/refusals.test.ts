@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { SignJWT } from 'jose';
 import { listen, type Role } from 'mcp-rendezvous';
 import { testToken } from '../../server/test/support/peer.ts';
-import { freePort } from '../support/redis.ts';
+import { freePort } from '../support/port.ts';
 import { RelayProcess, testSecret } from '../support/relay.ts';
 import { eventually, within } from '../support/wait.ts';
 

@@ -4,8 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Certificate } from './certificate.ts';
-import { takesConnections } from './port.ts';
-import { freePort } from './redis.ts';
+import { freePort, takesConnections } from './port.ts';
 import { eventually } from './wait.ts';
 
 /** The secret that a Coturn of a test shares with its relay, unless told otherwise. */

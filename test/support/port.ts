@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 
 /** Whether somebody listens there, on this machine. */
 export async function takesConnections(port: number): Promise<boolean> {
@@ -12,4 +12,14 @@ export async function takesConnections(port: number): Promise<boolean> {
   } finally {
     socket.destroy();
   }
+}
+
+/** A port of 127.0.0.1 that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }

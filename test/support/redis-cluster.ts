@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
-import { freePort, RedisServer } from './redis.ts';
+import { freePort } from './port.ts';
+import { RedisServer } from './redis.ts';
 import { eventually } from './wait.ts';
 
 const slots = 16_384;

@@ -4,7 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { freePort, RedisServer } from './redis.ts';
+import { freePort } from './port.ts';
+import { RedisServer } from './redis.ts';
 import { eventually } from './wait.ts';
 
 const group = 'main';

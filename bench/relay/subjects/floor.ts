@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { WebSocket } from 'ws';
-import { freePort } from '../../../test/support/redis.ts';
+import { freePort } from '../../../test/support/port.ts';
 import { MeasuredProcess } from '../../lib/process.ts';
 import { type Peer, type Place, signals, type Subject } from '../subject.ts';
 

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { createRoomToken } from 'mcp-rendezvous/token';
 import { WebSocket } from 'ws';
-import { freePort } from '../../../test/support/redis.ts';
+import { freePort } from '../../../test/support/port.ts';
 import { MeasuredProcess } from '../../lib/process.ts';
 import type { Peer, Place, Subject } from '../subject.ts';
 import { idAddressed } from './floor.ts';

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../../test/support/redis.ts';
+import { freePort } from '../../../test/support/port.ts';
 import { MeasuredProcess } from '../../lib/process.ts';
 import { type Place, signals, type Subject } from '../subject.ts';
 import { openNamed } from './named.ts';

@@ -4,17 +4,9 @@ import { connect, createServer, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { type SignalMessage, TcpSocketSignaling, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
 import { BreakableEngine } from '../../../test/support/breakable.ts';
+import { freePort } from '../../../test/support/port.ts';
 import { eventually } from '../../../test/support/wait.ts';
 import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** An answerer's signaling, connected to a socket in the test's hand. */
 async function answerer(t: TestContext) {
