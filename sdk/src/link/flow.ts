@@ -7,7 +7,7 @@ import type { Text } from './utf8.ts';
 /** With so much in the channel's buffer no more DATA goes there, so that what cannot wait is not behind a large message. */
 const highWater = 262_144;
 export const lowWater = 131_072;
-/** DATA is acknowledged after so many bytes, and after so long. PROTOCOL.md §7 allows a frame more, and twice as long. */
+/** DATA is acknowledged when more comes after so many bytes, and after so long. PROTOCOL.md §7 allows a frame more, and twice as long. */
 const ackBytes = 196_608;
 const ackMs = 100;
 /** With more bytes of answers waiting for the other side to take them nothing more of it is passed on, so that it asks no further. */
@@ -101,6 +101,8 @@ export class Flow {
   next(last = false): Received | 'part' | undefined {
     const frame = this.#stuffed && !last ? undefined : this.#held[this.#firstHeld];
     if (!frame) return undefined;
+    // Not behind the one before this: the answer to that may have taken the acknowledgement with it.
+    if (this.#inbox.unacknowledged >= ackBytes) this.#acknowledge();
     this.#firstHeld += 1;
     this.#heldBytes -= frame.bytes;
     if (this.#firstHeld === this.#held.length) this.#dropHeld();
@@ -121,10 +123,9 @@ export class Flow {
     return true;
   }
 
-  /** What was taken has been passed on. */
+  /** What was taken has been passed on. See also {@link next}. */
   acknowledgeSoon(): void {
-    if (this.#inbox.unacknowledged >= ackBytes) this.#acknowledge();
-    else this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ackMs);
+    this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ackMs);
   }
 
   /** Gives the lane what it has room for. */
