@@ -9,7 +9,7 @@ import { relayLines, relayPlot, relayTable, summary } from './relay/show.ts';
 import { groupNames, measureTransports } from './transport/main.ts';
 import { transportLines, transportPlot, transportTable } from './transport/show.ts';
 
-const usage = `Usage: npm run bench -- relay|transport|growth [--quick] [--json] [--plot file.svg]
+const usage = `Usage: npm run bench -- relay|transport|growth [--quick] [--json] [--plot file.svg] [--engine name]
 
 relay      CPU, memory and latency of the relay beside a floor of bare WebSockets, PeerJS, y-webrtc and Socket.IO
 transport  connecting, calls and throughput beside the raw data channel, simple-peer, Streamable HTTP and stdio,
@@ -18,7 +18,8 @@ growth     cost against the number of peers, of peers in a room and of instances
 
 --quick    less of each; relay: against the floor only, within a minute
 --json     one object instead of tables
---plot     writes bars as SVG`;
+--plot     writes bars as SVG
+--engine   of transport, one of ${groupNames.join(', ')} and no other`;
 
 const { positionals, values } = parseArgs({
   args: argv.slice(2),

@@ -1,6 +1,7 @@
 /** A figure measured several times. */
 export interface Sample {
   median: number;
+  mean: number;
   /** Half of the distance between the quartiles, as a share of the median: 0.05 is ±5 %. */
   spread: number;
   /** Nine of ten values are not higher. */
@@ -12,7 +13,8 @@ export interface Sample {
 export function sample(values: readonly number[]): Sample {
   const median = quantile(values, 0.5);
   const spread = (quantile(values, 0.75) - quantile(values, 0.25)) / 2 / Math.abs(median || 1);
-  return { median, spread, high: quantile(values, 0.9), runs: values.length };
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  return { median, mean, spread, high: quantile(values, 0.9), runs: values.length };
 }
 
 /** Interpolates between the two nearest values; NaN of none. */

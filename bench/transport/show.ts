@@ -4,10 +4,11 @@ import type { WireRow } from './main.ts';
 
 export const transportTable = (rows: readonly WireRow[]): string =>
   table(
-    ['', 'connect', '9 of 10 below', 'round trip', '× raw', 'calls/s 1', '16', '256', 'large', '× raw'],
+    ['', 'connect', 'mean', '9 of 10 below', 'round trip', '× raw', 'calls/s 1', '16', '256', 'large', '× raw'],
     rows.map((row) => [
       row.name,
       withSpread(row.connect.value, 'ms'),
+      figure(row.connect.value.mean, 'ms'),
       figure(row.connect.value.high, 'ms'),
       withSpread(row.roundTrip.value, 'ms'),
       figure(row.roundTrip.ratio.median),
@@ -24,12 +25,13 @@ export function transportLines(rows: readonly WireRow[]): Line[] {
     // Each group begins with the raw channel.
     const raw = rows[index - 1];
     if (!name.startsWith('mcp-rendezvous') || !raw) return [];
-    const beyond = connect.value.median - raw.connect.value.median;
+    // On average: of what takes either 8 ms or a second, as node-datachannel does, the median is the one or the other.
+    const beyond = connect.value.mean - raw.connect.value.mean;
     const lines = [
       { what: `${name}: round trip, × raw channel`, measured: roundTrip.ratio.median, atMost: 1.15 },
       { what: `${name}: raw channel's throughput, × its own`, measured: 1 / throughput.ratio.median, atMost: 1 / 0.9 },
       {
-        what: `${name}: connecting, ms beyond the raw channel (the relay's round trips take less than 1)`,
+        what: `${name}: connecting, ms beyond the raw channel on average (the relay's round trips take less than 1)`,
         measured: beyond,
         atMost: 20,
       },
@@ -42,7 +44,7 @@ export function transportLines(rows: readonly WireRow[]): Line[] {
 
 export const transportPlot = (rows: readonly WireRow[]): string =>
   barPlot([
-    { title: 'Connecting, first answer', unit: 'ms', bars: barsOf(rows, ({ connect }) => connect.value.median) },
+    { title: 'Connecting, first answer, mean', unit: 'ms', bars: barsOf(rows, ({ connect }) => connect.value.mean) },
     { title: 'Round trip of a small call', unit: 'ms', bars: barsOf(rows, ({ roundTrip }) => roundTrip.value.median) },
     {
       title: 'Small calls, 16 at a time',
