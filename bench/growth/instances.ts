@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Figure } from '../lib/compare.ts';
 import { RedisServer } from '../../test/support/redis.ts';
 import { bounce, openPairs } from '../relay/crowd.ts';
 import { rendezvous } from '../relay/subjects/rendezvous.ts';
+import { Control, signalingRooms, warmUpMs } from './control.ts';
 import { Ledger, redisCommands, redisInfo } from './ledger.ts';
 import type { Observation } from './model.ts';
 
@@ -9,9 +11,10 @@ import type { Observation } from './model.ts';
 export interface InstancesRow {
   instances: number;
   cpuPerJoin: number;
-  cpuPerSignal: number;
+  /** The ratio is to one instance without Redis. */
+  cpuPerSignal: Figure;
   /** One signal in each of so many rooms as there are instances: hardly any shares its publish with another one. */
-  cpuPerLoneSignal: number;
+  cpuPerLoneSignal: Figure;
   redisCpuPerJoin: number;
   redisCpuPerSignal: number;
   /** Commands that the instances sent. */
@@ -21,8 +24,6 @@ export interface InstancesRow {
   redisMemoryPerPeer: number;
 }
 
-const signalingRooms = 40;
-
 /** The same load on each of these numbers of instances. */
 export async function growInstances(
   steps: readonly number[],
@@ -31,6 +32,7 @@ export async function growInstances(
 ): Promise<{ rows: InstancesRow[]; observations: Observation[] }> {
   const rows: InstancesRow[] = [];
   const observations: Observation[] = [];
+  const control = await Control.start();
   for (const instances of steps) {
     const redis = await RedisServer.start();
     const running = await rendezvous.start(instances, redis.url);
@@ -38,7 +40,7 @@ export async function growInstances(
     try {
       const ports = running.map(({ port }) => port);
       const busy = await openPairs(rendezvous, ports, signalingRooms);
-      await bounce(busy, 1500);
+      await bounce(busy, warmUpMs * instances);
       const few = signalingRooms * 2;
       const many = few + rooms * 2;
       const memory = await redisInfo(redis.port, 'memory', 'used_memory_dataset');
@@ -52,20 +54,20 @@ export async function growInstances(
       const grown = await redisInfo(redis.port, 'memory', 'used_memory_dataset');
       await ledger.note(() => sleep(idleMs, { peers: many }));
       counts.push(await redisCommands(redis.port));
-      const signaled = await ledger.note(async () => ({ signals: await bounce(busy, 2000), peers: many }));
+      const first = ledger.observations.length;
+      const cpuPerSignal = await control.compare(ledger, busy, many);
       counts.push(await redisCommands(redis.port));
+      const signaled = sum(ledger.observations.slice(first));
       // In a ledger of its own: the model's signals come in numbers.
-      const lone = await new Ledger(running, redis.port).note(async () => {
-        return { signals: await bounce(busy.slice(0, instances), 2000), peers: many };
-      });
+      const cpuPerLoneSignal = await control.compare(new Ledger(running, redis.port), busy.slice(0, instances), many);
       const sent = (stretch: number): number => (counts[stretch + 1] ?? NaN) - (counts[stretch] ?? NaN);
       rows.push({
         instances,
         cpuPerJoin: joined.cpu / joined.joins,
-        cpuPerSignal: signaled.cpu / signaled.signals,
-        cpuPerLoneSignal: lone.cpu / lone.signals,
+        cpuPerSignal,
+        cpuPerLoneSignal,
         redisCpuPerJoin: (joined.redisCpu ?? NaN) / joined.joins,
-        redisCpuPerSignal: (signaled.redisCpu ?? NaN) / signaled.signals,
+        redisCpuPerSignal: signaled.redisCpu / signaled.signals,
         redisCommandsPerJoin: sent(0) / joined.joins,
         redisCommandsPerSignal: sent(2) / signaled.signals,
         redisMemoryPerPeer: (grown - memory) / (rooms * 2),
@@ -77,5 +79,11 @@ export async function growInstances(
       await redis.stop();
     }
   }
+  await control.stop();
   return { rows, observations };
 }
+
+const sum = (stretches: readonly Observation[]): { signals: number; redisCpu: number } => ({
+  signals: stretches.reduce((all, { signals }) => all + signals, 0),
+  redisCpu: stretches.reduce((all, { redisCpu }) => all + (redisCpu ?? NaN), 0),
+});

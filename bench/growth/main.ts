@@ -15,7 +15,7 @@ export interface Growth {
 /** Peers that are simulated. */
 const many = [1e6, 1e7, 1e8];
 
-/** Takes five minutes, or one when `quick`: then the number of peers is too small for idle CPU to say much. */
+/** Takes six minutes, or one when `quick`: then the number of peers is too small for idle CPU to say much. */
 export async function measureGrowth(quick: boolean): Promise<Growth> {
   // 24 s: each peer is pinged once.
   const peers = await growPeers(quick ? [200, 1000] : [1000, 5000, 15_000], quick ? 3000 : 24_000);

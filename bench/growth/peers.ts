@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Figure } from '../lib/compare.ts';
 import type { MeasuredProcess } from '../lib/process.ts';
 import { bounce, openPairs } from '../relay/crowd.ts';
 import { rendezvous } from '../relay/subjects/rendezvous.ts';
+import { Control, signalingRooms, warmUpMs } from './control.ts';
 import { Ledger } from './ledger.ts';
 import type { Observation } from './model.ts';
 
@@ -17,13 +19,12 @@ export interface PeersRow {
   idleCpu: number;
   /** Event-loop delay while nothing happens but pings, in milliseconds. */
   delay: { p50: number; p99: number; max: number };
-  /** CPU of one signal among them, in microseconds. */
-  cpuPerSignal: number;
+  /** CPU of one signal among them, in microseconds; the ratio is to an instance without them. */
+  cpuPerSignal: Figure;
   /** CPU of one join on the way here, in microseconds. */
   cpuPerJoin: number;
 }
 
-const signalingRooms = 40;
 /** Observing the event loop costs as much as thousands of idle peers, and is done beside the other measurements. */
 const delayMs = 5000;
 
@@ -39,9 +40,10 @@ export async function growPeers(
   const [instance] = await rendezvous.start(1, undefined);
   if (!instance) throw new Error('no instance');
   const ledger = new Ledger([instance]);
+  const control = await Control.start();
   try {
     const busy = await openPairs(rendezvous, [instance.port], signalingRooms);
-    await bounce(busy, 1000);
+    await bounce(busy, warmUpMs);
     const empty = await instance.read('memory');
     const rows: PeersRow[] = [];
     let idle = 0;
@@ -56,7 +58,7 @@ export async function growPeers(
       });
       const full = await instance.read('memory');
       const resting = await ledger.note(() => sleep(idleMs, { peers }));
-      const signaled = await ledger.note(async () => ({ signals: await bounce(busy, 2000), peers }));
+      const cpuPerSignal = await control.compare(ledger, busy, peers);
       rows.push({
         peers,
         stormSeconds: stormMs / 1000,
@@ -65,13 +67,13 @@ export async function growPeers(
         heapPerPeer: (full.heap - empty.heap) / peers,
         idleCpu: resting.cpu / 1e6 / resting.instanceSeconds,
         delay: await loopDelay(instance),
-        cpuPerSignal: signaled.cpu / signaled.signals,
+        cpuPerSignal,
       });
       idle = peers;
     }
     return { rows, observations: ledger.observations };
   } finally {
-    await instance.stop();
+    await Promise.all([instance.stop(), control.stop()]);
   }
 }
 

@@ -17,12 +17,15 @@ export const growthTables = ({ peers, rooms, instances, model, scales }: Growth)
 
 const peersTable = (rows: readonly PeersRow[]): string =>
   table(
-    'idle peers, all joined after, CPU/join, CPU/signal, RSS/peer, heap/peer, idle CPU, loop delay p99'.split(', '),
+    'idle peers, all joined after, CPU/join, CPU/signal, × none, RSS/peer, heap/peer, idle CPU, loop delay p99'.split(
+      ', ',
+    ),
     rows.map((row) => [
       String(row.peers),
       figure(row.stormSeconds, 's'),
       figure(row.cpuPerJoin, 'µs'),
-      figure(row.cpuPerSignal, 'µs'),
+      figure(row.cpuPerSignal.value.median, 'µs'),
+      figure(row.cpuPerSignal.ratio.median),
       figure(row.rssPerPeer / 1024, 'KB'),
       figure(row.heapPerPeer / 1024, 'KB'),
       `${figure(row.idleCpu * 100)} %`,
@@ -43,14 +46,16 @@ const roomsTable = (rows: readonly RoomsRow[]): string =>
 
 const instancesTable = (rows: readonly InstancesRow[]): string =>
   table(
-    'instances, CPU/join, CPU/signal, CPU/lone signal, Redis CPU/join, CPU/signal, commands/join, commands/signal, memory/peer'.split(
+    'instances, CPU/join, CPU/signal, × alone, CPU/lone signal, × alone, Redis CPU/join, CPU/signal, commands/join, commands/signal, memory/peer'.split(
       ', ',
     ),
     rows.map((row) => [
       String(row.instances),
       figure(row.cpuPerJoin, 'µs'),
-      figure(row.cpuPerSignal, 'µs'),
-      figure(row.cpuPerLoneSignal, 'µs'),
+      figure(row.cpuPerSignal.value.median, 'µs'),
+      figure(row.cpuPerSignal.ratio.median),
+      figure(row.cpuPerLoneSignal.value.median, 'µs'),
+      figure(row.cpuPerLoneSignal.ratio.median),
       figure(row.redisCpuPerJoin, 'µs'),
       figure(row.redisCpuPerSignal, 'µs'),
       figure(row.redisCommandsPerJoin),
@@ -103,12 +108,16 @@ export function growthLines({ peers, rooms, instances }: Growth): Line[] {
   return [
     { what: `event-loop delay p99 with ${last.peers} idle peers, ms`, measured: last.delay.p99, atMost: 20 },
     { what: `idle CPU with ${last.peers} peers, %`, measured: last.idleCpu * 100, atMost: 2 },
-    flat(`CPU per signal, ${span}`, first.cpuPerSignal, last.cpuPerSignal),
+    flat(`CPU per signal, ${span}`, first.cpuPerSignal.ratio.median, last.cpuPerSignal.ratio.median),
     flat(`CPU per join, ${span}`, first.cpuPerJoin, last.cpuPerJoin),
     flat(`heap per peer, ${span}`, first.heapPerPeer, last.heapPerPeer),
     flat(`CPU per signal, ${large.clients} to ${small.clients} clients a room`, small.cpuPerSignal, large.cpuPerSignal),
-    flat(`CPU per signal, ${scope}, many at once`, fewest.cpuPerSignal, most.cpuPerSignal),
-    flat(`CPU per signal, ${scope}, each alone`, fewest.cpuPerLoneSignal, most.cpuPerLoneSignal),
+    flat(`CPU per signal, ${scope}, many at once`, fewest.cpuPerSignal.ratio.median, most.cpuPerSignal.ratio.median),
+    flat(
+      `CPU per signal, ${scope}, each alone`,
+      fewest.cpuPerLoneSignal.ratio.median,
+      most.cpuPerLoneSignal.ratio.median,
+    ),
   ];
 }
 
@@ -118,7 +127,7 @@ export function growthPlot({ peers, rooms, instances }: Growth): string {
   const byInstances = (value: (row: InstancesRow) => number) =>
     instances.map((row) => ({ name: `${row.instances} instances`, value: value(row) }));
   return barPlot([
-    { title: 'CPU per signal', unit: 'µs', bars: byPeers((row) => row.cpuPerSignal) },
+    { title: 'CPU per signal', unit: 'µs', bars: byPeers((row) => row.cpuPerSignal.value.median) },
     { title: 'CPU per join', unit: 'µs', bars: byPeers((row) => row.cpuPerJoin) },
     { title: 'Memory per idle peer, live objects', unit: 'KB', bars: byPeers((row) => row.heapPerPeer / 1024) },
     { title: 'Idle CPU of one instance', unit: '%', bars: byPeers((row) => row.idleCpu * 100) },
@@ -127,7 +136,7 @@ export function growthPlot({ peers, rooms, instances }: Growth): string {
       unit: 'µs',
       bars: rooms.map((row) => ({ name: `${row.clients} clients a room`, value: row.cpuPerSignal })),
     },
-    { title: 'CPU per signal, all instances', unit: 'µs', bars: byInstances((row) => row.cpuPerSignal) },
+    { title: 'CPU per signal, all instances', unit: 'µs', bars: byInstances((row) => row.cpuPerSignal.value.median) },
     { title: 'Redis CPU per join', unit: 'µs', bars: byInstances((row) => row.redisCpuPerJoin) },
   ]);
 }
