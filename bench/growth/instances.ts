@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Figure } from '../lib/compare.ts';
+import { instructionsPerSecond, workMs } from '../lib/instructions.ts';
+import type { MeasuredProcess } from '../lib/process.ts';
 import { RedisServer } from '../../test/support/redis.ts';
-import { bounce, openPairs } from '../relay/crowd.ts';
+import { bounce, openPairs, type Pair } from '../relay/crowd.ts';
 import { rendezvous } from '../relay/subjects/rendezvous.ts';
 import { Control, signalingRooms, warmUpMs } from './control.ts';
 import { Ledger, redisCommands, redisInfo } from './ledger.ts';
@@ -15,6 +17,9 @@ export interface InstancesRow {
   cpuPerSignal: Figure;
   /** One signal in each of so many rooms as there are instances: hardly any shares its publish with another one. */
   cpuPerLoneSignal: Figure;
+  /** Instructions of both, if they can be counted. */
+  instructionsPerSignal: number | undefined;
+  instructionsPerLoneSignal: number | undefined;
   redisCpuPerJoin: number;
   redisCpuPerSignal: number;
   /** Commands that the instances sent. */
@@ -66,6 +71,8 @@ export async function growInstances(
         cpuPerJoin: joined.cpu / joined.joins,
         cpuPerSignal,
         cpuPerLoneSignal,
+        instructionsPerSignal: await instructions(running, busy),
+        instructionsPerLoneSignal: await instructions(running, busy.slice(0, instances)),
         redisCpuPerJoin: (joined.redisCpu ?? NaN) / joined.joins,
         redisCpuPerSignal: signaled.redisCpu / signaled.signals,
         redisCommandsPerJoin: sent(0) / joined.joins,
@@ -81,6 +88,16 @@ export async function growInstances(
   }
   await control.stop();
   return { rows, observations };
+}
+
+/** Of one signal back or forth in these rooms. */
+async function instructions(running: readonly MeasuredProcess[], pairs: readonly Pair[]): Promise<number | undefined> {
+  const start = performance.now();
+  const counting = instructionsPerSecond(running);
+  const signals = await bounce(pairs, workMs);
+  const perSecond = (signals * 1000) / (performance.now() - start);
+  const counted = await counting;
+  return counted === undefined ? undefined : counted / perSecond;
 }
 
 const sum = (stretches: readonly Observation[]): { signals: number; redisCpu: number } => ({

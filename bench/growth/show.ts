@@ -46,7 +46,7 @@ const roomsTable = (rows: readonly RoomsRow[]): string =>
 
 const instancesTable = (rows: readonly InstancesRow[]): string =>
   table(
-    'instances, CPU/join, CPU/signal, × alone, CPU/lone signal, × alone, Redis CPU/join, CPU/signal, commands/join, commands/signal, memory/peer'.split(
+    'instances, CPU/join, CPU/signal, × alone, CPU/lone signal, × alone, instructions, of a lone one, Redis CPU/join, CPU/signal, commands/join, commands/signal, memory/peer'.split(
       ', ',
     ),
     rows.map((row) => [
@@ -56,6 +56,8 @@ const instancesTable = (rows: readonly InstancesRow[]): string =>
       figure(row.cpuPerSignal.ratio.median),
       figure(row.cpuPerLoneSignal.value.median, 'µs'),
       figure(row.cpuPerLoneSignal.ratio.median),
+      figure(row.instructionsPerSignal ?? NaN),
+      figure(row.instructionsPerLoneSignal ?? NaN),
       figure(row.redisCpuPerJoin, 'µs'),
       figure(row.redisCpuPerSignal, 'µs'),
       figure(row.redisCommandsPerJoin),
@@ -118,7 +120,22 @@ export function growthLines({ peers, rooms, instances }: Growth): Line[] {
       fewest.cpuPerLoneSignal.ratio.median,
       most.cpuPerLoneSignal.ratio.median,
     ),
+    ...counted(
+      `instructions per signal, ${scope}, many at once`,
+      fewest.instructionsPerSignal,
+      most.instructionsPerSignal,
+    ),
+    ...counted(
+      `instructions per signal, ${scope}, each alone`,
+      fewest.instructionsPerLoneSignal,
+      most.instructionsPerLoneSignal,
+    ),
   ];
+}
+
+/** Nothing where they cannot be counted. */
+function counted(what: string, from: number | undefined, to: number | undefined): Line[] {
+  return from === undefined || to === undefined ? [] : [{ what, measured: to / from, atMost: 1.5 }];
 }
 
 export function growthPlot({ peers, rooms, instances }: Growth): string {
