@@ -7,8 +7,12 @@ import type { Text } from './utf8.ts';
 /** With so much in the channel's buffer no more DATA goes there, so that what cannot wait is not behind a large message. */
 const highWater = 262_144;
 export const lowWater = 131_072;
-/** DATA is acknowledged when more comes after so many bytes, and after so long. PROTOCOL.md §7 allows a frame more, and twice as long. */
+/**
+ * DATA is acknowledged after so many bytes when there is more, and after so many at once, and after so long. In between an answer may take
+ * the acknowledgement with it. PROTOCOL.md §7 allows 262,144 bytes and 200 ms.
+ */
 const ackBytes = 196_608;
+const mostBytes = 262_144;
 const ackMs = 100;
 /** With more bytes of answers waiting for the other side to take them nothing more of it is passed on, so that it asks no further. */
 const mostAnswerBytes = 16_777_216;
@@ -86,6 +90,7 @@ export class Flow {
 
   /** Takes what came, for `next()`. @throws RendezvousError `bad_channel` */
   take(frame: DataFrame): void {
+    if (this.#inbox.unacknowledged >= ackBytes) this.#acknowledge();
     if (this.#held.length === 0 && this.#stuffed) this.#heldAt = performance.now();
     this.#held.push(frame);
     this.#heldBytes += frame.bytes;
@@ -101,8 +106,6 @@ export class Flow {
   next(last = false): Received | 'part' | undefined {
     const frame = this.#stuffed && !last ? undefined : this.#held[this.#firstHeld];
     if (!frame) return undefined;
-    // Not behind the one before this: the answer to that may have taken the acknowledgement with it.
-    if (this.#inbox.unacknowledged >= ackBytes) this.#acknowledge();
     this.#firstHeld += 1;
     this.#heldBytes -= frame.bytes;
     if (this.#firstHeld === this.#held.length) this.#dropHeld();
@@ -123,9 +126,11 @@ export class Flow {
     return true;
   }
 
-  /** What was taken has been passed on. See also {@link next}. */
+  /** What was taken has been passed on. */
   acknowledgeSoon(): void {
-    this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ackMs);
+    const most = this.#held.length > 0 ? ackBytes : mostBytes;
+    if (this.#inbox.unacknowledged >= most) this.#acknowledge();
+    else this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ackMs);
   }
 
   /** Gives the lane what it has room for. */

@@ -118,12 +118,30 @@ void suite('messages over a framed link', () => {
     assert.deepEqual(answers(), []);
     put(6, 200_000, true);
     assert.deepEqual(answers(), [{ type: 'ack', ack: 5 }], 'after 196,608 bytes, when there are more');
-    // Its own DATA says it as well, and is enough, however much it was.
+    // Its own DATA says it as well, and is enough.
     void near.link.send(note(0));
     put(7, 10, true);
     const sent = answers();
     assert.equal(sent.length, 1);
     assert.partialDeepStrictEqual(sent, [{ type: 'data', seq: 1, ack: 6 }]);
+    for (const seq of [8, 9]) put(seq, 131_072);
+    assert.deepEqual(answers(), [{ type: 'ack', ack: 9 }], 'after 262,144 bytes');
+  });
+
+  test('are not passed on any more when the acknowledgement of those before was the end', async (t) => {
+    const { near, pipe } = await linkToPipe(t);
+    const log: string[] = [];
+    near.link.onlost = (reason) => near.link.end(reason);
+    near.link.onclose = () => log.push('closed');
+    near.link.onmessage = () => log.push('message');
+    const put = (seq: number, message: object) =>
+      pipe.put(encodeData({ seq, ack: 0, end: true, meta: undefined, part: Buffer.from(JSON.stringify(message)) }));
+    put(1, note(1, 'x'.repeat(200_000)));
+    pipe.carrier.channel.send = () => {
+      throw new Error('not open');
+    };
+    put(2, note(2));
+    assert.deepEqual(log, ['message', 'closed']);
   });
 
   test('that are larger than the other side takes are refused; a response is replaced by an error', async (t) => {

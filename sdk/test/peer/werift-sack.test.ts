@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
-import type { RTCSctpTransport } from 'werift';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import type { RTCPeerConnection, RTCSctpTransport } from 'werift';
 import type { RtcDataChannel, RtcPeerConnection } from '../../src/peer/engine.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';
 import { WeriftChannel } from '../../src/peer/werift/channel.ts';
-import { sctpInternals } from '../../src/peer/werift/internals.ts';
-import { type Pair, pairUp, receiving, within } from './pair.ts';
+import { iceInternals, peerInternals, sctpInternals } from '../../src/peer/werift/internals.ts';
+import { eventually } from '../../../test/support/wait.ts';
+import { closePair, direct, negotiate, type Pair, pairUp, receiving, within } from './pair.ts';
 import { rawPeer, type RawPeer } from './raw.ts';
 
 const packetsSent = async (connection: RtcPeerConnection): Promise<number> => {
@@ -127,7 +128,114 @@ suite('the acknowledgements of the werift engine', () => {
     assert.deepEqual(await within(arrived, 'the messages', 60_000), expected);
     assert.ok(reports.count > 0);
   });
+
+  test('are not forgotten while another one is on its way, on a network that takes its time', async (t) => {
+    let held: Buffer[] | undefined;
+    const raw = rawPeer({
+      alter: (packet, send) => {
+        if (!held || packet[0] !== applicationData) return send(packet);
+        held.push(packet);
+        const [first, second, third] = held;
+        if (!first || !second || !third) return;
+        held = undefined;
+        for (const late of [second, first, third]) send(late);
+      },
+    });
+    const pair = await pairUp(t, { offerer: raw.connection });
+    await flushed(pair.far);
+    assert.ok(pair.far instanceof WeriftChannel);
+    // As TURN over TLS does, which waits for the system.
+    const ice = iceInternals(pair.far.engineChannel.sctp.transport);
+    const send = ice.send.bind(ice);
+    ice.send = async (packet) => {
+      await send(packet);
+      await sleep(1);
+    };
+    const { sctp } = associationOf(raw);
+    for (let round = 0; round < 10; round++) {
+      const arrived = receiving(pair.far, 3);
+      held = [];
+      for (const message of ['1', '2', '3']) pair.near.send(message);
+      await within(arrived, 'the messages');
+      // What is not acknowledged is repeated after a second.
+      await within(
+        eventually(() => sctp.sentQueue.length === 0),
+        'the acknowledgements',
+        500,
+      );
+    }
+  });
+
+  test('make no packet larger than it may be', async (t) => {
+    const pair = await settled(await pairUp(t));
+    assert.ok(pair.far instanceof WeriftChannel);
+    const ice = iceInternals(pair.far.engineChannel.sctp.transport);
+    const send = ice.send.bind(ice);
+    let largest = 0;
+    ice.send = (packet) => {
+      largest = Math.max(largest, packet.length);
+      return send(packet);
+    };
+    const cut = receiving(pair.near);
+    pair.far.send('x'.repeat(5_000));
+    await within(cut, 'the message in parts');
+    const full = largest;
+    const { maxPayloadSize } = sctpInternals(pair.far.engineChannel.sctp).sctp;
+    pair.far.onmessage = () => pair.far.send('x'.repeat(maxPayloadSize));
+    const answered = receiving(pair.near);
+    pair.near.send('a question');
+    await within(answered, 'the answer');
+    assert.equal(largest, full);
+  });
+
+  test('of DATA with numbers that nobody could send are no end of the process', async (t) => {
+    const raw = rawPeer();
+    const internals = peerInternals(raw.connection as unknown as RTCPeerConnection); // werift's own object
+    const createSctpTransport = internals.createSctpTransport.bind(internals);
+    const sent = Promise.withResolvers<void>();
+    internals.createSctpTransport = () => {
+      const transport = createSctpTransport();
+      const sctp = sctpInternals(transport).sctp as unknown as Association;
+      const receiveChunk = sctp.receiveChunk.bind(sctp);
+      sctp.localTsn = 0; // and what werift has received then, is -1
+      sctp.receiveChunk = async (chunk) => {
+        if (chunk.type !== chunkType.init) return;
+        await receiveChunk(chunk);
+        // Neither before nor behind what has come: half of all numbers away.
+        await sctp.sendChunk({ type: chunkType.data, bytes: dataChunk(0x7fffffff) });
+        sent.resolve();
+      };
+      return transport;
+    };
+    const offerer = weriftEngine.createPeerConnection(direct);
+    t.after(() => closePair({ offerer, answerer: raw.connection }));
+    offerer.createDataChannel('mcp');
+    await negotiate(offerer, raw.connection);
+    await within(sent.promise, 'the DATA');
+    await sleep(50); // longer than an acknowledgement waits: that it comes cannot be seen from here
+    await offerer.close();
+  });
 });
+
+const applicationData = 23;
+const chunkType = { data: 0, init: 1 } as const;
+
+interface Association {
+  localTsn: number;
+  receiveChunk(chunk: { type: number }): Promise<void>;
+  sendChunk(chunk: { type: number; bytes: Buffer }): Promise<void>;
+}
+
+/** A whole message of one byte: RFC 9260 §3.3.1. */
+function dataChunk(tsn: number): Buffer {
+  const [length, whole, text] = [17, 3, 51];
+  const bytes = Buffer.alloc(20);
+  bytes[1] = whole;
+  bytes.writeUInt16BE(length, 2);
+  bytes.writeUInt32BE(tsn, 4);
+  bytes.writeUInt32BE(text, 12);
+  return bytes;
+}
 
 /** Counts the acknowledgements that report a gap. */
 function reportsOfLoss(raw: RawPeer): { count: number } {
@@ -153,7 +261,6 @@ const associationOf = ({ connection }: RawPeer) =>
 function lossy(oneOf: number): (packet: Buffer, send: (packet: Buffer) => void) => void {
   let count = 0;
   return (packet, send) => {
-    const applicationData = 23;
     if (packet[0] === applicationData && ++count % oneOf === 0) return;
     send(packet);
   };

@@ -149,10 +149,11 @@ export interface SctpInternals {
   /** Packets since the last acknowledgement. */
   sackPacketCount: number;
   readonly sackMisOrdered: ReadonlySet<number>;
-  readonly sackDuplicates: readonly number[];
+  sackDuplicates: readonly number[];
   onSackReceived: () => Promise<void>;
   handleData(data: Buffer): Promise<void>;
   receiveDataChunk(chunk: SctpChunk): void;
+  receiveSackChunk(chunk: SctpChunk): Promise<void>;
   sendChunk(chunk: Pick<SctpChunk, 'type' | 'bytes' | 'userData'>): Promise<void>;
   scheduleSack(): Promise<void>;
   sendSack(): Promise<void>;
