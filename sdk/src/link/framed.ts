@@ -217,7 +217,7 @@ export class FramedLink implements Link {
     try {
       this.#take(frame);
     } catch (thrown) {
-      return this.end(toRendezvousError(thrown, 'bad_channel', 'A frame could not be handled; see cause.'));
+      return this.#unfit(thrown);
     }
     // An acknowledgement makes room for answers, and that for more questions.
     if (frame.type === 'data' || frame.type === 'ack') this.#passOn();
@@ -259,12 +259,16 @@ export class FramedLink implements Link {
       try {
         next = this.#flow.next(last);
       } catch (thrown) {
-        return this.end(toRendezvousError(thrown, 'bad_channel', 'A frame could not be handled; see cause.'));
+        return this.#unfit(thrown);
       }
       if (!next) return;
       if (next !== 'part') this.#deliver(next);
       if (!this.#closed) this.#flow.acknowledgeSoon();
     }
+  }
+
+  #unfit(thrown: unknown): void {
+    this.end(toRendezvousError(thrown, 'bad_channel', 'A frame could not be handled; see cause.'));
   }
 
   #deliver({ text, meta }: Received): void {
