@@ -80,7 +80,7 @@ function takeSack(sctp: SctpInternals): Buffer {
   bytes[0] = chunkType.sack;
   bytes.writeUInt16BE(bytes.length, 2);
   bytes.writeUInt32BE(cumulative, 4);
-  bytes.writeUInt32BE(Math.max(0, sctp.advertisedRwnd), 8);
+  bytes.writeUInt32BE(Math.min(Math.max(0, sctp.advertisedRwnd), 0xffffffff), 8);
   bytes.writeUInt16BE(gaps.length, 12);
   bytes.writeUInt16BE(duplicates.length, 14);
   let at = sackBytes;
