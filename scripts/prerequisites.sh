@@ -17,6 +17,7 @@ python3 python3
 curl curl
 nginx nginx-light
 haproxy haproxy
+caddy caddy
 END
 for module in aiortc websockets; do
   /usr/bin/python3 -c "import $module" 2>/dev/null || missing_packages="$missing_packages python3-$module"

@@ -8,11 +8,11 @@ import { createCertificate } from '../support/certificate.ts';
 import { freePort, takesConnections } from '../support/port.ts';
 import { eventually } from '../support/wait.ts';
 
-export type FrontName = 'nginx' | 'haproxy';
+export type FrontName = 'nginx' | 'haproxy' | 'caddy';
 
-const files = { nginx: 'nginx.conf', haproxy: 'haproxy.cfg' };
+const files = { nginx: 'nginx.conf', haproxy: 'haproxy.cfg', caddy: 'Caddyfile' };
 
-/** nginx or HAProxy with the configuration in deploy/, changed as its first lines say, on a port of 127.0.0.1. */
+/** A proxy with its configuration in deploy/, changed for this machine, on a port of 127.0.0.1. */
 export class Front {
   readonly port: number;
   readonly #process: ChildProcess;
@@ -48,13 +48,24 @@ export class Front {
       .replace(/(listen |bind :)443\b/, (_, word: string) => `${word.replace(':', '')}127.0.0.1:${port}`)
       .replaceAll(/\b60s\b/g, timeout)
       .replace('127.0.0.1:8787', `127.0.0.1:${relays[0]}`)
-      .replace('127.0.0.1:8788', `127.0.0.1:${relays[1]}`);
+      .replace('127.0.0.1:8788', `127.0.0.1:${relays[1]}`)
+      // Debian's release does not know this option yet.
+      .replace('persist_config off\n', '')
+      .replace('admin off', `admin off\n  http_port ${await freePort()}\n  https_port ${port}`)
+      .replace(
+        '{$DOMAIN:localhost} {',
+        `localhost {\n  tls ${path('fullchain.pem')} ${path('privkey.pem')}\n  bind 127.0.0.1`,
+      )
+      .replace(/dynamic a relay[^}]*}/, relays.map((relay) => `to 127.0.0.1:${relay}`).join('\n'))
+      .replace('http://localhost:8080, http://127.0.0.1:8080', `http://127.0.0.1:${await freePort()}`);
     await writeFile(path('config'), changed);
     const args = {
       nginx: ['-c', path('config'), '-p', directory, '-e', 'stderr', '-g', `daemon off; pid ${path('pid')};`],
       haproxy: ['-db', '-f', path('config')],
+      caddy: ['run', '--config', path('config'), '--adapter', 'caddyfile'],
     }[name];
-    const child = spawn(name, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const env = { ...process.env, XDG_DATA_HOME: directory, XDG_CONFIG_HOME: directory };
+    const child = spawn(name, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
     let said = '';
     child.stderr.setEncoding('utf8').on('data', (part: string) => (said += part));
     const front = new Front(port, child, directory);
