@@ -44,10 +44,23 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace
 {{- end -}}
 {{- end -}}
 
+{{/* Whose X-Forwarded-For the relay believes: nobody's unless it is behind an ingress that the NetworkPolicy lets in alone. */}}
+{{- define "relay.trustProxy" -}}
+{{- if .Values.trustProxy -}}
+{{ .Values.trustProxy }}
+{{- else if not .Values.ingress.enabled -}}
+false
+{{- else if .Values.networkPolicy.enabled -}}
+uniquelocal
+{{- else -}}
+{{ fail "without a NetworkPolicy every pod could forge its address: set trustProxy to the addresses of the ingress controller, or networkPolicy.enabled to true" }}
+{{- end -}}
+{{- end -}}
+
 {{/* The variables of the relay, as YAML of a map from names to strings. */}}
 {{- define "relay.env" -}}
 {{- $env := dict "RELAY_HOST" "0.0.0.0" "RELAY_PORT" "8787" "ADMIN_TOKEN_FILE" "/run/keys/admin-token" "REDIS_URL_FILE" "/run/keys/redis-url" -}}
-{{- $_ := set $env "TRUST_PROXY" .Values.trustProxy -}}
+{{- $_ := set $env "TRUST_PROXY" (include "relay.trustProxy" .) -}}
 {{- $_ := set $env "DRAIN_WINDOW_MS" (mul .Values.drainSeconds 1000 | toString) -}}
 {{- if eq .Values.keys "issuers" -}}
 {{- $_ := set $env "RELAY_ISSUERS_FILE" "/run/keys/issuers.json" -}}
