@@ -12,7 +12,7 @@ import { testSecret } from '../support/relay.ts';
 import { eventually, within } from '../support/wait.ts';
 import { Island } from './island.ts';
 import type { Stack } from './stack.ts';
-import { TurnUser } from './turn.ts';
+import { TurnUser } from '../support/turn-user.ts';
 
 // RFC 5737: for documentation, and so nobody's. Neither is private, which the TURN server would refuse.
 const address = '192.0.2.10';
