@@ -13,6 +13,11 @@ wait_for_certificate() {
   echo "There is no certificate for $TURN_HOST yet: TURN over TLS begins when there is one."
 }
 
+if [ -z "$TURN_IP" ]; then
+  # Without it coturn would take its public address for somebody else's, and pass on packets to whatever else is there.
+  echo 'Set TURN_IP in .env to the public address that TURN_HOST leads to.' >&2
+  exit 1
+fi
 secret=${TURN_SECRET:-$(cat /run/keys/turn-secret)}
 own=$(hostname -i | cut -d ' ' -f 1)
 wait_for_certificate
@@ -24,9 +29,10 @@ wait_for_certificate
   echo "relay-ip=$own"
   echo "min-port=$TURN_MIN_PORT"
   echo "max-port=$TURN_MAX_PORT"
-  # Peers that are both behind this server reach each other at its own address, where nothing else is.
+  # Peers that are both behind this server reach each other at its public address, which coturn takes for the container's own
+  # before it looks at the list: nothing but the TURN server is there, whatever else the machine has at its public address.
   echo "allowed-peer-ip=$own"
-  [ -z "$TURN_IP" ] || echo "external-ip=$TURN_IP/$own"
+  echo "external-ip=$TURN_IP/$own"
   if [ -s "$certificate" ]; then
     echo "cert=$certificate"
     echo "pkey=/run/certificate/key.pem"

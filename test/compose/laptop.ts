@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { findLeaks, oddTargets } from '../deploy/targets.ts';
 import { eventually } from '../support/wait.ts';
 import { Pair } from './pair.ts';
 import type { Stack } from './stack.ts';
@@ -41,6 +42,8 @@ export function onLaptop(stack: Stack): void {
       assert.equal(response.status, 404, path);
       assert.equal(await response.text(), '', `Caddy's answer, not the relay's: ${path}`);
     }
+    const adminToken = await stack.read('relay', '/run/keys/admin-token');
+    assert.deepEqual(await findLeaks(8443, oddTargets(200, 2), adminToken), []);
     assert.equal((await fetch('http://localhost:8080/metrics')).status, 200);
   });
 

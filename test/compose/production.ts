@@ -122,7 +122,15 @@ export function inProduction(stack: Stack): void {
       assert.equal(await user.allocate(), expected);
       if (expected === undefined) {
         assert.equal(await user.permit('198.51.100.2'), undefined);
-        const refused = ['10.0.0.1', '127.0.0.1', '169.254.169.254', '172.17.0.1', '192.168.1.1', '100.64.0.1'];
+        const refused = [
+          '10.0.0.1',
+          '127.0.0.1',
+          '169.254.169.254',
+          '172.17.0.1',
+          '192.168.1.1',
+          '100.64.0.1',
+          '168.63.129.16',
+        ];
         for (const peer of refused) assert.equal(await user.permit(peer), 403, peer);
       }
       user.close();
