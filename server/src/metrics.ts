@@ -103,6 +103,11 @@ export function createMetrics(scraped: Scraped) {
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2],
       registers,
     }),
+    unreadable: new Counter({
+      name: 'rendezvous_bus_unreadable_total',
+      help: 'Messages of other instances that have not the form that this version knows, and were dropped',
+      registers,
+    }),
     reconnects: new Counter({
       name: 'rendezvous_redis_reconnects_total',
       help: 'Attempts to connect to Redis again',

@@ -2,7 +2,6 @@ import {
   closeCodes,
   type FrameFromRelay,
   type IceServer,
-  type JoinFrame,
   type RelayErrorCode,
   verdictOf,
 } from 'mcp-rendezvous/protocol';
@@ -12,7 +11,7 @@ import type { Member, Seat } from './broker/broker.ts';
 import { take } from './bucket.ts';
 import type { Limits } from './config.ts';
 import { messages as errorMessages, RelayError } from './errors.ts';
-import { type Frame, parseFrame } from './frame.ts';
+import { type Frame, type Join, parseFrame } from './frame.ts';
 import type { Gate, LimitName, Pass } from './gate.ts';
 import { parseRoomKey } from './ids.ts';
 import type { Logger } from './log.ts';
@@ -104,12 +103,8 @@ export class Session implements Occupant {
     if (this.#state === 'joining') return this.end('join_pending');
     if (!this.#allows(bytes.byteLength)) return;
     const frame = parseFrame(bytes.toString());
-    if (typeof frame === 'string') return this.end(frame);
-    try {
-      this.#handle(frame);
-    } catch (error) {
-      this.#fail(error);
-    }
+    if (typeof frame === 'string') this.end(frame);
+    else this.#handle(frame);
   }
 
   /** A WebSocket ping has come, or the answer to one. */
@@ -181,7 +176,7 @@ export class Session implements Occupant {
     const { sub, exp } = seat.claims;
     if (renewIceMs !== undefined) {
       const renew = () => this.send({ type: 'ice_servers', iceServers: iceServers(sub) });
-      this.#iceTimer = setInterval(renew, renewIceMs);
+      this.#iceTimer = setInterval(() => this.guard(renew), renewIceMs);
     }
     this.send({
       type: 'joined',
@@ -246,7 +241,7 @@ export class Session implements Occupant {
     }
   }
 
-  async #join({ token, process, resume, signal }: JoinFrame): Promise<void> {
+  async #join({ token, process, resume, signal }: Join): Promise<void> {
     this.#state = 'joining';
     clearTimeout(this.#timer);
     const { rooms, verify, metrics } = this.#context;
@@ -260,7 +255,7 @@ export class Session implements Occupant {
     const resumed = resume?.startsWith(`${seat.id}.`) ?? false;
     metrics.joins.inc({ result: resumed ? 'resumed' : 'joined' });
     this.#log.info({ ...this.#who, sub: identity.claims.sub, resumed }, 'joined');
-    if (signal) rooms.signal(seat, signal.id, undefined, JSON.stringify(signal.data));
+    if (signal) rooms.signal(seat, signal.id, undefined, signal.data);
   }
 
   async #refresh(seat: Seat, token: string): Promise<void> {
@@ -328,9 +323,18 @@ export class Session implements Occupant {
     this.#socket.send(text);
   }
 
+  /** Does something on this session's behalf. Whatever it throws ends this session and nothing else. */
+  guard(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
   #fail(error: unknown): void {
     if (error instanceof RelayError) return this.end(error.code);
-    this.#log.error({ ...this.#who, err: error }, 'a frame could not be handled');
+    this.#log.error({ ...this.#who, err: error }, 'a session failed');
     this.end('internal');
   }
 
@@ -355,5 +359,5 @@ const hasEnded = ({ claims }: Identity): boolean => claims.exp * 1000 <= Date.no
 /** When half of what is left of a token is over: then its end is announced (again). In milliseconds since the epoch. */
 const later = (exp: number): number => Date.now() + Math.max(leastAnnouncementMs, (exp * 1000 - Date.now()) / 2);
 
-const joinTimeout = (session: Session): void => session.end('join_timeout');
-const watchToken = (session: Session): void => session.watchToken();
+const joinTimeout = (session: Session): void => session.guard(() => session.end('join_timeout'));
+const watchToken = (session: Session): void => session.guard(() => session.watchToken());

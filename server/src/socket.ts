@@ -31,23 +31,31 @@ export class PeerSocket extends WebSocket {
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     const { session } = this;
     if (!session) return super.emit(event, ...args);
-    switch (event) {
-      case 'message':
-        session.receive(args[0] as RawData, args[1] === true);
-        return true;
-      case 'ping':
-      case 'pong':
-        session.receiveControl((args[0] as Buffer).byteLength);
-        return true;
-      case 'close':
-        session.closed(args[0] as number);
-        break;
-      case 'error':
-        // ws closes the socket itself, with the number that RFC 6455 §7.4.1 has for it.
-        session.faulty(args[0] as NodeJS.ErrnoException);
-        return true;
-    }
+    let handled = true;
+    session.guard(() => (handled = tell(session, event, args)));
     // For ws's own listeners.
-    return super.emit(event, ...args);
+    return handled || super.emit(event, ...args);
+  }
+}
+
+/** Tells a session of an event; false when ws itself listens to it, too. */
+function tell(session: Session, event: string | symbol, args: unknown[]): boolean {
+  switch (event) {
+    case 'message':
+      session.receive(args[0] as RawData, args[1] === true);
+      return true;
+    case 'ping':
+    case 'pong':
+      session.receiveControl((args[0] as Buffer).byteLength);
+      return true;
+    case 'error':
+      // ws closes the socket itself, with the number that RFC 6455 §7.4.1 has for it.
+      session.faulty(args[0] as NodeJS.ErrnoException);
+      return true;
+    case 'close':
+      session.closed(args[0] as number);
+      return false;
+    default:
+      return false;
   }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { SignJWT } from 'jose';
+import { maxFrameDepth } from 'mcp-rendezvous/protocol';
 import { testSecret } from '../../test/support/relay.ts';
 import { type RunningApp, startApp } from './support/app.ts';
 import { RawPeer, testToken } from './support/peer.ts';
@@ -106,14 +107,36 @@ suite('bad input', () => {
     await untouched();
   });
 
-  test('data as deep as the frame allows passes', async () => {
-    const depth = 2000;
-    client.socket.send(
-      `{"type":"signal","id":"1","to":"${server.id}","data":${'['.repeat(depth)}${']'.repeat(depth)}}`,
-    );
-    assert.ok(Array.isArray((await server.next('signal')).data));
+  const nested = (depth: number): string => `${'['.repeat(depth)}{"0":1}${']'.repeat(depth)}`;
+
+  test('data as deep as the protocol allows passes, exactly as it was written', async () => {
+    const data = nested(maxFrameDepth - 2);
+    client.socket.send(`{"type":"signal","id":"1","to":"${server.id}","data":${data}}`);
+    assert.equal(JSON.stringify((await server.next('signal')).data), data);
     await untouched();
   });
+
+  for (const depth of [maxFrameDepth - 1, 2000, 6000]) {
+    const frames = {
+      'a signal': `{"to":"x","type":"signal","id":"1","data":${nested(depth)}}`,
+      'a join': `{"type":"join","token":"x","signal":{"id":"1","data":${nested(depth)}}}`,
+      'a member that nobody knows': `{"type":"ping","x":${nested(depth)}}`,
+      'a token': `{"type":"token","token":${nested(depth)}}`,
+      'a type': `{"type":${nested(depth)}}`,
+    };
+    for (const [what, frame] of Object.entries(frames)) {
+      test(`${what} with ${depth} levels ends its own socket only`, async () => {
+        const large = await startApp(undefined);
+        const stranger = await RawPeer.open(large.url);
+        stranger.socket.send(frame);
+        assert.equal(await stranger.refusal(), 'bad_frame');
+        const peer = await RawPeer.join(large.url, testToken({ room: 'bad', role: 'client' }));
+        peer.socket.send(frame);
+        assert.equal(await peer.refusal(), 'bad_frame');
+        await large.close();
+      });
+    }
+  }
 
   const now = Math.floor(Date.now() / 1000);
   const claims = { room: 'good', role: 'client', sub: 'mallory', aud: 'mcp-rendezvous', exp: now + 60 };

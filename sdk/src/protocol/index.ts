@@ -3,6 +3,9 @@ export { closeCodes, codeOf, isRelayErrorCode, type RelayErrorCode, type Verdict
 export {
   connectPath,
   defaultMaxFrameBytes,
+  maxFrameDepth,
+  peerClaims,
+  peerState,
   type FrameFromRelay,
   frameFromRelay,
   type FrameToRelay,
