@@ -9,6 +9,7 @@ import type { RawData } from 'ws';
 import { clockToleranceSeconds, type Identity, type Verify } from './auth.ts';
 import type { Member, Seat } from './broker/broker.ts';
 import { take } from './bucket.ts';
+import type { Budget } from './budget.ts';
 import type { Limits } from './config.ts';
 import { messages as errorMessages, RelayError } from './errors.ts';
 import { type Frame, type Join, parseFrame } from './frame.ts';
@@ -18,12 +19,19 @@ import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Occupant, Rooms } from './rooms.ts';
 import type { Sessions } from './sessions.ts';
-import type { PeerSocket } from './socket.ts';
+import { type PeerSocket, pieceBytes } from './socket.ts';
 
 /** What every session of an app shares. */
 export interface SessionContext {
   rooms: Rooms;
   gate: Gate;
+  /**
+   * What joined peers have sent of messages that are not there as a whole. Sockets that have not joined have a budget of their
+   * own, without a count: as many of them as there may be, times the size of a `join`.
+   */
+  unread: Budget<Session>;
+  /** What peers have not read. */
+  unsent: Budget<Session>;
   verify: Verify;
   /** Which calls on each session `turnsPerPing` times in a ping interval. */
   sessions: Sessions;
@@ -41,6 +49,8 @@ export const turnsPerPing = 8;
 const missedPings = 2;
 /** How long a socket stays open whose peer has moved to another one, in milliseconds. Closing it is the peer's. */
 const movedMs = 5000;
+/** The largest payload of a WebSocket control frame (RFC 6455 §5.5). */
+const maxControlBytes = 125;
 /** What lies between two announcements of a token's end, or a refresh and the next one, at least; in milliseconds. */
 const leastAnnouncementMs = 1000;
 
@@ -74,6 +84,7 @@ export class Session implements Occupant {
     this.#timer = setTimeout(joinTimeout, limits.joinTimeoutMs, this);
     metrics.sockets.inc();
     socket.session = this;
+    socket.limit(limits.maxJoinBytes);
     this.#pass = context.gate.enter(address);
     this.#turn = sessions.add(this);
     if (!this.#pass) this.end('rate_limited');
@@ -99,12 +110,26 @@ export class Session implements Occupant {
     if (isBinary) return this.end('binary_frame');
     // ws hands over one Buffer (its `binaryType` is the default, nodebuffer).
     const bytes = data as Buffer;
-    if (bytes.byteLength > this.#context.limits.maxFrameBytes) return this.end('frame_too_large');
     if (this.#state === 'joining') return this.end('join_pending');
     if (!this.#allows(bytes.byteLength)) return;
     const frame = parseFrame(bytes.toString());
     if (typeof frame === 'string') this.end(frame);
     else this.#handle(frame);
+  }
+
+  /** So many bytes have come, which may be a message in part. */
+  received(size: number): void {
+    if (this.#state === 'joined' && this.unread > 0) this.#context.unread.add(this, size + pieceBytes);
+  }
+
+  /** The memory that a message takes up which has come in part, in bytes. */
+  get unread(): number {
+    return this.#socket.unread;
+  }
+
+  /** The memory that frames take up which the peer has not read, in bytes. */
+  get unsent(): number {
+    return this.#socket.unsent;
   }
 
   /** A WebSocket ping has come, or the answer to one. */
@@ -129,6 +154,8 @@ export class Session implements Occupant {
     clearTimeout(this.#timer);
     if (this.#finish('away')) this.#log.info({ ...this.#who, close: code }, 'socket lost');
     this.#pass?.closed();
+    this.#context.unread.delete(this);
+    this.#context.unsent.delete(this);
     sessions.delete(this, this.#turn);
   }
 
@@ -153,6 +180,12 @@ export class Session implements Occupant {
     this.#socket.close(closeCodes[code], code);
   }
 
+  /** Ends the session and cuts its socket: what waits there takes up memory that others need. */
+  cut(code: RelayErrorCode): void {
+    this.end(code);
+    this.#socket.terminate();
+  }
+
   /** The peer is on another socket now. Nothing final is said here: the answer to its other `join` may come later than this. */
   moved(): void {
     if (!this.#finish('gone')) return;
@@ -170,6 +203,7 @@ export class Session implements Occupant {
   seated(seat: Seat, resume: string, peers: Member[]): void {
     this.#seat = seat;
     this.#state = 'joined';
+    this.#socket.limit(this.#context.limits.maxFrameBytes);
     this.#pass?.joined();
     this.#context.metrics.peers.inc({ role: seat.role });
     const { renewIceMs, iceServers } = this.#context;
@@ -314,13 +348,14 @@ export class Session implements Occupant {
 
   /** Whether the peer does not read what it is sent. */
   get #overfull(): boolean {
-    return this.#socket.bufferedAmount > this.#context.limits.maxBufferedBytes;
+    return this.unsent > this.#context.limits.maxBufferedBytes;
   }
 
   #write(text: string): void {
     if (this.#state === 'ended') return;
     if (this.#overfull) return this.end('slow_consumer');
     this.#socket.send(text);
+    if (this.#socket.bufferedAmount > 0) this.#context.unsent.add(this, text.length + 2 * pieceBytes);
   }
 
   /** Does something on this session's behalf. Whatever it throws ends this session and nothing else. */
@@ -342,6 +377,8 @@ export class Session implements Occupant {
   #finish(state: 'away' | 'gone'): boolean {
     if (this.#state === 'ended') return false;
     this.#state = 'ended';
+    // What comes now is not looked at. Only control frames are taken.
+    this.#socket.limit(maxControlBytes);
     clearTimeout(this.#timer);
     clearInterval(this.#iceTimer);
     if (this.#seat) {

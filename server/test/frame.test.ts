@@ -76,7 +76,7 @@ test('a member that comes twice is refused, however it is written', () => {
     assert.equal(parseFrame(`{"type":"signal","id":"1","to":"p-2","data":1,${twice}}`), 'bad_frame', twice);
   }
   // The relay does not look into data.
-  const data = '{"a":1,"a":2}';
-  const frame = { type: 'signal', id: '1', to: 'p-2', data };
-  assert.deepEqual(parseFrame(`{"type":"signal","id":"1","to":"p-2","data":${data}}`), frame);
+  const repeated = '{"a":1,"a":2}';
+  const frame = { type: 'signal', id: '1', to: 'p-2', data: repeated };
+  assert.deepEqual(parseFrame(`{"type":"signal","id":"1","to":"p-2","data":${repeated}}`), frame);
 });

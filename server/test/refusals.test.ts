@@ -14,7 +14,7 @@ suite('bad input', () => {
   let client: RawPeer;
 
   before(async () => {
-    relay = await startApp(undefined, { MAX_FRAME_BYTES: '4096' });
+    relay = await startApp(undefined, { MAX_FRAME_BYTES: '4096', MAX_JOIN_BYTES: '2048' });
     url = relay.url;
     server = await RawPeer.join(url, testToken({ room: 'good', role: 'server' }));
     client = await RawPeer.join(url, testToken({ room: 'good', role: 'client' }));
@@ -43,8 +43,8 @@ suite('bad input', () => {
     'a join without token': ['bad_frame', '{"type":"join"}'],
     'a join with a token that is no string': ['bad_frame', '{"type":"join","token":{}}'],
     binary: ['binary_frame', new Uint8Array([1, 2, 3])],
-    'too large': ['frame_too_large', `{"type":"join","token":"${'x'.repeat(4096)}"}`],
-    'too large in bytes, not in characters': ['frame_too_large', `{"type":"join","token":"${'ü'.repeat(2100)}"}`],
+    'too large': ['frame_too_large', `{"type":"join","token":"${'x'.repeat(2048)}"}`],
+    'too large in bytes, not in characters': ['frame_too_large', `{"type":"join","token":"${'ü'.repeat(1100)}"}`],
     'a signal before the join': ['not_joined', '{"type":"signal","id":"1","to":"p-1","data":1}'],
     'leave before the join': ['not_joined', '{"type":"leave"}'],
     'a token before the join': ['not_joined', '{"type":"token","token":"x"}'],
@@ -65,11 +65,47 @@ suite('bad input', () => {
     assert.equal(await peer.refusal(), 'join_timeout');
   });
 
-  test('a frame too large to be read: 1009', async () => {
+  test('a frame as large as one may be passes, before and after the join, and one byte more does not', async () => {
+    const token = await testToken({ room: 'other', role: 'client' });
+    const join = `{"type":"join","token":"${token}"}`;
+    const large = await RawPeer.open(url);
+    large.socket.send(join.padEnd(2049));
+    assert.equal(await large.refusal(), 'frame_too_large');
     const peer = await RawPeer.open(url);
-    peer.socket.send('x'.repeat(4 * 4096 + 1));
-    assert.equal((await peer.closed).number, 1009);
+    peer.socket.send(join.padEnd(2048));
+    await peer.next('joined');
+    peer.socket.send('{"type":"ping"}'.padEnd(4096));
+    await peer.next('pong');
+    peer.socket.send('{"type":"ping"}'.padEnd(4097));
+    assert.equal(await peer.refusal(), 'frame_too_large');
     await untouched();
+  });
+
+  test('a message may come in 64 fragments, before and after the join, and not in more', async () => {
+    const token = await testToken({ room: 'other', role: 'client' });
+    const inPieces = (peer: RawPeer, frame: object, pieces: number): void => {
+      const text = JSON.stringify(frame).padEnd(pieces);
+      for (let n = 0; n < pieces - 1; n++) peer.socket.send(text[n] ?? '', { fin: false });
+      peer.socket.send(text.slice(pieces - 1));
+    };
+    const early = await RawPeer.open(url);
+    inPieces(early, { type: 'join', token }, 65);
+    assert.equal(await early.refusal(), 'frame_too_large');
+    const peer = await RawPeer.open(url);
+    inPieces(peer, { type: 'join', token }, 64);
+    await peer.next('joined');
+    inPieces(peer, { type: 'ping' }, 64);
+    await peer.next('pong');
+    inPieces(peer, { type: 'ping' }, 65);
+    assert.equal(await peer.refusal(), 'frame_too_large');
+    await untouched();
+  });
+
+  test('a peer that closes with 1009 itself is not refused anything', async () => {
+    const peer = await RawPeer.open(url);
+    peer.socket.close(1009);
+    assert.equal((await peer.closed).number, 1009);
+    assert.deepEqual(peer.frames, []);
   });
 
   test('a frame that is not UTF-8: 1007', async () => {

@@ -3,6 +3,7 @@ export { closeCodes, codeOf, isRelayErrorCode, type RelayErrorCode, type Verdict
 export {
   connectPath,
   defaultMaxFrameBytes,
+  defaultMaxJoinBytes,
   maxFrameDepth,
   peerClaims,
   peerState,
