@@ -11,6 +11,7 @@ import { admin } from './admin.ts';
 import type { Broker } from './broker/broker.ts';
 import { MemoryBroker } from './broker/memory.ts';
 import { RedisBroker } from './broker/redis.ts';
+import { Budget } from './budget.ts';
 import type { Config } from './config.ts';
 import { Gate } from './gate.ts';
 import { iceServers, renewalMs } from './ice.ts';
@@ -27,8 +28,6 @@ import { trial } from './trial.ts';
 
 /** How long a peer has to answer the close frame before its socket is cut, in milliseconds. */
 const closeTimeoutMs = 2000;
-/** Beyond this many times the frame limit a frame is not even read (close number 1009). */
-const unreadFactor = 4;
 /** How long a request may take to come in whole, in milliseconds. */
 const requestTimeoutMs = 10_000;
 /** A room's name of 128 characters when each is three bytes and percent-encoded. */
@@ -56,12 +55,24 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     draining: () => sessions.draining,
     rooms: () => rooms.size,
     keysOutdated: () => keyring.outdated,
+    unread: () => context.unread.held(),
+    unsent: () => context.unsent.held(),
   });
   const broker: Broker = redis ? new RedisBroker(redis, limits, log, metrics) : new MemoryBroker(limits);
   const rooms = new Rooms(broker, { log, metrics, graceMs: limits.leaseMs, maxRooms: limits.maxRooms });
   const context: SessionContext = {
     rooms,
     gate: new Gate(limits, metrics),
+    unread: new Budget(
+      limits.maxUnreadBytesTotal,
+      (session) => session.unread,
+      (session) => session.cut('rate_limited'),
+    ),
+    unsent: new Budget(
+      limits.maxBufferedBytesTotal,
+      (session) => session.unsent,
+      (session) => session.cut('slow_consumer'),
+    ),
     sessions,
     verify: keyring.verify,
     iceServers: (subject) => iceServers(config.ice, subject, Date.now() / 1000),
@@ -74,7 +85,7 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     perMessageDeflate: false,
     // `sessions` has them; a second list takes up to 280 bytes for each.
     clientTracking: false,
-    maxPayload: limits.maxFrameBytes * unreadFactor,
+    maxPayload: limits.maxJoinBytes,
     closeTimeout: closeTimeoutMs,
     handleProtocols: () => subprotocol,
     // ws takes a subclass of its own class; its types ask for the whole module there.
@@ -141,7 +152,7 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
       const peer = socket as PeerSocket;
       // So would the plugin's listener, which has the request and its answer.
       peer.forgetListeners();
-      peer.wire = request.raw.socket;
+      peer.attach(request.raw.socket);
       new Session(peer, context, request.ip);
     },
   });

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { defaultMaxFrameBytes, parseIceUrl, quoteIceUrl } from 'mcp-rendezvous/protocol';
+import { defaultMaxFrameBytes, defaultMaxJoinBytes, parseIceUrl, quoteIceUrl } from 'mcp-rendezvous/protocol';
 import * as z from 'zod';
 import { parseRedisUrl } from './broker/address.ts';
 import type { Rate } from './bucket.ts';
@@ -24,11 +24,15 @@ export class ConfigError extends Error {
 /** Bytes and milliseconds. */
 export interface Limits {
   maxFrameBytes: number;
+  maxJoinBytes: number;
   joinTimeoutMs: number;
   resumeWindowMs: number;
   leaseMs: number;
   pingIntervalMs: number;
   maxBufferedBytes: number;
+  /** Of all joined peers together. */
+  maxBufferedBytesTotal: number;
+  maxUnreadBytesTotal: number;
   tokenExpiringMs: number;
   drainWindowMs: number;
   /** Sockets that have not joined. */
@@ -178,6 +182,12 @@ export const environment = z.object({
     .prefault('info')
     .describe(`one of ${logLevels.join(', ')}`),
   MAX_FRAME_BYTES: integer(defaultMaxFrameBytes, 1024, 16_777_216, 'largest frame of a peer, in bytes'),
+  MAX_JOIN_BYTES: integer(
+    defaultMaxJoinBytes,
+    1024,
+    1_048_576,
+    'largest `join`, in bytes: before it is answered a socket may send nothing else',
+  ),
   JOIN_TIMEOUT_MS: integer(5000, 100, 60_000, 'time within which a socket has to send its `join`'),
   RESUME_WINDOW_MS: integer(30_000, 100, 3_600_000, 'time within which a peer whose socket was lost may resume'),
   LEASE_MS: integer(
@@ -192,7 +202,24 @@ export const environment = z.object({
     600_000,
     'time without a word after which a peer is pinged; a quarter of it later, with two pings unanswered, its socket is closed',
   ),
-  MAX_BUFFERED_BYTES: integer(1_048_576, 65_536, 1_073_741_824, 'bytes that may wait for a peer that does not read'),
+  MAX_BUFFERED_BYTES: integer(
+    1_048_576,
+    65_536,
+    1_073_741_824,
+    'memory of frames that may wait for a peer that does not read, in bytes',
+  ),
+  MAX_BUFFERED_BYTES_TOTAL: integer(
+    134_217_728,
+    65_536,
+    1_099_511_627_776,
+    'the same for all peers together; with more, those for whom most waits are closed with `slow_consumer`',
+  ),
+  MAX_UNREAD_BYTES_TOTAL: integer(
+    67_108_864,
+    65_536,
+    1_099_511_627_776,
+    'memory of messages that have come in part, of all joined peers together, in bytes; with more, the largest are closed',
+  ),
   TOKEN_EXPIRING_MS: integer(60_000, 0, 86_400_000, 'how long before its end a token is announced to expire'),
   DRAIN_WINDOW_MS: integer(
     10_000,
@@ -247,8 +274,10 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
   if (values.TURN_URLS.length > 0 && values.TURN_SECRET === undefined) {
     problems.push('TURN_URLS needs TURN_SECRET, the static-auth-secret of these TURN servers.');
   }
-  if (values.MAX_BYTES_BURST < values.MAX_FRAME_BYTES) {
-    problems.push('MAX_BYTES_BURST has to be at least MAX_FRAME_BYTES, or the largest frames never pass.');
+  if (values.MAX_BYTES_BURST < Math.max(values.MAX_FRAME_BYTES, values.MAX_JOIN_BYTES)) {
+    problems.push(
+      'MAX_BYTES_BURST has to be at least MAX_FRAME_BYTES and MAX_JOIN_BYTES, or the largest frames never pass.',
+    );
   }
   const redis = readRedis(values, problems);
   if (problems.length > 0 || !keys) throw new ConfigError(problems);
@@ -271,11 +300,14 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
     logLevel: values.LOG_LEVEL,
     limits: {
       maxFrameBytes: values.MAX_FRAME_BYTES,
+      maxJoinBytes: values.MAX_JOIN_BYTES,
       joinTimeoutMs: values.JOIN_TIMEOUT_MS,
       resumeWindowMs: values.RESUME_WINDOW_MS,
       leaseMs: values.LEASE_MS,
       pingIntervalMs: values.PING_INTERVAL_MS,
       maxBufferedBytes: values.MAX_BUFFERED_BYTES,
+      maxBufferedBytesTotal: values.MAX_BUFFERED_BYTES_TOTAL,
+      maxUnreadBytesTotal: values.MAX_UNREAD_BYTES_TOTAL,
       tokenExpiringMs: values.TOKEN_EXPIRING_MS,
       drainWindowMs: values.DRAIN_WINDOW_MS,
       maxPendingJoins: values.MAX_PENDING_JOINS,

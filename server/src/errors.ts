@@ -5,7 +5,7 @@ export const messages: Record<RelayErrorCode, string> = {
   bad_frame: 'The frame is not a JSON object of the form that its type has. See PROTOCOL.md §3.',
   unknown_type: 'The frame has a type that this version of the protocol does not have. See PROTOCOL.md §3.',
   binary_frame: 'The frame is binary. Send JSON in text frames.',
-  frame_too_large: 'The frame is larger than the limit that the `joined` frame names.',
+  frame_too_large: 'The frame is larger than the relay takes, or came in too many pieces. See PROTOCOL.md §1.',
   not_joined: 'The first frame has to be a `join`.',
   join_pending: 'A frame came before the answer to `join`. Wait for `joined`.',
   already_joined: 'This socket has joined already. Open another one for another peer.',

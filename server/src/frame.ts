@@ -1,49 +1,50 @@
-import { type FrameToRelay, frameToRelay, type RelayErrorCode } from 'mcp-rendezvous/protocol';
+import {
+  type FrameToRelay,
+  frameToRelay,
+  type JoinFrame,
+  maxFrameDepth,
+  type RelayErrorCode,
+} from 'mcp-rendezvous/protocol';
+import { membersOf } from './json.ts';
 
-/** A frame of PROTOCOL.md §3; a signal's data is its JSON text, because the relay passes it on and does not look at it. */
+/** A signal's `data` is its JSON text as it came: the relay passes it on and does not look at it. */
 export type Frame =
-  | Exclude<FrameToRelay, { type: 'signal' }>
-  | { type: 'signal'; id: string; to: string; data: string };
+  | Exclude<FrameToRelay, { type: 'signal' | 'join' }>
+  | { type: 'signal'; id: string; to: string; data: string }
+  | Join;
+
+/** A `join`, with the JSON text of its signal's `data`. */
+export type Join = Omit<JoinFrame, 'signal'> & { signal?: { id: string; data: string } };
 
 const schemas = new Map<unknown, (typeof frameToRelay.def.options)[number]>(
   frameToRelay.def.options.map((option) => [option.shape.type.def.values[0], option]),
 );
 
-/** A frame, or the code of what is wrong with it. */
+/** Reads a frame of PROTOCOL.md §3. Returns the code of what is wrong with it otherwise. */
 export function parseFrame(text: string): Frame | RelayErrorCode {
-  const signal = usualSignal(text);
-  if (signal) return signal;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return 'bad_frame';
-  }
-  if (typeof value !== 'object' || value === null || !('type' in value) || typeof value.type !== 'string')
-    return 'bad_frame';
-  const schema = schemas.get(value.type);
+  const members = membersOf(text, maxFrameDepth);
+  const type = members?.get('type');
+  if (!members || type?.startsWith('"') !== true) return 'bad_frame';
+  const schema = schemas.get(JSON.parse(type));
   if (!schema) return 'unknown_type';
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) return 'bad_frame';
-  const frame = parsed.data;
-  return frame.type === 'signal' ? { ...frame, data: JSON.stringify(frame.data) } : frame;
+  const parsed = schema.safeParse(select(members, Object.keys(schema.shape)));
+  return parsed.success ? (parsed.data as Frame) : 'bad_frame';
 }
 
-const usualStart = /^\{"type": ?"signal", ?"id": ?"([\w-]{1,64})", ?"to": ?"([\w-]{1,64})", ?"data": ?/;
-
-/**
- * A signal as SDKs write it, which almost all frames are: its data is what lies between the rest. It is parsed only to see that it is one
- * JSON value; to write it again would cost as much as everything else that the relay does with a signal of its own accord, and so would
- * the schema. Undefined: it is something else, or is written otherwise.
- */
-function usualSignal(text: string): Frame | undefined {
-  const [start, id, to] = usualStart.exec(text) ?? [];
-  if (start === undefined || id === undefined || to === undefined || !text.endsWith('}')) return undefined;
-  const data = text.slice(start.length, -1);
-  try {
-    JSON.parse(data);
-  } catch {
-    return undefined; // perhaps there are more members behind it
+/** Decodes the members that the protocol knows. The rest is ignored, and `data` stays text. */
+function select(members: Map<string, string>, names: string[]): object {
+  const value: Record<string, unknown> = {};
+  for (const name of names) {
+    const text = members.get(name);
+    if (text !== undefined) value[name] = decode(name, text);
   }
-  return { type: 'signal', id, to, data };
+  return value;
+}
+
+function decode(name: string, text: string): unknown {
+  if (name === 'data') return text;
+  if (name !== 'signal') return JSON.parse(text);
+  const members = membersOf(text, maxFrameDepth);
+  // null has not the form of a signal either.
+  return members ? select(members, ['id', 'data']) : null;
 }

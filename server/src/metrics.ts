@@ -13,6 +13,10 @@ export interface Scraped {
   rooms(): number;
   /** Whether the file with the keys cannot be used as it is now. */
   keysOutdated(): boolean;
+  /** Bytes of messages that have come in part. */
+  unread(): number;
+  /** Bytes that peers have not read. */
+  unsent(): number;
 }
 
 /** How often the event loop's lag is looked at, in milliseconds. By default it is each 10: more CPU than 5,000 idle peers need. */
@@ -41,6 +45,10 @@ export function createMetrics(scraped: Scraped) {
     () => Number(scraped.keysOutdated()),
   );
   gauge('rendezvous_rooms', 'Rooms with a peer on this instance', () => scraped.rooms());
+  gauge('rendezvous_unread_bytes', 'Memory of messages that have come in part, of all joined peers', () =>
+    scraped.unread(),
+  );
+  gauge('rendezvous_unsent_bytes', 'Memory of frames that peers have not read', () => scraped.unsent());
   return {
     registry,
     sockets: new Gauge({ name: 'rendezvous_sockets', help: 'Open WebSockets, joined or not', registers }),
@@ -101,6 +109,11 @@ export function createMetrics(scraped: Scraped) {
       name: 'rendezvous_bus_round_trip_seconds',
       help: 'How long what this instance sends to itself takes to come back through Redis',
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2],
+      registers,
+    }),
+    unreadable: new Counter({
+      name: 'rendezvous_bus_unreadable_total',
+      help: 'Messages of other instances that have not the form that this version knows, and were dropped',
       registers,
     }),
     reconnects: new Counter({

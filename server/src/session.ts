@@ -2,7 +2,6 @@ import {
   closeCodes,
   type FrameFromRelay,
   type IceServer,
-  type JoinFrame,
   type RelayErrorCode,
   verdictOf,
 } from 'mcp-rendezvous/protocol';
@@ -10,21 +9,29 @@ import type { RawData } from 'ws';
 import { clockToleranceSeconds, type Identity, type Verify } from './auth.ts';
 import type { Member, Seat } from './broker/broker.ts';
 import { take } from './bucket.ts';
+import type { Budget } from './budget.ts';
 import type { Limits } from './config.ts';
 import { messages as errorMessages, RelayError } from './errors.ts';
-import { type Frame, parseFrame } from './frame.ts';
+import { type Frame, type Join, parseFrame } from './frame.ts';
 import type { Gate, LimitName, Pass } from './gate.ts';
 import { parseRoomKey } from './ids.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Occupant, Rooms } from './rooms.ts';
 import type { Sessions } from './sessions.ts';
-import type { PeerSocket } from './socket.ts';
+import { type PeerSocket, pieceBytes } from './socket.ts';
 
 /** What every session of an app shares. */
 export interface SessionContext {
   rooms: Rooms;
   gate: Gate;
+  /**
+   * What joined peers have sent of messages that are not there as a whole. Sockets that have not joined have a budget of their
+   * own, without a count: as many of them as there may be, times the size of a `join`.
+   */
+  unread: Budget<Session>;
+  /** What peers have not read. */
+  unsent: Budget<Session>;
   verify: Verify;
   /** Which calls on each session `turnsPerPing` times in a ping interval. */
   sessions: Sessions;
@@ -42,6 +49,8 @@ export const turnsPerPing = 8;
 const missedPings = 2;
 /** How long a socket stays open whose peer has moved to another one, in milliseconds. Closing it is the peer's. */
 const movedMs = 5000;
+/** The largest payload of a WebSocket control frame (RFC 6455 §5.5). */
+const maxControlBytes = 125;
 /** What lies between two announcements of a token's end, or a refresh and the next one, at least; in milliseconds. */
 const leastAnnouncementMs = 1000;
 
@@ -75,6 +84,7 @@ export class Session implements Occupant {
     this.#timer = setTimeout(joinTimeout, limits.joinTimeoutMs, this);
     metrics.sockets.inc();
     socket.session = this;
+    socket.limit(limits.maxJoinBytes);
     this.#pass = context.gate.enter(address);
     this.#turn = sessions.add(this);
     if (!this.#pass) this.end('rate_limited');
@@ -100,16 +110,26 @@ export class Session implements Occupant {
     if (isBinary) return this.end('binary_frame');
     // ws hands over one Buffer (its `binaryType` is the default, nodebuffer).
     const bytes = data as Buffer;
-    if (bytes.byteLength > this.#context.limits.maxFrameBytes) return this.end('frame_too_large');
     if (this.#state === 'joining') return this.end('join_pending');
     if (!this.#allows(bytes.byteLength)) return;
     const frame = parseFrame(bytes.toString());
-    if (typeof frame === 'string') return this.end(frame);
-    try {
-      this.#handle(frame);
-    } catch (error) {
-      this.#fail(error);
-    }
+    if (typeof frame === 'string') this.end(frame);
+    else this.#handle(frame);
+  }
+
+  /** So many bytes have come, which may be a message in part. */
+  received(size: number): void {
+    if (this.#state === 'joined' && this.unread > 0) this.#context.unread.add(this, size + pieceBytes);
+  }
+
+  /** The memory that a message takes up which has come in part, in bytes. */
+  get unread(): number {
+    return this.#socket.unread;
+  }
+
+  /** The memory that frames take up which the peer has not read, in bytes. */
+  get unsent(): number {
+    return this.#socket.unsent;
   }
 
   /** A WebSocket ping has come, or the answer to one. */
@@ -134,6 +154,8 @@ export class Session implements Occupant {
     clearTimeout(this.#timer);
     if (this.#finish('away')) this.#log.info({ ...this.#who, close: code }, 'socket lost');
     this.#pass?.closed();
+    this.#context.unread.delete(this);
+    this.#context.unsent.delete(this);
     sessions.delete(this, this.#turn);
   }
 
@@ -158,6 +180,12 @@ export class Session implements Occupant {
     this.#socket.close(closeCodes[code], code);
   }
 
+  /** Ends the session and cuts its socket: what waits there takes up memory that others need. */
+  cut(code: RelayErrorCode): void {
+    this.end(code);
+    this.#socket.terminate();
+  }
+
   /** The peer is on another socket now. Nothing final is said here: the answer to its other `join` may come later than this. */
   moved(): void {
     if (!this.#finish('gone')) return;
@@ -175,13 +203,14 @@ export class Session implements Occupant {
   seated(seat: Seat, resume: string, peers: Member[]): void {
     this.#seat = seat;
     this.#state = 'joined';
+    this.#socket.limit(this.#context.limits.maxFrameBytes);
     this.#pass?.joined();
     this.#context.metrics.peers.inc({ role: seat.role });
     const { renewIceMs, iceServers } = this.#context;
     const { sub, exp } = seat.claims;
     if (renewIceMs !== undefined) {
       const renew = () => this.send({ type: 'ice_servers', iceServers: iceServers(sub) });
-      this.#iceTimer = setInterval(renew, renewIceMs);
+      this.#iceTimer = setInterval(() => this.guard(renew), renewIceMs);
     }
     this.send({
       type: 'joined',
@@ -246,7 +275,7 @@ export class Session implements Occupant {
     }
   }
 
-  async #join({ token, process, resume, signal }: JoinFrame): Promise<void> {
+  async #join({ token, process, resume, signal }: Join): Promise<void> {
     this.#state = 'joining';
     clearTimeout(this.#timer);
     const { rooms, verify, metrics } = this.#context;
@@ -260,7 +289,7 @@ export class Session implements Occupant {
     const resumed = resume?.startsWith(`${seat.id}.`) ?? false;
     metrics.joins.inc({ result: resumed ? 'resumed' : 'joined' });
     this.#log.info({ ...this.#who, sub: identity.claims.sub, resumed }, 'joined');
-    if (signal) rooms.signal(seat, signal.id, undefined, JSON.stringify(signal.data));
+    if (signal) rooms.signal(seat, signal.id, undefined, signal.data);
   }
 
   async #refresh(seat: Seat, token: string): Promise<void> {
@@ -319,18 +348,28 @@ export class Session implements Occupant {
 
   /** Whether the peer does not read what it is sent. */
   get #overfull(): boolean {
-    return this.#socket.bufferedAmount > this.#context.limits.maxBufferedBytes;
+    return this.unsent > this.#context.limits.maxBufferedBytes;
   }
 
   #write(text: string): void {
     if (this.#state === 'ended') return;
     if (this.#overfull) return this.end('slow_consumer');
     this.#socket.send(text);
+    if (this.#socket.bufferedAmount > 0) this.#context.unsent.add(this, text.length + 2 * pieceBytes);
+  }
+
+  /** Does something on this session's behalf. Whatever it throws ends this session and nothing else. */
+  guard(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #fail(error: unknown): void {
     if (error instanceof RelayError) return this.end(error.code);
-    this.#log.error({ ...this.#who, err: error }, 'a frame could not be handled');
+    this.#log.error({ ...this.#who, err: error }, 'a session failed');
     this.end('internal');
   }
 
@@ -338,6 +377,8 @@ export class Session implements Occupant {
   #finish(state: 'away' | 'gone'): boolean {
     if (this.#state === 'ended') return false;
     this.#state = 'ended';
+    // What comes now is not looked at. Only control frames are taken.
+    this.#socket.limit(maxControlBytes);
     clearTimeout(this.#timer);
     clearInterval(this.#iceTimer);
     if (this.#seat) {
@@ -355,5 +396,5 @@ const hasEnded = ({ claims }: Identity): boolean => claims.exp * 1000 <= Date.no
 /** When half of what is left of a token is over: then its end is announced (again). In milliseconds since the epoch. */
 const later = (exp: number): number => Date.now() + Math.max(leastAnnouncementMs, (exp * 1000 - Date.now()) / 2);
 
-const joinTimeout = (session: Session): void => session.end('join_timeout');
-const watchToken = (session: Session): void => session.watchToken();
+const joinTimeout = (session: Session): void => session.guard(() => session.end('join_timeout'));
+const watchToken = (session: Session): void => session.guard(() => session.watchToken());

@@ -15,7 +15,8 @@ export class Sessions {
 
   /** @param pingIntervalMs in which each session is called on `turnsPerPing` times */
   constructor(pingIntervalMs: number) {
-    this.#rota = new Rota<Session>(pingIntervalMs / turnsPerPing, (session) => session.turn());
+    const call = (session: Session): void => session.guard(() => session.turn());
+    this.#rota = new Rota<Session>(pingIntervalMs / turnsPerPing, call);
   }
 
   /** No peer may join here any more. */

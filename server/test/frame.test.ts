@@ -1,64 +1,82 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { frameToRelay } from 'mcp-rendezvous/protocol';
+import { frameToRelay, maxFrameDepth } from 'mcp-rendezvous/protocol';
+import { jsonObject, jsonText } from '../../test/support/hostile-json.ts';
 import { parseFrame } from '../src/frame.ts';
 
-/** What the schema says of a frame: a signal as the relay has it, or undefined. */
-function bySchema(text: string): object | undefined {
-  try {
-    const frame = frameToRelay.parse(JSON.parse(text));
-    return frame.type === 'signal' ? { ...frame, data: JSON.parse(JSON.stringify(frame.data)) as unknown } : frame;
-  } catch {
-    return undefined;
-  }
-}
+const name = fc
+  .oneof(
+    { weight: 4, arbitrary: fc.stringMatching(/^[\w-]{1,64}$/) },
+    { weight: 1, arbitrary: fc.string({ maxLength: 66 }) },
+    { weight: 1, arbitrary: fc.constantFrom('x'.repeat(64), 'x'.repeat(65), 1, null, {}) },
+  )
+  .map((value) => JSON.stringify(value));
+// Deeper ones are refused: json.test.ts has them.
+const data = jsonText.filter((text) => text.split(/[[{]/).length < maxFrameDepth - 2);
+const members = fc.record(
+  { type: fc.constant('"signal"'), id: name, to: name, data, other: data },
+  { requiredKeys: ['type'] },
+);
+const signal = fc.tuple(members, fc.constantFrom('', ' ', '\n')).chain(([chosen, gap]) => {
+  const entries = Object.entries(chosen);
+  return fc.shuffledSubarray(entries, { minLength: entries.length }).map((order) => ({
+    text: jsonObject(
+      order.map(([key, value]) => [`"${key}"`, value]),
+      gap,
+    ),
+    data: chosen.data,
+  }));
+});
+const joinSignal = fc.tuple(name, data).map(([id, text]) => ({
+  text: jsonObject([
+    ['"data"', text],
+    ['"id"', id],
+  ]),
+  data: text,
+}));
 
-function byRelay(text: string): object | undefined {
-  const frame = parseFrame(text);
-  if (typeof frame === 'string') return undefined;
-  return frame.type === 'signal' ? { ...frame, data: JSON.parse(frame.data) as unknown } : frame;
-}
-
-test('a signal is taken or refused as its schema says, and its data is what it was', () => {
-  const name = fc.oneof(
-    fc.stringMatching(/^[\w-]{1,64}$/),
-    fc.string({ maxLength: 66 }),
-    fc.constantFrom('x'.repeat(64), 'x'.repeat(65)),
-    fc.jsonValue(),
-  );
-  const signal = fc.record(
-    { type: fc.constant('signal'), id: name, to: name, data: fc.jsonValue() },
-    { requiredKeys: ['type'] },
-  );
-  const written = fc
-    .tuple(signal, fc.constantFrom(undefined, 1))
-    .map(([frame, indent]) => JSON.stringify(frame, undefined, indent));
+test('a signal is taken or refused as its schema says, and its data stays as it was written', () => {
   const seen = new Set<boolean>();
   fc.assert(
-    fc.property(written, (text) => {
-      const right = bySchema(text);
+    fc.property(signal, ({ text, data: raw }) => {
+      const { data: right } = frameToRelay.safeParse(JSON.parse(text));
       seen.add(right !== undefined);
-      assert.deepEqual(byRelay(text), right, text);
+      assert.deepEqual(parseFrame(text), right ? { ...right, data: raw } : 'bad_frame');
     }),
     { numRuns: 3000 },
   );
   assert.equal(seen.size, 2);
 });
 
-test('a frame that begins like a usual signal is taken for what JSON says that it is', () => {
-  const start = '{"type":"signal","id":"1","to":"p-1","data":';
-  const pieces = `1 {} [ ] {"a":1} } , "x":2 "data":3 "data":"}" "id":"2" "to":"p-2" "type":"leave" "type":"signal" "from":"p-9" " \\ null`;
-  const piece = fc.constantFrom(...pieces.split(' '), ' ', '\n', '\u001e');
+test("so is a join with the client's first signal", () => {
   const seen = new Set<boolean>();
   fc.assert(
-    fc.property(fc.array(piece, { maxLength: 6 }), fc.boolean(), (more, ends) => {
-      const text = `${start}${more.join('')}${ends ? '}' : ''}`;
-      const right = bySchema(text);
+    fc.property(joinSignal, name, (first, token) => {
+      const text = jsonObject([
+        ['"signal"', first.text],
+        ['"type"', '"join"'],
+        ['"token"', token],
+      ]);
+      const { data: right } = frameToRelay.safeParse(JSON.parse(text));
       seen.add(right !== undefined);
-      assert.deepEqual(byRelay(text), right, text);
+      const expected = right?.type === 'join' && { ...right, signal: { ...right.signal, data: first.data } };
+      assert.deepEqual(parseFrame(text), expected || 'bad_frame');
     }),
-    { numRuns: 5000 },
+    { numRuns: 1000 },
   );
   assert.equal(seen.size, 2);
+  for (const wrong of ['null', '[]', '1', '{"id":"1"}', '{"id":"1","data":1,"data":2}']) {
+    assert.equal(parseFrame(`{"type":"join","token":"x","signal":${wrong}}`), 'bad_frame', wrong);
+  }
+});
+
+test('a member that comes twice is refused, however it is written', () => {
+  for (const twice of ['"to":"p-1"', '"\\u0074o":"p-1"', '"data":2', '"type":"leave"', '"other":1,"other":1']) {
+    assert.equal(parseFrame(`{"type":"signal","id":"1","to":"p-2","data":1,${twice}}`), 'bad_frame', twice);
+  }
+  // The relay does not look into data.
+  const repeated = '{"a":1,"a":2}';
+  const frame = { type: 'signal', id: '1', to: 'p-2', data: repeated };
+  assert.deepEqual(parseFrame(`{"type":"signal","id":"1","to":"p-2","data":${repeated}}`), frame);
 });

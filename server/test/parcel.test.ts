@@ -28,7 +28,7 @@ test('what is put into a parcel comes out of it, in its order, whatever is in it
     joined: fc.nat(),
     role: fc.constantFrom('server' as const, 'client' as const),
     state: fc.constantFrom('online' as const, 'away' as const, 'gone' as const),
-    claims: fc.record({ sub: text, role: fc.constant('client' as const), exp: fc.nat() }),
+    claims: fc.record({ sub: text.map((sub) => `${sub}x`), role: fc.constant('client' as const), exp: fc.nat() }),
   });
   const envelope: fc.Arbitrary<Envelope> = fc.oneof(
     fc.oneof(signal, undelivered).map((message) => ({ message })),
@@ -41,4 +41,35 @@ test('what is put into a parcel comes out of it, in its order, whatever is in it
       assert.deepEqual([...unpack(bundle(plain.map(pack)))], plain);
     }),
   );
+});
+
+test('what is no envelope is left out, and the rest comes out', () => {
+  const good: Envelope = { message: { type: 'undelivered', room: 'r', to: 'p-1', id: '1' } };
+  const change = '{"change":{"room":"r","id":"p-1","instance":"i","version":1,"previous":0,"joined":1,"state":"online"';
+  for (const bad of [
+    '',
+    'echo',
+    '{',
+    'null',
+    '1',
+    '{}',
+    '[]',
+    '["a","b","c","d",1]',
+    '["a","b","c","d","e"]\u001e',
+    '{"change":{}}',
+    `${change},"role":"__proto__","claims":{"sub":"a","role":"client","exp":1}}}`,
+    `${change},"role":"client","claims":{"sub":1,"role":"client","exp":1}}}`,
+    '{"message":{"type":"evict"}}',
+    '{"message":{"type":"constructor"}}',
+    '['.repeat(100_000),
+  ]) {
+    assert.deepEqual([...unpack(`${pack(good)}\u001e${bad}\u001e${pack(good)}`)].at(0), good, bad.slice(0, 80));
+    assert.deepEqual([...unpack(bad)], [undefined], bad.slice(0, 80));
+  }
+});
+
+test('a peer is evicted with a code that only a newer instance knows', () => {
+  const evict = { type: 'evict', room: 'r', id: 'p-1', connection: 'c' };
+  const parcel = JSON.stringify({ message: { ...evict, code: 'of_tomorrow' } });
+  assert.deepEqual([...unpack(parcel)], [{ message: { ...evict, code: 'internal' } }]);
 });

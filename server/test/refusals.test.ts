@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { SignJWT } from 'jose';
+import { maxFrameDepth } from 'mcp-rendezvous/protocol';
 import { testSecret } from '../../test/support/relay.ts';
 import { type RunningApp, startApp } from './support/app.ts';
 import { RawPeer, testToken } from './support/peer.ts';
@@ -13,7 +14,7 @@ suite('bad input', () => {
   let client: RawPeer;
 
   before(async () => {
-    relay = await startApp(undefined, { MAX_FRAME_BYTES: '4096' });
+    relay = await startApp(undefined, { MAX_FRAME_BYTES: '4096', MAX_JOIN_BYTES: '2048' });
     url = relay.url;
     server = await RawPeer.join(url, testToken({ room: 'good', role: 'server' }));
     client = await RawPeer.join(url, testToken({ room: 'good', role: 'client' }));
@@ -42,8 +43,8 @@ suite('bad input', () => {
     'a join without token': ['bad_frame', '{"type":"join"}'],
     'a join with a token that is no string': ['bad_frame', '{"type":"join","token":{}}'],
     binary: ['binary_frame', new Uint8Array([1, 2, 3])],
-    'too large': ['frame_too_large', `{"type":"join","token":"${'x'.repeat(4096)}"}`],
-    'too large in bytes, not in characters': ['frame_too_large', `{"type":"join","token":"${'ü'.repeat(2100)}"}`],
+    'too large': ['frame_too_large', `{"type":"join","token":"${'x'.repeat(2048)}"}`],
+    'too large in bytes, not in characters': ['frame_too_large', `{"type":"join","token":"${'ü'.repeat(1100)}"}`],
     'a signal before the join': ['not_joined', '{"type":"signal","id":"1","to":"p-1","data":1}'],
     'leave before the join': ['not_joined', '{"type":"leave"}'],
     'a token before the join': ['not_joined', '{"type":"token","token":"x"}'],
@@ -64,11 +65,47 @@ suite('bad input', () => {
     assert.equal(await peer.refusal(), 'join_timeout');
   });
 
-  test('a frame too large to be read: 1009', async () => {
+  test('a frame as large as one may be passes, before and after the join, and one byte more does not', async () => {
+    const token = await testToken({ room: 'other', role: 'client' });
+    const join = `{"type":"join","token":"${token}"}`;
+    const large = await RawPeer.open(url);
+    large.socket.send(join.padEnd(2049));
+    assert.equal(await large.refusal(), 'frame_too_large');
     const peer = await RawPeer.open(url);
-    peer.socket.send('x'.repeat(4 * 4096 + 1));
-    assert.equal((await peer.closed).number, 1009);
+    peer.socket.send(join.padEnd(2048));
+    await peer.next('joined');
+    peer.socket.send('{"type":"ping"}'.padEnd(4096));
+    await peer.next('pong');
+    peer.socket.send('{"type":"ping"}'.padEnd(4097));
+    assert.equal(await peer.refusal(), 'frame_too_large');
     await untouched();
+  });
+
+  test('a message may come in 64 fragments, before and after the join, and not in more', async () => {
+    const token = await testToken({ room: 'other', role: 'client' });
+    const inPieces = (peer: RawPeer, frame: object, pieces: number): void => {
+      const text = JSON.stringify(frame).padEnd(pieces);
+      for (let n = 0; n < pieces - 1; n++) peer.socket.send(text[n] ?? '', { fin: false });
+      peer.socket.send(text.slice(pieces - 1));
+    };
+    const early = await RawPeer.open(url);
+    inPieces(early, { type: 'join', token }, 65);
+    assert.equal(await early.refusal(), 'frame_too_large');
+    const peer = await RawPeer.open(url);
+    inPieces(peer, { type: 'join', token }, 64);
+    await peer.next('joined');
+    inPieces(peer, { type: 'ping' }, 64);
+    await peer.next('pong');
+    inPieces(peer, { type: 'ping' }, 65);
+    assert.equal(await peer.refusal(), 'frame_too_large');
+    await untouched();
+  });
+
+  test('a peer that closes with 1009 itself is not refused anything', async () => {
+    const peer = await RawPeer.open(url);
+    peer.socket.close(1009);
+    assert.equal((await peer.closed).number, 1009);
+    assert.deepEqual(peer.frames, []);
   });
 
   test('a frame that is not UTF-8: 1007', async () => {
@@ -106,14 +143,36 @@ suite('bad input', () => {
     await untouched();
   });
 
-  test('data as deep as the frame allows passes', async () => {
-    const depth = 2000;
-    client.socket.send(
-      `{"type":"signal","id":"1","to":"${server.id}","data":${'['.repeat(depth)}${']'.repeat(depth)}}`,
-    );
-    assert.ok(Array.isArray((await server.next('signal')).data));
+  const nested = (depth: number): string => `${'['.repeat(depth)}{"0":1}${']'.repeat(depth)}`;
+
+  test('data as deep as the protocol allows passes, exactly as it was written', async () => {
+    const data = nested(maxFrameDepth - 2);
+    client.socket.send(`{"type":"signal","id":"1","to":"${server.id}","data":${data}}`);
+    assert.equal(JSON.stringify((await server.next('signal')).data), data);
     await untouched();
   });
+
+  for (const depth of [maxFrameDepth - 1, 2000, 6000]) {
+    const frames = {
+      'a signal': `{"to":"x","type":"signal","id":"1","data":${nested(depth)}}`,
+      'a join': `{"type":"join","token":"x","signal":{"id":"1","data":${nested(depth)}}}`,
+      'a member that nobody knows': `{"type":"ping","x":${nested(depth)}}`,
+      'a token': `{"type":"token","token":${nested(depth)}}`,
+      'a type': `{"type":${nested(depth)}}`,
+    };
+    for (const [what, frame] of Object.entries(frames)) {
+      test(`${what} with ${depth} levels ends its own socket only`, async () => {
+        const large = await startApp(undefined);
+        const stranger = await RawPeer.open(large.url);
+        stranger.socket.send(frame);
+        assert.equal(await stranger.refusal(), 'bad_frame');
+        const peer = await RawPeer.join(large.url, testToken({ room: 'bad', role: 'client' }));
+        peer.socket.send(frame);
+        assert.equal(await peer.refusal(), 'bad_frame');
+        await large.close();
+      });
+    }
+  }
 
   const now = Math.floor(Date.now() / 1000);
   const claims = { room: 'good', role: 'client', sub: 'mallory', aud: 'mcp-rendezvous', exp: now + 60 };

@@ -5,6 +5,9 @@ import { eventually } from './wait.ts';
 
 const main = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
 
+/** The lowest Node that is supported, as `engines` in package.json says. */
+export const lowestNode = fileURLToPath(new URL('../../node_modules/node22/bin/node', import.meta.url));
+
 /** The key that relays of tests verify room tokens with, unless told otherwise. */
 export const testSecret = 'a secret for tests that is long enough';
 
@@ -16,8 +19,8 @@ export class RelayProcess {
   /** `http://127.0.0.1:<port>`; set once it listens. */
   url = '';
 
-  private constructor(env: Record<string, string>) {
-    this.#process = spawn(process.execPath, ['--conditions=mcp-rendezvous-source', main], {
+  private constructor(env: Record<string, string>, node: string) {
+    this.#process = spawn(node, ['--conditions=mcp-rendezvous-source', main], {
       env: { PATH: process.env['PATH'], RELAY_PORT: '0', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -28,9 +31,11 @@ export class RelayProcess {
   /**
    * Resolves when it listens. `env` is its whole environment but for PATH; unless given, RELAY_SECRET is `testSecret` and
    * DRAIN_WINDOW_MS is 0: it ends at once.
+   *
+   * @param node the executable that runs it
    */
-  static async start(env: Record<string, string> = {}): Promise<RelayProcess> {
-    const relay = new RelayProcess({ RELAY_SECRET: testSecret, DRAIN_WINDOW_MS: '0', ...env });
+  static async start(env: Record<string, string> = {}, node = process.execPath): Promise<RelayProcess> {
+    const relay = new RelayProcess({ RELAY_SECRET: testSecret, DRAIN_WINDOW_MS: '0', ...env }, node);
     await eventually(() => {
       if (relay.exited) throw new Error(`the relay did not start:\n${relay.stdout}${relay.stderr}`);
       relay.url = /listening at (http:[^"\s]+)/.exec(relay.stdout + relay.stderr)?.[1] ?? '';
@@ -41,7 +46,7 @@ export class RelayProcess {
 
   /** Runs one that is expected to end by itself. */
   static async run(env: Record<string, string>): Promise<RelayProcess> {
-    const relay = new RelayProcess(env);
+    const relay = new RelayProcess(env, process.execPath);
     await once(relay.#process, 'close');
     return relay;
   }

@@ -9,6 +9,12 @@ export const connectPath = '/v1/connect';
 /** The largest frame in UTF-8 bytes, unless the relay is configured with another limit. */
 export const defaultMaxFrameBytes = 65_536;
 
+/** The largest `join` in UTF-8 bytes, unless the relay is configured with another limit. */
+export const defaultMaxJoinBytes = 16_384;
+
+/** How deep a frame's arrays and objects may be nested, the frame itself included. */
+export const maxFrameDepth = 64;
+
 const text = (max: number) => z.string().check(z.minLength(1), z.maxLength(max));
 const peerId = text(64);
 const token = text(16_384);

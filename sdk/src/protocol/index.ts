@@ -3,6 +3,10 @@ export { closeCodes, codeOf, isRelayErrorCode, type RelayErrorCode, type Verdict
 export {
   connectPath,
   defaultMaxFrameBytes,
+  defaultMaxJoinBytes,
+  maxFrameDepth,
+  peerClaims,
+  peerState,
   type FrameFromRelay,
   frameFromRelay,
   type FrameToRelay,

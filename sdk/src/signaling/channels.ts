@@ -1,5 +1,12 @@
 import { RendezvousError } from '../errors.ts';
-import { type FrameFromRelay, type FrameToRelay, type JoinFrame, type PeerData, peerData } from '../protocol/index.ts';
+import {
+  defaultMaxJoinBytes,
+  type FrameFromRelay,
+  type FrameToRelay,
+  type JoinFrame,
+  type PeerData,
+  peerData,
+} from '../protocol/index.ts';
 import { peerGone, RelayChannel, type Sequence } from './channel.ts';
 import type { Peers, RemotePeer } from './peers.ts';
 
@@ -64,7 +71,7 @@ export class Channels {
     if (!first || !data || first.refused) return join;
     const id = String(++this.#signals);
     const full: JoinFrame = { ...join, signal: { id, data } };
-    if (!this.#fits(full)) return join;
+    if (!fits(full, defaultMaxJoinBytes)) return join;
     first.sent = id;
     return full;
   }
@@ -158,7 +165,7 @@ export class Channels {
     const id = String(++this.#signals);
     const frame: FrameToRelay = { type: 'signal', id, to: channel.peer!, data };
     // The relay would close the socket for good, and with it what this peer has to do with all others.
-    if (!this.#fits(frame)) return channel.withdraw(data, tooLarge());
+    if (!fits(frame, this.#handlers.maxFrameBytes())) return channel.withdraw(data, tooLarge());
     if (this.#handlers.send(frame)) this.#name(id, channel);
   }
 
@@ -184,11 +191,10 @@ export class Channels {
     this.#named.set(id, channel);
     if (this.#named.size > mostNames) this.#named.delete(this.#named.keys().next().value as string);
   }
-
-  #fits(frame: FrameToRelay): boolean {
-    return new TextEncoder().encode(JSON.stringify(frame)).byteLength <= this.#handlers.maxFrameBytes();
-  }
 }
+
+const fits = (frame: FrameToRelay, maxBytes: number): boolean =>
+  new TextEncoder().encode(JSON.stringify(frame)).byteLength <= maxBytes;
 
 const tooLarge = () =>
   new RendezvousError(

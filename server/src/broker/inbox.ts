@@ -40,8 +40,13 @@ export class Inbox {
     connection.on('reconnecting', () => metrics.reconnects.inc());
     connection.on('close', () => (this.#subscribed = false));
     connection.on('smessage', (_channel: string, text: string) => {
-      if (text === echo) this.#heard?.();
-      else receive(text);
+      if (text === echo) return this.#heard?.();
+      try {
+        receive(text);
+      } catch (error) {
+        // ioredis would not catch it, and one message must not end the process.
+        log.error({ err: error }, 'a message from another instance could not be handled');
+      }
     });
     // A failure is no news here: the connection goes on trying, and `check` says that it is deaf.
     await open(connection).catch((error: unknown) => log.debug({ err: error }, 'redis subscription'));

@@ -1,3 +1,5 @@
+import { closeCodes, type PeerClaims, peerClaims, peerState, type RelayErrorCode } from 'mcp-rendezvous/protocol';
+import * as z from 'zod';
 import type { Change, Message } from './broker.ts';
 
 /** What instances say to each other: a step of a group, or a message. */
@@ -22,17 +24,68 @@ export function pack(envelope: Envelope): string {
 /** Several envelopes as one parcel. */
 export const bundle = (packed: readonly string[]): string => packed.join(separator);
 
-/** The envelopes of a parcel, in their order. */
-export function* unpack(parcel: string): Iterable<Envelope> {
+const role = z.enum(['server', 'client']);
+const signalHead = z.tuple([z.string(), z.string(), z.string(), z.string(), z.string()]);
+const envelope = z.union([
+  z.object({
+    change: z.object({
+      room: z.string(),
+      role,
+      id: z.string(),
+      state: peerState,
+      lost: z.literal(true).optional(),
+      instance: z.string(),
+      // As they are: views compare claims as text, and a newer instance may have more of them.
+      claims: z.custom<PeerClaims>((value) => peerClaims.safeParse(value).success),
+      version: z.number(),
+      previous: z.number(),
+      joined: z.number(),
+    }),
+  }),
+  z.object({
+    message: z.discriminatedUnion('type', [
+      z.object({ type: z.literal('undelivered'), room: z.string(), to: z.string(), id: z.string() }),
+      z.object({
+        type: z.literal('evict'),
+        room: z.string(),
+        id: z.string(),
+        connection: z.string(),
+        // A newer instance may have a code that this one does not know. The peer is evicted all the same.
+        code: z
+          .enum(Object.keys(closeCodes) as [RelayErrorCode])
+          .optional()
+          .catch('internal'),
+      }),
+    ]),
+  }),
+]);
+
+/**
+ * The envelopes of a parcel, in their order; undefined in the place of what is none. Nothing is expected of
+ * a parcel's text: whatever can publish in Redis can write one.
+ */
+export function* unpack(parcel: string): Iterable<Envelope | undefined> {
   const texts = parcel.split(separator).values();
   for (const text of texts) {
-    const envelope = JSON.parse(text) as Envelope | SignalHead;
-    if (Array.isArray(envelope)) {
-      const [room, to, from, id, origin] = envelope;
-      const data = texts.next().value ?? '';
-      yield { message: { type: 'signal', room, to, from, id, origin, data } };
+    const value = parse(text);
+    if (Array.isArray(value)) {
+      const head = signalHead.safeParse(value).data;
+      const data = texts.next().value;
+      if (!head || !data) yield undefined;
+      else
+        yield {
+          message: { type: 'signal', room: head[0], to: head[1], from: head[2], id: head[3], origin: head[4], data },
+        };
     } else {
-      yield envelope;
+      yield envelope.safeParse(value).data as Envelope | undefined;
     }
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }

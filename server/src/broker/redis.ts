@@ -79,7 +79,10 @@ export class RedisBroker implements Broker {
     this.#redis.on('reconnecting', () => metrics.reconnects.inc());
     const channel = inboxOf(this.instance);
     const receive = (parcel: string): void => {
-      for (const envelope of unpack(parcel)) this.#receive(envelope);
+      for (const envelope of unpack(parcel)) {
+        if (envelope) this.#receive(envelope);
+        else metrics.unreadable.inc();
+      }
     };
     this.#inbox = new Inbox(redis, channel, { log, metrics, receive });
   }

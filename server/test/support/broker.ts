@@ -9,7 +9,14 @@ import { createMetrics } from '../../src/metrics.ts';
 /** Short times, which the tests can wait for, in milliseconds. */
 export const options = { resumeWindowMs: 200, leaseMs: 600, maxClientsPerRoom: 8 };
 const log = createLogger('silent');
-const metrics = createMetrics({ ready: () => true, draining: () => false, rooms: () => 0, keysOutdated: () => false });
+const metrics = createMetrics({
+  ready: () => true,
+  draining: () => false,
+  rooms: () => 0,
+  keysOutdated: () => false,
+  unread: () => 0,
+  unsent: () => 0,
+});
 /** A broker of an instance on this Redis. */
 export const onRedis = (url: string, leaseMs = options.leaseMs): Broker =>
   new RedisBroker({ url, ca: undefined }, { ...options, leaseMs }, log, metrics);
