@@ -1,11 +1,12 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
 import type { ByeCode, IceServer } from '../protocol/index.ts';
 import type { Signaling, SignalMessage } from '../signaling/signaling.ts';
-import { parseDescription } from './description.ts';
+import { type Description, parseDescription } from './description.ts';
 import { CandidateTally, explain } from './diagnosis.ts';
 import type { Engine, RtcDataChannel, RtcPeerConnection } from './engine.ts';
 import { asSignalingFailure, Exchange, signalingFailed } from './exchange.ts';
 import { commonVersion, type Framing, offeredVersions, readFraming } from './framing.ts';
+import { remoteFingerprint } from './stats.ts';
 
 /** The label of the one data channel: PROTOCOL.md §7. */
 const channelLabel = 'mcp';
@@ -229,6 +230,7 @@ export class PeerNegotiation {
     const { engine, offerer } = this.#options;
     const { connection, localSdp, remoteSdp } = exchange;
     await engine.authenticate?.(connection);
+    await assertNamed(connection, parseDescription(remoteSdp));
     if (!offerer) await engine.writable?.(connection, channel);
     if (this.#settled) return;
     this.#settle();
@@ -306,6 +308,16 @@ function refusal(code: ByeCode, message: string): RendezvousError {
     case 'refused':
       return new RendezvousError('peer_refused', `The other peer refused (${code}): ${message}`);
   }
+}
+
+/** Whatever the engine read in the description: the certificate in use is the one that the proof will be about. */
+async function assertNamed(connection: RtcPeerConnection, { fingerprint }: Description): Promise<void> {
+  const used = await remoteFingerprint(connection).catch(() => undefined); // it does not tell
+  if (used === undefined || used === fingerprint) return;
+  throw new RendezvousError(
+    'dtls_untrusted',
+    'The DTLS handshake was made with another certificate than the one that the other side names. Nothing was sent.',
+  );
 }
 
 function unfitness(channel: RtcDataChannel): string | undefined {
