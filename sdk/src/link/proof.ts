@@ -1,4 +1,4 @@
-import { violation } from './frame.ts';
+import { parseDescription } from '../peer/description.ts';
 
 /** The cryptography of AUTH: PROTOCOL.md §7. */
 const hmac = { name: 'HMAC', hash: 'SHA-256' } as const;
@@ -49,20 +49,10 @@ async function statement(sender: 'offerer' | 'answerer', witness: Witness): Prom
     Uint8Array.of(sender === 'offerer' ? 1 : 2),
     fromBase64Url(witness.offererNonce),
     fromBase64Url(witness.answererNonce),
-    await digest(fingerprints(witness.offererSdp)),
-    await digest(fingerprints(witness.answererSdp)),
+    await digest(parseDescription(witness.offererSdp).fingerprint),
+    await digest(parseDescription(witness.answererSdp).fingerprint),
     encoder.encode(witness.session),
   );
-}
-
-/** What an SDP says of its DTLS certificates (RFC 8122 §5), in one form whoever wrote it. @throws RendezvousError `bad_channel` */
-export function fingerprints(sdp: string): string {
-  const lines = Array.from(
-    sdp.matchAll(/^a=fingerprint:(\S+) +(\S+)/gm),
-    ([, algorithm = '', value = '']) => `${algorithm.toLowerCase()} ${value.toUpperCase()}`,
-  );
-  if (lines.length === 0) throw violation('a description without a DTLS fingerprint');
-  return [...new Set(lines)].toSorted().join('\n');
 }
 
 async function digest(text: string): Promise<Uint8Array<ArrayBuffer>> {

@@ -1,6 +1,7 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
 import type { CandidateInit } from '../protocol/index.ts';
 import type { Signaling, SignalMessage } from '../signaling/signaling.ts';
+import { type Description, parseDescription } from './description.ts';
 import type { CandidateTally } from './diagnosis.ts';
 import type { RtcPeerConnection } from './engine.ts';
 import { type Framing, withFraming, withoutFraming } from './framing.ts';
@@ -25,7 +26,7 @@ export interface ExchangeOptions {
 export class Exchange {
   readonly connection: RtcPeerConnection;
   readonly gen: number;
-  /** The descriptions as they travelled. */
+  /** The descriptions, normalised: see {@link parseDescription}. */
   localSdp = '';
   remoteSdp = '';
   /** A candidate could not be sent. */
@@ -81,7 +82,7 @@ export class Exchange {
   }
 
   /** Takes the other side's description. Rejects with `bad_signal`. */
-  async accept(type: 'offer' | 'answer', sdp: string): Promise<void> {
+  async accept(type: 'offer' | 'answer', { sdp }: Description): Promise<void> {
     if (!/^m=application .*(?:DTLS\/SCTP|UDP\/DTLS)/m.test(sdp)) {
       throw new RendezvousError('bad_signal', `The other peer's ${type} has no data channel in it.`);
     }
@@ -100,6 +101,7 @@ export class Exchange {
 
   /** Takes a candidate of the other side, also one that comes before its description. */
   candidate(candidate: CandidateInit): void {
+    if (!isPrintable(candidate)) return;
     this.#options.tally.remote(candidate.candidate);
     if (this.#remoteCandidates.length < mostCandidates) this.#remoteCandidates.push(candidate);
     this.#addCandidates();
@@ -111,7 +113,7 @@ export class Exchange {
   }
 
   async #tell(kind: 'offer' | 'answer', sdp: string, framing: Framing | undefined): Promise<void> {
-    this.localSdp = framing ? withFraming(sdp, framing) : sdp;
+    this.localSdp = ownDescription(framing ? withFraming(sdp, framing) : sdp);
     await this.#options.signaling.send({ kind, gen: this.gen, sdp: this.localSdp }).catch(signalingFailed);
   }
 
@@ -140,6 +142,20 @@ export class Exchange {
     }
   }
 }
+
+/** The engine's own, which goes through the same parser as the other side's: both ends prove over the same text. */
+function ownDescription(text: string): string {
+  try {
+    return parseDescription(text).sdp;
+  } catch (cause) {
+    const message = 'The WebRTC engine made a description that this SDK does not send; see cause.';
+    throw new RendezvousError('engine_failed', message, { cause });
+  }
+}
+
+/** No engine may find a second line in a candidate. */
+const isPrintable = ({ candidate, sdpMid, usernameFragment }: CandidateInit): boolean =>
+  [candidate, sdpMid, usernameFragment].every((text) => /^[ -~]*$/.test(text ?? ''));
 
 export const asSignalingFailure = (thrown: unknown): RendezvousError =>
   toRendezvousError(thrown, 'signaling_failed', 'The signaling channel failed; see cause.');

@@ -1,7 +1,7 @@
 /** The versions of framed mode that this SDK speaks, the best first: PROTOCOL.md §7. */
 const spoken = ['1'];
 
-/** What an SDP says of framed mode. */
+/** What a description says of framed mode. */
 export interface Framing {
   /** In an offer those that are spoken, in an answer the one that was chosen. */
   versions: string[];
@@ -11,13 +11,14 @@ export interface Framing {
   restart: boolean;
 }
 
-const attribute = /^a=mcp-framed:(.*)\r?\n?/gm;
+const attribute = /^a=mcp-framed:(.*)(?:\r\n)?/m;
 
+/** @param sdp normalised: see {@link parseDescription} */
 export function readFraming(sdp: string): Framing | undefined {
-  const [, value] = [...sdp.matchAll(attribute)].at(-1) ?? [];
+  const [, value] = attribute.exec(sdp) ?? [];
   if (value === undefined) return undefined;
   const framing: Framing = { versions: [], restart: false };
-  for (const word of value.trim().split(/ +/)) {
+  for (const word of value.split(' ')) {
     const [name = '', ...rest] = word.split('=');
     if (/^\d+$/.test(word)) framing.versions.push(word);
     else if (word === 'restart') framing.restart = true;

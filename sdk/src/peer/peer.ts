@@ -1,10 +1,12 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
 import type { ByeCode, IceServer } from '../protocol/index.ts';
 import type { Signaling, SignalMessage } from '../signaling/signaling.ts';
+import { type Description, parseDescription } from './description.ts';
 import { CandidateTally, explain } from './diagnosis.ts';
 import type { Engine, RtcDataChannel, RtcPeerConnection } from './engine.ts';
 import { asSignalingFailure, Exchange, signalingFailed } from './exchange.ts';
 import { commonVersion, type Framing, offeredVersions, readFraming } from './framing.ts';
+import { remoteFingerprint } from './stats.ts';
 
 /** The label of the one data channel: PROTOCOL.md §7. */
 const channelLabel = 'mcp';
@@ -44,7 +46,7 @@ export interface ConnectedPeer {
   readonly channel: RtcDataChannel;
   /** What arrived before anyone listened; the next owner of the channel's handlers takes it first. */
   readonly early: unknown[];
-  /** The descriptions as they travelled. */
+  /** The descriptions, normalised: see {@link parseDescription}. */
   readonly localSdp: string;
   readonly remoteSdp: string;
   /** Both speak framed mode. */
@@ -145,7 +147,7 @@ export class PeerNegotiation {
       case 'answer':
         if (message.gen !== this.#gen || !this.#exchange || this.#answered) return;
         this.#answered = true;
-        return await this.#exchange.accept('answer', message.sdp);
+        return await this.#exchange.accept('answer', parseDescription(message.sdp));
       case 'candidate':
         if (message.gen === this.#gen) this.#exchange?.candidate(message.candidate);
         return;
@@ -159,22 +161,23 @@ export class PeerNegotiation {
   async #answer({ gen, sdp }: Offer): Promise<void> {
     if (this.#options.offerer) throw new RendezvousError('bad_signal', 'Both peers want to make the offer.');
     if (gen <= this.#gen) return;
-    const offered = readFraming(sdp);
-    if (offered?.resume !== this.#options.resume) {
-      throw new RendezvousError('bad_signal', 'The offer is for another session than the one before.');
-    }
     if (this.#exchange) this.#discard(this.#exchange);
     this.#gen = gen;
     this.#answered = true;
     this.#early.length = 0;
     this.#earlyBytes = 0;
+    const description = parseDescription(sdp);
+    const offered = readFraming(description.sdp);
+    if (offered?.resume !== this.#options.resume) {
+      throw new RendezvousError('bad_signal', 'The offer is for another session than the one before.');
+    }
     const exchange = this.#connect();
     const { connection } = exchange;
     connection.ondatachannel = ({ channel }) => this.#adopt(channel);
     const version = commonVersion(offered);
     const framing = version ? { versions: [version], restart: this.#options.engine.restartsIce } : undefined;
     try {
-      await exchange.accept('offer', sdp);
+      await exchange.accept('offer', description);
       if (this.#exchange !== exchange) return;
       await exchange.describe('answer', await connection.createAnswer(), framing);
     } catch (error) {
@@ -227,6 +230,7 @@ export class PeerNegotiation {
     const { engine, offerer } = this.#options;
     const { connection, localSdp, remoteSdp } = exchange;
     await engine.authenticate?.(connection);
+    await assertNamed(connection, parseDescription(remoteSdp));
     if (!offerer) await engine.writable?.(connection, channel);
     if (this.#settled) return;
     this.#settle();
@@ -304,6 +308,16 @@ function refusal(code: ByeCode, message: string): RendezvousError {
     case 'refused':
       return new RendezvousError('peer_refused', `The other peer refused (${code}): ${message}`);
   }
+}
+
+/** Whatever the engine read in the description: the certificate in use is the one that the proof will be about. */
+async function assertNamed(connection: RtcPeerConnection, { fingerprint }: Description): Promise<void> {
+  const used = await remoteFingerprint(connection).catch(() => undefined); // it does not tell
+  if (used === undefined || used === fingerprint) return;
+  throw new RendezvousError(
+    'dtls_untrusted',
+    'The DTLS handshake was made with another certificate than the one that the other side names. Nothing was sent.',
+  );
 }
 
 function unfitness(channel: RtcDataChannel): string | undefined {

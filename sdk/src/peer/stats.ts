@@ -15,10 +15,7 @@ export interface TransportStats {
 
 /** Reads what https://www.w3.org/TR/webrtc-stats/ defines; what an engine does not report is left out. */
 export async function readStats(connection: RtcPeerConnection): Promise<TransportStats> {
-  const reports = new Map<string, RtcStats>();
-  (await connection.getStats()).forEach((report) => reports.set(report.id, report));
-  const all = [...reports.values()];
-  const transport = all.find((report) => report.type === 'transport');
+  const { reports, all, transport } = await readReports(connection);
   const pair =
     reports.get(String(transport?.['selectedCandidatePairId'])) ??
     all.find((report) => report.type === 'candidate-pair' && report['nominated'] && report['state'] === 'succeeded');
@@ -33,6 +30,24 @@ export async function readStats(connection: RtcPeerConnection): Promise<Transpor
     bytesSent: number(transport, 'bytesSent') ?? number(pair, 'bytesSent'),
     bytesReceived: number(transport, 'bytesReceived') ?? number(pair, 'bytesReceived'),
   });
+}
+
+/**
+ * The certificate with which the other side made the DTLS handshake, in the form of {@link Description.fingerprint}; undefined where
+ * the engine does not tell it by SHA-256.
+ */
+export async function remoteFingerprint(connection: RtcPeerConnection): Promise<string | undefined> {
+  const { reports, transport } = await readReports(connection);
+  const certificate = reports.get(String(transport?.['remoteCertificateId']));
+  if (string(certificate, 'fingerprintAlgorithm')?.toLowerCase() !== 'sha-256') return undefined;
+  return `sha-256 ${string(certificate, 'fingerprint')?.toUpperCase()}`;
+}
+
+async function readReports(connection: RtcPeerConnection) {
+  const reports = new Map<string, RtcStats>();
+  (await connection.getStats()).forEach((report) => reports.set(report.id, report));
+  const all = [...reports.values()];
+  return { reports, all, transport: all.find((report) => report.type === 'transport') };
 }
 
 const string = (report: RtcStats | undefined, name: string) =>

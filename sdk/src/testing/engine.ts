@@ -3,6 +3,7 @@ import { aloneCases } from './alone.ts';
 import { type ContractCase, type Scope, within } from './case.ts';
 import { channelCases } from './channel.ts';
 import { connectionCases } from './connection.ts';
+import { descriptionCases } from './descriptions.ts';
 import type { Engines } from './engines.ts';
 import { restartCases } from './restart.ts';
 import { closePair, connectPair, direct } from './rtc.ts';
@@ -48,6 +49,6 @@ export function engineContract(offering: Engine, options: EngineContractOptions 
     ...channelCases(engines),
     ...connectionCases(engines),
     ...(offering.restartsIce && answering.restartsIce ? restartCases(engines) : []),
-    ...(offering === answering ? aloneCases(engines) : []),
+    ...(offering === answering ? [...aloneCases(engines), ...descriptionCases(engines)] : []),
   ];
 }

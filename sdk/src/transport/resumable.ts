@@ -1,3 +1,5 @@
+import type { RendezvousError } from '../errors.ts';
+import { parseDescription } from '../peer/description.ts';
 import { readFraming } from '../peer/framing.ts';
 import type { RelayChannel } from '../signaling/channel.ts';
 import type { RemotePeer } from '../signaling/relay.ts';
@@ -25,7 +27,15 @@ export class Resumable {
 
   /** Takes a channel whose offer is for a session of before. False: the offer is for a new one. */
   take(channel: RelayChannel, remote: RemotePeer, sdp: string): boolean {
-    const name = readFraming(sdp)?.resume;
+    let name: string | undefined;
+    try {
+      name = readFraming(parseDescription(sdp).sdp)?.resume;
+    } catch (error) {
+      // Whose session may be meant hears that this offer was no good, and not that there is no session. Others are told by the negotiation.
+      if (![...this.#kept.values()].some((kept) => isSame(kept.remote(), remote))) return false;
+      refuse(channel, 'failed', (error as RendezvousError).message);
+      return true;
+    }
     if (name === undefined) return false;
     const kept = this.#kept.get(name);
     // The other side is who it was when it has proven that, and not before.

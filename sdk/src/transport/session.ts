@@ -1,7 +1,7 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
 
 import type { FramedLink } from '../link/framed.ts';
-import { fingerprints } from '../link/proof.ts';
+import { type Description, parseDescription } from '../peer/description.ts';
 import { CandidateTally } from '../peer/diagnosis.ts';
 import { Exchange } from '../peer/exchange.ts';
 import { offeredVersions, readFraming } from '../peer/framing.ts';
@@ -116,9 +116,7 @@ export class Session {
     switch (message.kind) {
       case 'offer':
         if (this.#route.redial || message.gen === this.#gen) return;
-        if (readFraming(message.sdp)?.resume === undefined) void this.#answerRestart(message);
-        else void this.#answer(signaling, message);
-        return;
+        return this.#offered(signaling, message);
       case 'answer':
         if (message.gen === this.#exchange.gen && this.#restartFailed) void this.#acceptRestart(message);
         return;
@@ -129,6 +127,17 @@ export class Session {
         // A hint: while the channel stands it is the channel that says when it is over.
         this.#restartFailed?.(new RendezvousError('peer_gone', `The other peer gave up: ${message.message}`));
         return;
+    }
+  }
+
+  /** Another offer: for this connection, or for a new one. */
+  #offered(signaling: Signaling, offer: Offer): void {
+    try {
+      const description = parseDescription(offer.sdp);
+      if (readFraming(description.sdp)?.resume === undefined) void this.#answerRestart(offer.gen, description);
+      else void this.#answer(signaling, offer);
+    } catch (error) {
+      this.#sayFailed(offer.gen, error);
     }
   }
 
@@ -228,34 +237,39 @@ export class Session {
 
   async #acceptRestart({ sdp }: Offer): Promise<void> {
     try {
-      this.#samePeer(sdp);
-      await this.#exchange.accept('answer', sdp);
+      const description = parseDescription(sdp);
+      this.#samePeer(description);
+      await this.#exchange.accept('answer', description);
     } catch (error) {
       this.#restartFailed?.(asFailure(error));
     }
   }
 
-  async #answerRestart({ gen, sdp }: Offer): Promise<void> {
+  async #answerRestart(gen: number, description: Description): Promise<void> {
     const { connection } = this.#peer;
     try {
-      this.#samePeer(sdp);
+      this.#samePeer(description);
       const exchange = this.#nextExchange(gen);
       connection.setConfiguration?.({
         iceServers: this.#route.iceServers(),
         iceTransportPolicy: this.#route.iceTransportPolicy,
       });
-      await exchange.accept('offer', sdp);
+      await exchange.accept('offer', description);
       await exchange.describe('answer', await connection.createAnswer(), { versions: offeredVersions, restart: true });
     } catch (error) {
-      const { message } = asFailure(error);
-      // Nobody to tell: then the offerer goes on without an answer.
-      await this.#signaling?.send({ kind: 'bye', gen, code: 'failed', message }).catch(() => {});
+      this.#sayFailed(gen, error);
     }
   }
 
+  #sayFailed(gen: number, error: unknown): void {
+    const { message } = asFailure(error);
+    // Nobody to tell: then the offerer goes on without an answer.
+    this.#signaling?.send({ kind: 'bye', gen, code: 'failed', message }).catch(() => {});
+  }
+
   /** ICE may be restarted by whoever made the connection, and by nobody else (RFC 8842 §5.4). */
-  #samePeer(sdp: string): void {
-    if (fingerprints(sdp) === fingerprints(this.#peer.remoteSdp)) return;
+  #samePeer({ fingerprint }: Description): void {
+    if (fingerprint === parseDescription(this.#peer.remoteSdp).fingerprint) return;
     throw new RendezvousError('bad_signal', 'An ICE restart must not change the DTLS fingerprints.');
   }
 

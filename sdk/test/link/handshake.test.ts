@@ -4,7 +4,6 @@ import { eventually } from '../../../test/support/wait.ts';
 import { encodeAuth } from '../../src/link/frame.ts';
 import type { FramedLinkOptions } from '../../src/link/framed.ts';
 import type { Carrier } from '../../src/link/link.ts';
-import { fingerprints } from '../../src/link/proof.ts';
 import { randomBase64Url } from '../../src/signaling/random.ts';
 import { type Carriers, connectCarriers, connectLinks, note, Recorder } from './carriers.ts';
 import { RawPeer } from './raw.ts';
@@ -137,12 +136,5 @@ void suite('the handshake of a framed link', () => {
     await leaving.far.connection.close();
     await left;
     await assert.rejects(end().attach(leaving.near), { code: 'peer_gone' }, 'it was over before');
-  });
-
-  test('fingerprints have one form, whoever wrote the SDP', () => {
-    const sdp = (...lines: string[]) =>
-      ['v=0', ...lines.map((line) => `a=fingerprint:${line}`), 'a=mid:0'].join('\r\n');
-    assert.equal(fingerprints(sdp('SHA-256 ab:CD', 'sha-1 01:02', 'sha-256 AB:cd')), 'sha-1 01:02\nsha-256 AB:CD');
-    assert.throws(() => fingerprints('v=0\r\n'), { code: 'bad_channel' });
   });
 });

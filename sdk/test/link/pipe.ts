@@ -34,7 +34,8 @@ export class PipeEnd {
       close: () => this.close(),
       // The members of a connection that a link has no use for.
     } as unknown as RtcPeerConnection;
-    const sdp = `v=0\r\na=fingerprint:sha-256 00\r\na=max-message-size:262144\r\n`;
+    const fingerprint = Array(32).fill('00').join(':');
+    const sdp = `v=0\r\na=fingerprint:sha-256 ${fingerprint}\r\na=max-message-size:262144\r\n`;
     const flush: Engine['flush'] = async (opened) => await this.flush?.(opened);
     const engine = { name: 'pipe', flush } as Engine;
     this.carrier = { engine, connection, channel, early: [], localSdp: sdp, remoteSdp: sdp };

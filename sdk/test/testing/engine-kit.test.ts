@@ -65,6 +65,26 @@ const flawed: [string, Engine, RegExp][] = [
     })),
     /^it refuses/,
   ],
+  [
+    'reads another certificate than the one that was parsed',
+    altered(weriftEngine, (connection) => ({
+      get remoteDescription() {
+        const { remoteDescription } = connection;
+        return (
+          remoteDescription && { ...remoteDescription, sdp: `${remoteDescription.sdp}A=fingerprint:sha-256 0F\r\n` }
+        );
+      },
+    })),
+    /^it reads no other certificate/,
+  ],
+  [
+    'takes another certificate than the one that was parsed',
+    altered(nodeDatachannelEngine, (connection) => ({
+      setRemoteDescription: ({ type, sdp }) =>
+        connection.setRemoteDescription({ type, sdp: sdp.replace(/^(a=fingerprint:\S+ )..:../m, '$10F:0F') }),
+    })),
+    /^it connects over descriptions/,
+  ],
   ['is always new', altered(nodeDatachannelEngine, () => ({ connectionState: 'new' })), /^it has the states/],
   [
     'sends empty messages',

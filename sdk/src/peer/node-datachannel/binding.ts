@@ -43,6 +43,8 @@ export interface NativeConnection {
   bytesReceived(): number;
   /** Milliseconds; below 0 when not known. */
   rtt(): number;
+  /** Of the certificate with which the other side made the DTLS handshake. */
+  remoteFingerprint(): { algorithm: string; value: string };
   getSelectedCandidatePair(): { local: NativeCandidate; remote: NativeCandidate } | null;
   maxMessageSize(): number;
 }

@@ -12,8 +12,10 @@ export function nativeStats(peer: NativeConnection): RtcStats[] {
   };
   if (!pair) return [transport];
   const rtt = peer.rtt();
+  const { algorithm, value } = peer.remoteFingerprint();
   return [
-    { ...transport, selectedCandidatePairId: 'pair' },
+    { ...transport, selectedCandidatePairId: 'pair', ...(value && { remoteCertificateId: 'certificate' }) },
+    { id: 'certificate', type: 'certificate', fingerprintAlgorithm: algorithm, fingerprint: value },
     {
       id: 'pair',
       type: 'candidate-pair',

@@ -3,6 +3,7 @@ import type { CandidateInit } from '../../protocol/index.ts';
 import { RendezvousError } from '../../errors.ts';
 import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { WeriftChannel } from './channel.ts';
+import { type Description, parseDescription } from '../description.ts';
 import { dispatch } from '../dispatch.ts';
 import { verifyHandshake } from './dtls.ts';
 import { Gate } from './gate.ts';
@@ -26,8 +27,7 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
   readonly #channels = new Set<WeriftChannel>();
   readonly #mdns = new MdnsResolver();
   #gathering: Promise<unknown> = Promise.resolve();
-  /** As it was given: werift's own copy has only what werift understood. */
-  #remoteSdp: string | undefined;
+  #remote: Description | undefined;
   readonly #states = new ConnectionStates(this);
   #closed = false;
 
@@ -105,10 +105,11 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
   }
 
   async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
-    // Of anything else werift makes an empty description.
-    if (!/^a=ice-ufrag:/m.test(description.sdp)) throw new DOMException('That is not a description.', 'OperationError');
-    await this.#peer.setRemoteDescription(description);
-    this.#remoteSdp = description.sdp;
+    // werift takes anything, also what its adapter would read differently.
+    const remote = parseDescription(description.sdp);
+    if (!/^a=ice-ufrag:/m.test(remote.sdp)) throw new DOMException('That is not a description.', 'OperationError');
+    await this.#peer.setRemoteDescription({ type: description.type, sdp: remote.sdp });
+    this.#remote = remote;
     if (description.type === 'answer') this.#search();
   }
 
@@ -135,10 +136,10 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
   /** @throws RendezvousError `dtls_untrusted`; see {@link verifyHandshake}. */
   authenticate(): void {
     const handshakes = [...this.#transports.values()].map(({ gate }) => gate.handshake);
-    if (handshakes.length === 0 || !this.#remoteSdp) throw notYet();
+    if (handshakes.length === 0 || !this.#remote) throw notYet();
     for (const begun of handshakes) {
       if (!begun?.socket.connected) throw notYet();
-      verifyHandshake(begun.socket, begun.handshake, this.#remoteSdp);
+      verifyHandshake(begun.socket, begun.handshake, this.#remote.fingerprint);
     }
   }
 

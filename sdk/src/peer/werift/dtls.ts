@@ -1,22 +1,23 @@
-import { createHash, timingSafeEqual, verify, X509Certificate } from 'node:crypto';
+import { timingSafeEqual, verify, X509Certificate } from 'node:crypto';
 import { RendezvousError } from '../../errors.ts';
 import { handshakeType, type Handshake } from './handshake.ts';
 import { dtlsClient, type DtlsInternals, type HandshakeMessage } from './internals.ts';
 import { prf, sha256, sharedSecret } from './prf.ts';
 
 /**
- * Proves that a finished DTLS handshake was made with the holder of the certificate that the remote SDP names.
+ * Proves that a finished DTLS handshake was made with the holder of the certificate that the other side's description names.
  *
  * werift reads the signatures of ServerKeyExchange and CertificateVerify and the verify_data of Finished, and checks none of
  * them. A certificate travels in the clear, so that anyone on the path can present the right one; only the signature
  * shows who has its key, and only Finished that both sides saw the same messages.
  *
+ * @param fingerprint in the form of {@link Description.fingerprint}
  * @throws RendezvousError `dtls_untrusted` when any part of the proof is wrong, missing or unexpected.
  */
-export function verifyHandshake(socket: DtlsInternals, handshake: Handshake, remoteSdp: string): void {
+export function verifyHandshake(socket: DtlsInternals, handshake: Handshake, fingerprint: string): void {
   try {
-    if (socket.sessionType === dtlsClient) verifyServer(socket, handshake, remoteSdp);
-    else verifyClient(socket, handshake, remoteSdp);
+    if (socket.sessionType === dtlsClient) verifyServer(socket, handshake, fingerprint);
+    else verifyClient(socket, handshake, fingerprint);
   } catch (cause) {
     if (cause instanceof RendezvousError) throw cause;
     throw untrusted('is not complete or not in the form that DTLS 1.2 gives it', cause);
@@ -26,7 +27,7 @@ export function verifyHandshake(socket: DtlsInternals, handshake: Handshake, rem
 const type = handshakeType;
 
 /** We are the DTLS client: the other side signed its ServerKeyExchange. */
-function verifyServer(socket: DtlsInternals, { received }: Handshake, remoteSdp: string): void {
+function verifyServer(socket: DtlsInternals, { received }: Handshake, fingerprint: string): void {
   const { handshakeCache } = socket.dtls;
   const clientHello = handshakeCache[3]?.data[0] ?? handshakeCache[1]?.data[0];
   const first = received[0]?.msg_type === type.helloVerifyRequest ? 1 : 0; // not part of the transcript: RFC 6347 §4.2.1
@@ -40,7 +41,7 @@ function verifyServer(socket: DtlsInternals, { received }: Handshake, remoteSdp:
   );
   if (rest.length > 1) expect(rest, [type.certificateRequest, type.serverHelloDone]);
   const transcript = [clientHello!, ...received.slice(first, -1), ...ours];
-  const leaf = trustedCertificate(certificate!, remoteSdp);
+  const leaf = trustedCertificate(certificate!, fingerprint);
   const randoms = Buffer.concat([random(clientHello!), random(serverHello!)]);
   const exchange = parseServerKeyExchange(keyExchange!.fragment);
   verifySignature(leaf, exchange.scheme, Buffer.concat([randoms, exchange.params]), exchange.signature);
@@ -53,7 +54,7 @@ function verifyServer(socket: DtlsInternals, { received }: Handshake, remoteSdp:
 }
 
 /** We are the DTLS server: the other side signed the messages so far in its CertificateVerify. */
-function verifyClient(socket: DtlsInternals, { received }: Handshake, remoteSdp: string): void {
+function verifyClient(socket: DtlsInternals, { received }: Handshake, fingerprint: string): void {
   const { handshakeCache } = socket.dtls;
   // Before the first of two hellos there was no cookie; neither it nor our request for one is part of the transcript.
   const helloAt = received.findLastIndex((message) => message.msg_type === type.clientHello);
@@ -76,7 +77,7 @@ function verifyClient(socket: DtlsInternals, { received }: Handshake, remoteSdp:
   );
   const [certificate, keyExchange, certificateVerify, finished] = theirs;
   const signed = [clientHello!, ...ours, certificate!, keyExchange!];
-  const leaf = trustedCertificate(certificate!, remoteSdp);
+  const leaf = trustedCertificate(certificate!, fingerprint);
   const { scheme, signature } = parseSignature(certificateVerify!.fragment);
   verifySignature(leaf, scheme, serialize(signed), signature);
   const randoms = Buffer.concat([random(clientHello!), random(ours[0]!)]);
@@ -93,26 +94,17 @@ function expect(messages: readonly (HandshakeMessage | undefined)[], types: read
   }
 }
 
-/** The certificate that the other side presented, which must be one that its SDP names (RFC 8122 §5). */
-function trustedCertificate({ fragment }: HandshakeMessage, remoteSdp: string): X509Certificate {
+/** The certificate that the other side presented, which must be the one that its description names (RFC 8122 §5). */
+function trustedCertificate({ fragment }: HandshakeMessage, fingerprint: string): X509Certificate {
   const listEnd = 3 + fragment.readUIntBE(0, 3);
   const leafEnd = 6 + fragment.readUIntBE(3, 3);
   if (listEnd !== fragment.length || leafEnd > listEnd)
     throw untrusted('has a certificate message that makes no sense');
-  const leaf = fragment.subarray(6, leafEnd);
-  // RFC 8122 §5.1: of several hash functions the strongest that both know decides.
-  const named = [...remoteSdp.matchAll(/^a=fingerprint:(\S+) +([\dA-F:]+)\s*$/gim)].map(([, hash, hex]) => ({
-    hash: hash!.toLowerCase().replace('-', ''),
-    digest: Buffer.from(hex!.replaceAll(':', ''), 'hex'),
-  }));
-  const hash = ['sha512', 'sha384', 'sha256'].find((candidate) => named.some((name) => name.hash === candidate));
-  if (!hash)
-    throw untrusted('cannot be checked: the other side names no certificate in its SDP with SHA-256 or stronger');
-  const digest = createHash(hash).update(leaf).digest();
-  if (!named.some((name) => name.hash === hash && name.digest.equals(digest))) {
+  const leaf = new X509Certificate(fragment.subarray(6, leafEnd));
+  if (`sha-256 ${leaf.fingerprint256}` !== fingerprint) {
     throw untrusted('was made with another certificate than the one that the other side names in its SDP');
   }
-  return new X509Certificate(leaf);
+  return leaf;
 }
 
 /** The two schemes that werift offers (RFC 5246 §7.4.1.4.1), and the kind of key that each is for. */
