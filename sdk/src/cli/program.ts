@@ -12,6 +12,7 @@ export interface ExposeFlags extends ConnectionFlags {
   keyFile?: string;
   issuer?: string;
   audience?: string;
+  maxSessions: string;
 }
 export interface DoctorFlags extends ConnectionFlags {
   json?: boolean;
@@ -59,6 +60,7 @@ export function createProgram(actions: Actions): Command {
     .option('--key-file <file>', 'with --config: a secret or a private key (PEM, JWK) for tokens; or RELAY_SECRET')
     .option('--issuer <issuer>', 'with --config: of the tokens')
     .option('--audience <audience>', 'with --config: of the tokens')
+    .option('--max-sessions <n>', 'how many sessions there may be at the same time, in all rooms together', '64')
     .passThroughOptions()
     .addHelpText('after', exposeHelp)
     .action(actions.expose);
@@ -148,8 +150,12 @@ Exit codes:
 
 const exposeHelp = `
 Of a command, the first process is started at once and one is kept waiting, so that a wrong command is seen before anyone connects and
-a client does not wait for a download. What a server writes on stderr comes out here as [server 1] …. Servers do not see
-MCP_RENDEZVOUS_TOKEN and RELAY_SECRET. On Windows cmd.exe runs scripts such as npx, and what they started ends with its input only.
+a client does not wait for a download. What a server writes on stderr comes out here as [server 1] …. Servers see this environment
+without MCP_RENDEZVOUS_*, the relay's secrets (RELAY_SECRET, ADMIN_TOKEN, TURN_SECRET, TURN_CREDENTIALS_TOKEN) and the variables that
+the headers and tokens of a configuration name. On Windows cmd.exe runs scripts such as npx, and what they started ends with its
+input only.
+
+Of --max-sessions, one subject can have a quarter, or 16 if that is more. A client beyond that is told "busy", and may try again.
 
 Of an endpoint (--url), each client has an MCP session of its own, and --header goes with every request there. Put secrets into
 variables, and the header in single quotes, so that the shell leaves the variable alone.

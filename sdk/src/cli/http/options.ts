@@ -24,6 +24,12 @@ export function readShared(
   throw usage('There is nothing to share: mcp-rendezvous expose [options] -- <command> [args...], or --url <url>');
 }
 
+const placeholder = /\$\{(\w+)\}/g;
+
+/** The names of the variables that header values stand for. */
+export const variablesIn = (values: readonly string[]): string[] =>
+  values.flatMap((value) => [...value.matchAll(placeholder)].map(([, name]) => name!));
+
 /**
  * The headers of `--header 'Name: value'`, names in lower case, with `${NAME}` replaced by the environment's variable: secrets
  * stay out of the arguments, which others can read.
@@ -38,7 +44,7 @@ function readHeaders(lines: readonly string[], env: NodeJS.ProcessEnv): Record<s
     const value = line
       .slice(colon + 1)
       .trim()
-      .replaceAll(/\$\{(\w+)\}/g, (_, variable: string) => {
+      .replaceAll(placeholder, (_, variable: string) => {
         const found = env[variable];
         if (found === undefined) throw usage(`--header: the variable ${variable} is not set.`);
         return found;
