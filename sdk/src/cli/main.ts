@@ -7,7 +7,7 @@ import { connect, refuse } from './connect.ts';
 import { CliError, usage } from './errors.ts';
 import { expose } from './expose.ts';
 import { connectHttp } from './http/connect.ts';
-import { readAddress, readShared } from './http/options.ts';
+import { readEndpoint, readShared } from './http/options.ts';
 import { boundedWriter, createLog, detail, type Log } from './log.ts';
 import { logLevel, readConnection, refuseTokens, seconds } from './options.ts';
 import { report } from './doctor/report.ts';
@@ -58,8 +58,8 @@ const program = createProgram({
     log = createLog(logLevel(flags), write);
     const connection = readConnection(flags, env, 'client');
     const options = { connection, timeoutMs: seconds('--timeout', flags.timeout), log, stop: stopping.signal };
-    const { http, allowHost = [] } = flags;
-    if (http !== undefined) await connectHttp({ ...options, ...readAddress(http, allowHost) });
+    const endpoint = readEndpoint(flags, env);
+    if (endpoint) await connectHttp({ ...options, ...endpoint });
     else await connect({ ...options, client: new Stdio(stdin, stdout) });
   },
   async token(flags) {

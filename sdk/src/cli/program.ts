@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import type { ConnectionFlags } from './options.ts';
 import { defaultSubject, type TokenFlags } from './token.ts';
+import { variables } from './variables.ts';
 
 export interface ExposeFlags extends ConnectionFlags {
   discover?: boolean;
@@ -22,6 +23,8 @@ export interface DoctorFlags extends ConnectionFlags {
 export interface ConnectFlags extends ConnectionFlags {
   http?: string;
   allowHost?: string[];
+  allowOrigin?: string[];
+  httpTokenFile?: string;
   timeout: string;
 }
 
@@ -69,6 +72,15 @@ export function createProgram(actions: Actions): Command {
     .description("the room's MCP server as a stdio server, for Claude Desktop, Cursor, the Inspector, …, or over HTTP")
     .option('--http <address>', 'be a Streamable HTTP endpoint at /mcp instead, such as 127.0.0.1:3333; port 0: any')
     .option('--allow-host <name>', 'a name other than localhost under which --http may be called', collect)
+    .option(
+      '--allow-origin <origin>',
+      'whose pages may call --http, such as http://localhost:6274; none by default',
+      collect,
+    )
+    .option(
+      '--http-token-file <file>',
+      `a file with the bearer token that clients of --http have to present; instead of ${variables.httpToken}`,
+    )
     .option('--timeout <seconds>', 'how long connecting may take, waiting for the server included', '30')
     .addHelpText('after', connectHelp)
     .action(actions.connect);
@@ -176,11 +188,13 @@ Examples:
 const connectHelp = `
 Only MCP is on stdout. When there is no connection, requests are answered with an error that says why.
 
-With --http the server is an HTTP endpoint instead, whose URL is printed on stderr. It takes requests to localhost and from its
-pages only; everyone who can reach it can use the server. Listening on another address needs --allow-host, the name under which
-clients call. Each MCP session has a connection of its own, and is over after 30 minutes without use, or when it is the one of a
+With --http the server is an HTTP endpoint instead, whose URL is printed on stderr. Every program on this machine can use it, unless
+you give it a bearer token (MCP_RENDEZVOUS_HTTP_TOKEN or --http-token-file, at least 16 characters). Pages in a browser can only from
+the origins of --allow-origin: scheme, host and port. Listening on another address needs the token, and --allow-host, the name under
+which clients call. Each MCP session has a connection of its own, and is over after 30 minutes without use, or when it is the one of a
 hundred that was idle for longest and another one begins; requests of protocol 2026-07-28, which has no sessions, share one connection.
 ${connectionHelp('client')}
+  MCP_RENDEZVOUS_HTTP_TOKEN   the bearer token that clients of --http have to present
 ${exitHelp}
 
 Example, in the configuration of an MCP client:
