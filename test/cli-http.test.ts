@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -161,13 +165,31 @@ void suite('the command line over HTTP', { concurrency: 2 }, () => {
     const { url } = await gateway(t, room);
     for (const [address, message] of [
       [new URL(url).host, /cannot listen on 127\.0\.0\.1:\d+ \(EADDRINUSE\)/],
-      ['0.0.0.0:0', /whoever does can use the server.*--allow-host/],
+      ['0.0.0.0:0', /needs a bearer token \(MCP_RENDEZVOUS_HTTP_TOKEN or --http-token-file\).*--allow-host/],
     ] as const) {
       const program = new Cli(t, ['connect', '--http', address], await room.env('client'));
       assert.equal(await program.exit(), 2);
       assert.match(program.stderr, message);
       assert.deepEqual(program.messages, []);
     }
+  });
+
+  test('an endpoint with a bearer token, and the pages that may call it', async (t) => {
+    const room = new Room(relay);
+    await room.expose(t);
+    const token = randomBytes(24).toString('base64');
+    const directory = await mkdtemp(join(tmpdir(), 'http-token-'));
+    t.after(() => rm(directory, { recursive: true }));
+    await writeFile(join(directory, 'token'), `${token}\n`);
+    const origin = 'http://localhost:6274';
+    const flags = ['--http-token-file', join(directory, 'token'), '--allow-origin', origin];
+    const { url, connect: program } = await gateway(t, room, ...flags);
+    const status = async (headers: Record<string, string>) => (await post(url, hello, headers)).status;
+    const authorization = `Bearer ${token}`;
+    assert.deepEqual([await status({}), await status({ authorization: `${authorization}x` })], [401, 401]);
+    assert.equal(await status({ authorization, origin: 'http://localhost:6275' }), 403);
+    assert.equal(await status({ authorization, origin }), 200);
+    assert.ok(!program.stderr.includes(token));
   });
 
   async function share(t: TestContext, room: Room, server: 'url' | 'command', witness: Witness): Promise<void> {

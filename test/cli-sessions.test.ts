@@ -23,7 +23,10 @@ void suite('many sessions', () => {
     const room = new Room(relay);
     // Whatever expose starts inherits the mark, and keeps it when its parent is gone.
     const mark = crypto.randomUUID();
-    const expose = new Cli(t, ['expose', '--', ...fixture()], { ...(await room.env('server')), MARK: mark });
+    const expose = new Cli(t, ['expose', '--max-sessions', '400', '--', ...fixture()], {
+      ...(await room.env('server')),
+      MARK: mark,
+    });
     const connect = new Cli(t, ['connect', '--http', '0'], await room.env('client'));
     await connect.says(/at http:\S+\/mcp/);
     const url = /at (http:\S+)/.exec(connect.stderr)![1]!;

@@ -142,7 +142,7 @@ suite('the offer inside of the join, towards relays that do as they like', () =>
       const body = { code: 'busy', message: 'one client only' };
       send(socket, { type: 'signal', from: 's-1', data: { kind: 'bye', gen: 1, seq: 1, ack: 1, body } });
     });
-    await assert.rejects(trying(t, relay), { code: 'peer_refused' });
+    await assert.rejects(trying(t, relay), { code: 'busy' });
     assert.equal(offers.length, 1);
   });
 });

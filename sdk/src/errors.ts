@@ -17,7 +17,9 @@ export type ErrorCode =
   | 'peer_gone'
   /** The other peer is there but does not acknowledge signals, or sent no answer. */
   | 'peer_silent'
-  /** The other peer refused: it is busy, or does not want this client. */
+  /** The other peer serves as many sessions as it can. It was not tried any further; try again later. */
+  | 'busy'
+  /** The other peer does not want this client. */
   | 'peer_refused'
   /** The other peer's signaling makes no sense: an SDP that does not parse, a message of the wrong form. */
   | 'bad_signal'

@@ -72,7 +72,7 @@ void suite("MCP's conformance suite", { concurrency: 2 }, () => {
 
   async function throughTheRelay(t: TestContext): Promise<string> {
     const room = new Room(relay);
-    const expose = new Cli(t, ['expose', '--url', fixture.url], await room.env('server'));
+    const expose = new Cli(t, ['expose', '--max-sessions', '400', '--url', fixture.url], await room.env('server'));
     const connect = new Cli(t, ['connect', '--http', '0'], await room.env('client'));
     await Promise.all([expose.says('sharing http'), connect.says(/at http:\S+/)]);
     return /at (http:\S+)/.exec(connect.stderr)![1]!;

@@ -124,6 +124,6 @@ test('a server for one client stays busy while that session lives, also when its
   await there.stop('SIGKILL');
   await forgotten(t, redis, [peerId]);
   const late = await visitor(t, here.ws, 'desk', { subject: 'late' });
-  await assert.rejects(connect('v1', late), { code: 'peer_refused', message: /busy/ });
+  await assert.rejects(connect('v1', late), { code: 'busy', message: /one client/ });
   assert.equal((await session.call('echo', { text: 'unharmed' })).text, 'unharmed');
 });

@@ -29,7 +29,7 @@ test('a server transport takes one client; another one is told at once that it i
   let closes = 0;
   second.onclose = () => closes++;
   await within(
-    assert.rejects(connect('v2 auto', second), { name: 'RendezvousError', code: 'peer_refused', message: /busy/ }),
+    assert.rejects(connect('v2 auto', second), { name: 'RendezvousError', code: 'busy', message: /one client/ }),
     'the second client hears of it',
     2_000,
   );

@@ -2,9 +2,11 @@ import type { Share } from './config.ts';
 import { CliError } from './errors.ts';
 import { expose } from './expose.ts';
 import { detail, type Log } from './log.ts';
+import type { Slots } from './slots.ts';
 
 export interface ExposeConfigOptions {
   shares: readonly Share[];
+  slots: Slots;
   log: Log;
   /** Ends it in good order. */
   stop: AbortSignal;
@@ -16,12 +18,12 @@ export interface ExposeConfigOptions {
  *
  * @throws CliError when none is left
  */
-export async function exposeConfig({ shares, log, stop }: ExposeConfigOptions): Promise<void> {
+export async function exposeConfig({ shares, slots, log, stop }: ExposeConfigOptions): Promise<void> {
   const one = async ({ name, problem, shared }: Share): Promise<void> => {
     const own = named(log, name);
     try {
       if (problem) throw problem;
-      if (shared) await expose({ ...shared, log: own, stop });
+      if (shared) await expose({ ...shared, slots, log: own, stop });
     } catch (error) {
       own.error(`${(error as Error).message}${log.verbose ? detail(error) : ''}`);
     }

@@ -2,16 +2,18 @@ import { resolve } from 'node:path';
 import * as z from 'zod/mini';
 import { CliError, usage } from './errors.ts';
 import type { SharedCommand } from './expose.ts';
-import { readShared } from './http/options.ts';
+import { readShared, variablesIn } from './http/options.ts';
 import type { UpstreamOptions } from './http/upstream.ts';
 import { type Connection, connectionWith, readSecretFile, relayUrl } from './options.ts';
 import type { ExposeFlags } from './program.ts';
 import { defaultSubject, sign, signingKey } from './token.ts';
+import { environmentOfChild, variables } from './variables.ts';
 
 /** An entry of a configuration: what to share and where, or what is wrong with it. */
 export interface Share {
   name: string;
   problem?: CliError;
+  /** `env`: what a command sees. */
   shared?: { connection: Connection; server: SharedCommand | UpstreamOptions; env: NodeJS.ProcessEnv };
 }
 
@@ -52,12 +54,18 @@ export function readConfig(command: readonly string[], flags: ExposeFlags, env: 
   if (command.length > 0 || flags.url !== undefined || flags.tokenFile !== undefined) {
     throw usage('--config is instead of a command, of --url and of --token-file: give one of them.');
   }
-  const relay = relayUrl(flags.relay ?? env['MCP_RENDEZVOUS_RELAY']);
-  const entries = Object.entries(parse(flags.config ?? '')).filter(([, { disabled }]) => disabled !== true);
+  const relay = relayUrl(flags.relay ?? env[variables.relay]);
+  const all = Object.entries(parse(flags.config ?? ''));
+  const entries = all.filter(([, { disabled }]) => disabled !== true);
   if (entries.length === 0) throw usage('The configuration of --config has no servers in "mcpServers".');
-  // No server sees the tokens of another one.
-  const visible = { ...env };
-  for (const [, { rendezvous }] of entries) if (rendezvous?.tokenEnv) delete visible[rendezvous.tokenEnv];
+  // No server sees the tokens and headers of another one; a disabled one's are no less secret.
+  const visible = environmentOfChild(
+    env,
+    all.flatMap(([, { rendezvous, headers = {} }]) => [
+      ...(rendezvous?.tokenEnv ? [rendezvous.tokenEnv] : []),
+      ...variablesIn(Object.values(headers)),
+    ]),
+  );
   return entries.map(([name, server]) => {
     try {
       const connection = connectionOf(name, server, relay, flags, env);
@@ -112,7 +120,7 @@ function connectionOf(
     if (!token) throw usage(`The variable ${tokenEnv} of its tokenEnv is not set.`);
     return connectionWith(relay, token, 'server');
   }
-  if (flags.keyFile === undefined && !env['RELAY_SECRET']) {
+  if (flags.keyFile === undefined && !env[variables.key]) {
     throw usage(
       'There is no token for it: give the key that makes them (RELAY_SECRET, --key-file), or name its own in the entry, ' +
         'as in "rendezvous": { "tokenEnv": "NAME" }.',
@@ -122,7 +130,7 @@ function connectionOf(
   const room = `${roomPrefix}${name}`;
   const subject = defaultSubject('server');
   const options = {
-    ...({ key: signingKey(flags.keyFile, env['RELAY_SECRET']), room, role: 'server', subject, ttl: tokenTtl } as const),
+    ...({ key: signingKey(flags.keyFile, env[variables.key]), room, role: 'server', subject, ttl: tokenTtl } as const),
     ...(issuer === undefined ? {} : { issuer }),
     ...(audience === undefined ? {} : { audience }),
   };

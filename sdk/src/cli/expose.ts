@@ -11,8 +11,9 @@ import { LateEnd } from './late.ts';
 import { detail, type Log } from './log.ts';
 import { HttpSource } from './http/source.ts';
 import type { UpstreamOptions } from './http/upstream.ts';
-import { type Connection, secretVariables } from './options.ts';
+import type { Connection } from './options.ts';
 import { Pool } from './pool.ts';
+import type { Slots } from './slots.ts';
 import type { Source } from './source.ts';
 
 /** A stdio server, started for each client. */
@@ -21,7 +22,7 @@ export interface SharedCommand {
   args: readonly string[];
   /** Where it runs. Default: here. */
   cwd?: string | undefined;
-  /** Variables beside those of this process. */
+  /** Variables beside those of `env`. */
   variables?: Record<string, string> | undefined;
   /** The server knows `server/discover`; otherwise it is answered on the server's behalf. */
   discover: boolean;
@@ -31,7 +32,10 @@ export interface ExposeOptions {
   connection: Connection;
   /** A command, or a Streamable HTTP endpoint. */
   server: SharedCommand | UpstreamOptions;
+  /** What a command sees. */
   env: NodeJS.ProcessEnv;
+  /** Shared by all rooms of this process. */
+  slots: Slots;
   log: Log;
   /** Ends the command in good order. */
   stop: AbortSignal;
@@ -43,7 +47,7 @@ export interface ExposeOptions {
  * @throws CliError, RendezvousError: what ended it
  */
 export async function expose(options: ExposeOptions): Promise<void> {
-  const { connection, log, stop } = options;
+  const { connection, slots, log, stop } = options;
   const failure = new AbortController();
   const ending = AbortSignal.any([stop, failure.signal]);
   const sessions = new Set<Bridge>();
@@ -60,9 +64,12 @@ export async function expose(options: ExposeOptions): Promise<void> {
         });
 
   const accept = (transport: WebRTCServerTransport, peer: RemotePeer) => {
+    const giveBack = slots.take(peer);
     const session = serve(transport, peer, source, options);
     sessions.add(session);
+    // One that never connects ends with its time limit, and one that did when its process has gone.
     void session.ended.then(() => {
+      giveBack();
       sessions.delete(session);
       if (sessions.size === 0) source.refill();
     });
@@ -92,10 +99,8 @@ export async function expose(options: ExposeOptions): Promise<void> {
   throw new CliError(error.code, `${error.message} The command is ${JSON.stringify(source.name)}.`);
 }
 
-/** Starts processes, numbered for the log. They do not get to see this program's own secrets. */
+/** Starts processes, numbered for the log. */
 function spawner({ command, args, cwd, variables }: SharedCommand, { env, log }: ExposeOptions): () => Child {
-  const own = { ...env };
-  for (const name of secretVariables) delete own[name];
   let count = 0;
   return () => {
     const name = `server ${(count += 1)}`;
@@ -103,7 +108,7 @@ function spawner({ command, args, cwd, variables }: SharedCommand, { env, log }:
       command,
       args,
       cwd,
-      env: { ...own, ...variables },
+      env: { ...env, ...variables },
       onoutput: (line) => log.output(name, line),
     });
     log.debug(`${name} is process ${child.pid ?? '(not started)'}`);

@@ -7,13 +7,15 @@ import { connect, refuse } from './connect.ts';
 import { CliError, usage } from './errors.ts';
 import { expose } from './expose.ts';
 import { connectHttp } from './http/connect.ts';
-import { readAddress, readShared } from './http/options.ts';
+import { readEndpoint, readShared } from './http/options.ts';
 import { boundedWriter, createLog, detail, type Log } from './log.ts';
 import { logLevel, readConnection, refuseTokens, seconds } from './options.ts';
 import { report } from './doctor/report.ts';
 import { createProgram } from './program.ts';
+import { readMaxSessions, Slots } from './slots.ts';
 import { Stdio } from './stdio.ts';
 import { token } from './token.ts';
+import { environmentOfChild } from './variables.ts';
 
 /** Signals that end the program, with their numbers. */
 const signals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
@@ -42,21 +44,22 @@ stdout.on('error', () => {});
 const program = createProgram({
   async expose(command, flags) {
     log = createLog(logLevel(flags), write);
+    const slots = new Slots(readMaxSessions(flags.maxSessions));
     if (flags.config !== undefined) {
       const shares = readConfig(command, flags, env);
-      return await exposeConfig({ shares, log, stop: stopping.signal });
+      return await exposeConfig({ shares, slots, log, stop: stopping.signal });
     }
     refuseStray(flags);
     const server = readShared(command, flags, env);
     const connection = readConnection(flags, env, 'server');
-    await expose({ connection, server, env, log, stop: stopping.signal });
+    await expose({ connection, server, env: environmentOfChild(env), slots, log, stop: stopping.signal });
   },
   async connect(flags) {
     log = createLog(logLevel(flags), write);
     const connection = readConnection(flags, env, 'client');
     const options = { connection, timeoutMs: seconds('--timeout', flags.timeout), log, stop: stopping.signal };
-    const { http, allowHost = [] } = flags;
-    if (http !== undefined) await connectHttp({ ...options, ...readAddress(http, allowHost) });
+    const endpoint = readEndpoint(flags, env);
+    if (endpoint) await connectHttp({ ...options, ...endpoint });
     else await connect({ ...options, client: new Stdio(stdin, stdout) });
   },
   async token(flags) {

@@ -3,6 +3,7 @@ import type { Role } from '../protocol/index.ts';
 import type { TokenSource } from '../signaling/token.ts';
 import { usage } from './errors.ts';
 import { containsToken, type LogLevel } from './log.ts';
+import { variables } from './variables.ts';
 
 /** What every command that connects is called with. */
 export interface ConnectionFlags {
@@ -22,9 +23,6 @@ export interface Connection {
   room: string;
   subject: string;
 }
-
-/** Variables that are this program's own business, and no business of what it starts. */
-export const secretVariables = ['MCP_RENDEZVOUS_TOKEN', 'RELAY_SECRET'] as const;
 
 export function logLevel({ debug, silent }: ConnectionFlags): LogLevel {
   if (debug && silent) throw usage('--debug and --silent exclude each other: give one of them.');
@@ -47,8 +45,8 @@ export function refuseTokens(argv: readonly string[]): void {
  * @throws CliError `bad_option`
  */
 export function readConnection(flags: ConnectionFlags, env: NodeJS.ProcessEnv, role: Role): Connection {
-  const relay = relayUrl(flags.relay ?? env['MCP_RENDEZVOUS_RELAY']);
-  return connectionWith(relay, tokenSource(flags.tokenFile, env['MCP_RENDEZVOUS_TOKEN'], role), role);
+  const relay = relayUrl(flags.relay ?? env[variables.relay]);
+  return connectionWith(relay, tokenSource(flags.tokenFile, env[variables.token], role), role);
 }
 
 /**

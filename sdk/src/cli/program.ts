@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import type { ConnectionFlags } from './options.ts';
 import { defaultSubject, type TokenFlags } from './token.ts';
+import { variables } from './variables.ts';
 
 export interface ExposeFlags extends ConnectionFlags {
   discover?: boolean;
@@ -12,6 +13,7 @@ export interface ExposeFlags extends ConnectionFlags {
   keyFile?: string;
   issuer?: string;
   audience?: string;
+  maxSessions: string;
 }
 export interface DoctorFlags extends ConnectionFlags {
   json?: boolean;
@@ -21,6 +23,8 @@ export interface DoctorFlags extends ConnectionFlags {
 export interface ConnectFlags extends ConnectionFlags {
   http?: string;
   allowHost?: string[];
+  allowOrigin?: string[];
+  httpTokenFile?: string;
   timeout: string;
 }
 
@@ -59,6 +63,7 @@ export function createProgram(actions: Actions): Command {
     .option('--key-file <file>', 'with --config: a secret or a private key (PEM, JWK) for tokens; or RELAY_SECRET')
     .option('--issuer <issuer>', 'with --config: of the tokens')
     .option('--audience <audience>', 'with --config: of the tokens')
+    .option('--max-sessions <n>', 'how many sessions there may be at the same time, in all rooms together', '64')
     .passThroughOptions()
     .addHelpText('after', exposeHelp)
     .action(actions.expose);
@@ -67,6 +72,15 @@ export function createProgram(actions: Actions): Command {
     .description("the room's MCP server as a stdio server, for Claude Desktop, Cursor, the Inspector, …, or over HTTP")
     .option('--http <address>', 'be a Streamable HTTP endpoint at /mcp instead, such as 127.0.0.1:3333; port 0: any')
     .option('--allow-host <name>', 'a name other than localhost under which --http may be called', collect)
+    .option(
+      '--allow-origin <origin>',
+      'whose pages may call --http, such as http://localhost:6274; none by default',
+      collect,
+    )
+    .option(
+      '--http-token-file <file>',
+      `a file with the bearer token that clients of --http have to present; instead of ${variables.httpToken}`,
+    )
     .option('--timeout <seconds>', 'how long connecting may take, waiting for the server included', '30')
     .addHelpText('after', connectHelp)
     .action(actions.connect);
@@ -148,8 +162,12 @@ Exit codes:
 
 const exposeHelp = `
 Of a command, the first process is started at once and one is kept waiting, so that a wrong command is seen before anyone connects and
-a client does not wait for a download. What a server writes on stderr comes out here as [server 1] …. Servers do not see
-MCP_RENDEZVOUS_TOKEN and RELAY_SECRET. On Windows cmd.exe runs scripts such as npx, and what they started ends with its input only.
+a client does not wait for a download. What a server writes on stderr comes out here as [server 1] …. Servers see this environment
+without MCP_RENDEZVOUS_*, the relay's secrets (RELAY_SECRET, ADMIN_TOKEN, TURN_SECRET, TURN_CREDENTIALS_TOKEN) and the variables that
+the headers and tokens of a configuration name. On Windows cmd.exe runs scripts such as npx, and what they started ends with its
+input only.
+
+Of --max-sessions, one subject can have a quarter, or 16 if that is more. A client beyond that is told "busy", and may try again.
 
 Of an endpoint (--url), each client has an MCP session of its own, and --header goes with every request there. Put secrets into
 variables, and the header in single quotes, so that the shell leaves the variable alone.
@@ -170,11 +188,13 @@ Examples:
 const connectHelp = `
 Only MCP is on stdout. When there is no connection, requests are answered with an error that says why.
 
-With --http the server is an HTTP endpoint instead, whose URL is printed on stderr. It takes requests to localhost and from its
-pages only; everyone who can reach it can use the server. Listening on another address needs --allow-host, the name under which
-clients call. Each MCP session has a connection of its own, and is over after 30 minutes without use, or when it is the one of a
+With --http the server is an HTTP endpoint instead, whose URL is printed on stderr. Every program on this machine can use it, unless
+you give it a bearer token (MCP_RENDEZVOUS_HTTP_TOKEN or --http-token-file, at least 16 characters). Pages in a browser can only from
+the origins of --allow-origin: scheme, host and port. Listening on another address needs the token, and --allow-host, the name under
+which clients call. Each MCP session has a connection of its own, and is over after 30 minutes without use, or when it is the one of a
 hundred that was idle for longest and another one begins; requests of protocol 2026-07-28, which has no sessions, share one connection.
 ${connectionHelp('client')}
+  MCP_RENDEZVOUS_HTTP_TOKEN   the bearer token that clients of --http have to present
 ${exitHelp}
 
 Example, in the configuration of an MCP client:

@@ -5,6 +5,7 @@ import type { Role } from '../protocol/index.ts';
 import { createRoomToken, type RoomTokenOptions } from '../token/index.ts';
 import { usage } from './errors.ts';
 import { readSecretFile } from './options.ts';
+import { variables } from './variables.ts';
 
 export interface TokenFlags {
   room: string;
@@ -31,7 +32,7 @@ export async function token(flags: TokenFlags, env: NodeJS.ProcessEnv): Promise<
   const { room, ttl, scope, issuer, audience, jti } = flags;
   const role = flags.role as Role; // createRoomToken checks it
   const signed = await sign({
-    key: signingKey(flags.keyFile, env['RELAY_SECRET']),
+    key: signingKey(flags.keyFile, env[variables.key]),
     room,
     role,
     subject: flags.subject ?? defaultSubject(role),

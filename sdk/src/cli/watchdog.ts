@@ -38,7 +38,9 @@ export function unwatch(group: number): void {
 }
 
 function start(): Writable {
-  const shell = spawn('/bin/sh', ['-c', script], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  const { PATH = '' } = process.env;
+  const env = { PATH }; // for `sleep`: it outlives this process, and needs no secret
+  const shell = spawn('/bin/sh', ['-c', script], { env, detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
   // Without a shell, or when somebody ends it, servers end with their input only.
   shell.on('error', () => {});
   shell.stdin.on('error', () => {});

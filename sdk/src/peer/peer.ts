@@ -81,7 +81,7 @@ export class PeerNegotiation {
   }
 
   /**
-   * Runs the negotiation. Rejects with `peer_refused`, `peer_gone`, `peer_silent`, `session_lost`, `bad_signal`, `bad_channel`,
+   * Runs the negotiation. Rejects with `busy`, `peer_refused`, `peer_gone`, `peer_silent`, `session_lost`, `bad_signal`, `bad_channel`,
    * `ice_failed`, `dtls_untrusted` or `engine_failed`, or with the reason of `signal`; the connection is closed then.
    */
   async run(signal: AbortSignal): Promise<ConnectedPeer> {
@@ -269,7 +269,7 @@ export class PeerNegotiation {
 
   /** So that the other side need not find out by waiting. */
   #sayBye(error: RendezvousError): void {
-    if (this.#gen === 0 || error.code === 'peer_gone' || error.code === 'peer_refused') return;
+    if (this.#gen === 0 || ['peer_gone', 'busy', 'peer_refused'].includes(error.code)) return;
     const code = error.code === 'closed' || error.code === 'aborted' ? 'closed' : 'failed';
     const bye: SignalMessage = { kind: 'bye', gen: this.#gen, code, message: error.code };
     // Best effort by nature: the channel may be the very thing that failed.
@@ -305,6 +305,7 @@ function refusal(code: ByeCode, message: string): RendezvousError {
     case 'no_session':
       return new RendezvousError('session_lost', `The other peer cannot go on with the session: ${message}`);
     case 'busy':
+      return new RendezvousError('busy', `The other peer is busy: ${message}`, { retryable: true });
     case 'refused':
       return new RendezvousError('peer_refused', `The other peer refused (${code}): ${message}`);
   }

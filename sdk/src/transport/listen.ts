@@ -17,7 +17,9 @@ import type { ConnectOptions } from './types.ts';
 export interface ListenOptions extends ConnectOptions, RelayOptions {
   /**
    * Whether a client may connect, asked before anything is negotiated with it. `false`, or an error, refuses it; the error goes to
-   * `onerror`. Default: every client that the relay lets into the room.
+   * `onerror`. A RendezvousError `busy` tells the client to come back later, with the error's message.
+   *
+   * @default every client that the relay lets into the room
    */
   authorize?: (peer: RemotePeer) => boolean | Promise<boolean>;
 }
@@ -39,7 +41,7 @@ export interface Listener {
 
 /**
  * Joins the room as its MCP server and calls `onconnection` for every client, with a transport that is not started yet: an MCP
- * server's `connect` does that. A handler that throws, or rejects, refuses the client.
+ * server's `connect` does that. A handler that throws, or rejects, refuses the client, as `authorize` does.
  *
  * Resolves when the room is joined. Rejects with a RendezvousError: the relay's verdict, `relay_unreachable`, `bad_option`.
  */
@@ -92,6 +94,7 @@ class RoomListener implements Listener {
 
   async #accept(channel: RelayChannel, peer: RemotePeer): Promise<void> {
     let transport: AcceptedTransport | undefined;
+    let busy: string | undefined;
     try {
       const { authorize } = this.#options;
       if (authorize && !(await authorize(peer))) return refuseClient(channel);
@@ -106,14 +109,15 @@ class RoomListener implements Listener {
         );
       }
     } catch (thrown) {
-      this.#tellError(
-        toRendezvousError(thrown, 'peer_refused', 'The connection handler failed; the client was refused.'),
-      );
+      const error = toRendezvousError(thrown, 'peer_refused', 'The connection handler failed; the client was refused.');
+      if (error.code === 'busy') busy = error.message;
+      this.#tellError(error);
       await transport?.close();
     }
     if (transport?.dialled) return;
     // Closed, by the handler or for it, before it was started: nobody else tells the client, or that it ended.
-    refuseClient(channel);
+    if (busy === undefined) refuseClient(channel);
+    else refuse(channel, 'busy', busy);
     if (transport) this.#transports.delete(transport);
   }
 

@@ -347,7 +347,7 @@ export class Session {
 
 /** Trying again would bring the same, or worse. */
 const isFinal = (error: unknown): boolean =>
-  error instanceof RendezvousError && ['session_lost', 'peer_refused', 'secret_mismatch'].includes(error.code);
+  error instanceof RendezvousError && ['session_lost', 'busy', 'peer_refused', 'secret_mismatch'].includes(error.code);
 
 const asFailure = (thrown: unknown): RendezvousError =>
   toRendezvousError(thrown, 'engine_failed', 'Restoring the connection failed; see cause.');

@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream';
 import { relayUrl, tokenSource } from '../options.ts';
 import type { DoctorFlags } from '../program.ts';
+import { variables } from '../variables.ts';
 import { doctor } from './doctor.ts';
 import { type Finding, format } from './finding.ts';
 
@@ -16,13 +17,13 @@ export async function report(
   output: Writable,
   stop: AbortSignal,
 ): Promise<boolean> {
-  const relay = relayUrl(flags.relay ?? env['MCP_RENDEZVOUS_RELAY']);
+  const relay = relayUrl(flags.relay ?? env[variables.relay]);
   const findings: Finding[] = [];
   await doctor({
     relay,
     // A token that is missing is a finding, not a mistake: the relay is worth a look without one.
     token: () => {
-      const source = tokenSource(flags.tokenFile, env['MCP_RENDEZVOUS_TOKEN'], 'client');
+      const source = tokenSource(flags.tokenFile, env[variables.token], 'client');
       return typeof source === 'string' ? source : source();
     },
     join: flags.join ?? false,

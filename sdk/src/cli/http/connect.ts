@@ -4,6 +4,7 @@ import { CliError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Connection } from '../options.ts';
 import { Gateway } from './gateway.ts';
+import type { Access } from './guard.ts';
 
 export interface ConnectHttpOptions {
   connection: Connection;
@@ -11,7 +12,7 @@ export interface ConnectHttpOptions {
   timeoutMs: number;
   host: string;
   port: number;
-  allowedHosts: readonly string[];
+  access: Access;
   log: Log;
   /** Ends the command in good order. */
   stop: AbortSignal;

@@ -6,7 +6,7 @@ import { Bridge, type End, errorResponse } from '../bridge.ts';
 import { CliError } from '../errors.ts';
 import { detail, type Log } from '../log.ts';
 import { idProblem } from '../ids.ts';
-import { allowance, forbidden, shareWith, unacceptable } from './guard.ts';
+import { type Access, allowance, forbidden, presents, shareWith, unacceptable } from './guard.ts';
 import { paramHeaders } from './params.ts';
 import { readText } from './request.ts';
 import { HttpSession } from './session.ts';
@@ -26,8 +26,7 @@ export interface GatewayOptions {
   host: string;
   /** 0: any that is free. */
   port: number;
-  /** Names under which clients may call, and of the sites whose pages may. */
-  allowedHosts: readonly string[];
+  access: Access;
   /** A new connection to the MCP server; `name` is for the log. */
   connect: (name: string) => End;
   log: Log;
@@ -93,15 +92,22 @@ export class Gateway {
     if (URL.parse(url, 'http://localhost')?.pathname !== path) {
       return refuse(response, 404, invalidRequest, `There is nothing here; the MCP endpoint is ${path}`);
     }
-    const problem = forbidden(headers, this.#options.allowedHosts);
+    const { access } = this.#options;
+    const problem = forbidden(headers, request.socket.localPort, access);
     if (problem) return refuse(response, 403, invalidRequest, problem);
     const { origin } = headers;
     if (origin !== undefined) response.setHeaders(new Map(Object.entries(shareWith(origin))));
+    if (method === 'OPTIONS' && origin !== undefined) {
+      // A preflight carries no credentials (Fetch, "CORS-preflight fetch").
+      response.writeHead(204, allowance(headers)).end();
+      return;
+    }
+    if (access.token !== undefined && !presents(access.token, headers)) {
+      const why = headers.authorization === undefined ? '' : ', error="invalid_token"';
+      response.setHeader('www-authenticate', `Bearer realm="mcp-rendezvous"${why}`);
+      return refuse(response, 401, invalidRequest, 'Present the bearer token that this endpoint was started with');
+    }
     switch (method) {
-      case 'OPTIONS':
-        if (origin === undefined) return methodNotAllowed(response);
-        response.writeHead(204, allowance(headers)).end();
-        return;
       case 'POST':
         return await this.#post(request, response);
       case 'GET':
@@ -185,7 +191,7 @@ export class Gateway {
       await found.post(messages, response, { 'mcp-session-id': found.id });
     } else if (messages.length > 1) {
       refuse(response, 400, invalidRequest, 'initialize does not come in a batch');
-    } else if (this.#sessions.size >= maxSessions && !this.#makeRoom()) {
+    } else if (this.#sessions.size >= maxSessions && !this.#makeRoom(`there are ${maxSessions} sessions`)) {
       refuse(response, 503, invalidRequest, `There are ${maxSessions} sessions; try again when some have ended`);
     } else {
       this.#begin(first as JsonRpcRequest, response);
@@ -193,11 +199,11 @@ export class Gateway {
   }
 
   /** Ends the session that nobody waits in and that was not used for longest; false when there is none. */
-  #makeRoom(): boolean {
+  #makeRoom(why: string): boolean {
     const idle = [...this.#sessions.values()].filter(({ session }) => session.idle);
     const longest = idle.toSorted((one, other) => one.session.lastUsed - other.session.lastUsed)[0]?.session;
     if (!longest) return false;
-    this.#options.log.info(`there are ${maxSessions} sessions: the one that was idle for longest makes room`);
+    this.#options.log.info(`${why}: the session that was idle for longest makes room`);
     this.#leave(longest);
     return true;
   }
@@ -217,6 +223,8 @@ export class Gateway {
       this.#sessions.delete(session.id);
       const how = side === 'downstream' ? 'left' : 'ended';
       if (side) log.info(`${name} ${how}${error ? `: ${error.message}` : ''}`);
+      // Clients that left without a word must not keep out those that come: the next attempt gets a place.
+      if ((error as { code?: unknown } | undefined)?.code === 'busy') this.#makeRoom('the MCP server takes no more');
     });
     session.initialize(first, response);
   }

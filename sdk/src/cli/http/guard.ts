@@ -1,27 +1,55 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+
+/** Who may use an endpoint. */
+export interface Access {
+  /** It listens on loopback, and is called by the names of that, with its port. */
+  loopback: boolean;
+  /** Other host names under which clients may call, in lower case, with any port. */
+  hosts: readonly string[];
+  /** Origins whose pages may call, each in full: scheme, host and port. */
+  origins: readonly string[];
+  /** The bearer token that every request has to present. */
+  token?: string | undefined;
+}
 
 export const loopbackHosts: readonly string[] = ['localhost', '127.0.0.1', '[::1]'];
 
 /**
  * Why a request is refused, if it is: a page whose name was made to lead to this machine (DNS rebinding) shows in Host, a page of
  * another site in Origin (MCP 2025-11-25, "Streamable HTTP, security warning"). Programs send no Origin.
+ *
+ * @param port the port that this endpoint listens on
  */
-export function forbidden({ host, origin }: IncomingHttpHeaders, allowed: readonly string[]): string | undefined {
-  const called = host === undefined ? undefined : URL.parse(`http://${host}`)?.hostname;
-  if (called === undefined || !allowed.includes(called)) return 'Host is not a name of this endpoint';
-  if (origin === undefined) return undefined;
-  const from = URL.parse(origin)?.hostname;
-  return from !== undefined && allowed.includes(from) ? undefined : 'Origin is not allowed here';
+export function forbidden(
+  { host = '', origin }: IncomingHttpHeaders,
+  port: number | undefined,
+  { loopback, hosts, origins }: Access,
+): string | undefined {
+  const [, name = '', called = '80'] = /^(\[[^\]]+\]|[^:@/?#\\\s]+)(?::(\d{1,5}))?$/.exec(host.toLowerCase()) ?? [];
+  const known = hosts.includes(name) || (loopback && loopbackHosts.includes(name) && Number(called) === port);
+  if (!known) return 'Host is not a name of this endpoint';
+  if (origin === undefined || origins.includes(origin)) return undefined;
+  return 'Pages of this origin may not call this endpoint. Allow it with --allow-origin, if you trust them';
 }
 
+/** Whether a request presents the token. How long that takes says nothing of the token. */
+export function presents(token: string, { authorization = '' }: IncomingHttpHeaders): boolean {
+  const [, given = ''] = /^Bearer +(\S+) *$/i.exec(authorization) ?? [];
+  return timingSafeEqual(digest(given), digest(token));
+}
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+
 /** What MCP puts into requests, of what a page may not without being allowed to. */
-const allowedHeader = /^(accept|content-type|last-event-id|mcp-(session-id|protocol-version|method|name|param-.+))$/i;
+const allowedHeader =
+  /^(accept|authorization|content-type|last-event-id|mcp-(session-id|protocol-version|method|name|param-.+))$/i;
 
 /** What lets a page whose origin is not refused read the answers (Fetch, "CORS protocol"). */
 export function shareWith(origin: string): Record<string, string> {
   return {
     'access-control-allow-origin': origin,
-    'access-control-expose-headers': 'Mcp-Session-Id',
+    'access-control-expose-headers': 'Mcp-Session-Id, WWW-Authenticate',
     vary: 'Origin',
   };
 }

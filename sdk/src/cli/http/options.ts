@@ -1,9 +1,13 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { usage } from '../errors.ts';
 import type { SharedCommand } from '../expose.ts';
-import type { ExposeFlags } from '../program.ts';
-import { loopbackHosts } from './guard.ts';
+import { readSecretFile } from '../options.ts';
+import type { ConnectFlags, ExposeFlags } from '../program.ts';
+import { variables } from '../variables.ts';
+import { type Access, loopbackHosts } from './guard.ts';
 import type { UpstreamOptions } from './upstream.ts';
+
+type EndpointFlags = Pick<ConnectFlags, 'http' | 'allowHost' | 'allowOrigin' | 'httpTokenFile'>;
 
 /**
  * What `expose` is to share.
@@ -24,6 +28,12 @@ export function readShared(
   throw usage('There is nothing to share: mcp-rendezvous expose [options] -- <command> [args...], or --url <url>');
 }
 
+const placeholder = /\$\{(\w+)\}/g;
+
+/** The names of the variables that header values stand for. */
+export const variablesIn = (values: readonly string[]): string[] =>
+  values.flatMap((value) => [...value.matchAll(placeholder)].map(([, name]) => name!));
+
 /**
  * The headers of `--header 'Name: value'`, names in lower case, with `${NAME}` replaced by the environment's variable: secrets
  * stay out of the arguments, which others can read.
@@ -38,7 +48,7 @@ function readHeaders(lines: readonly string[], env: NodeJS.ProcessEnv): Record<s
     const value = line
       .slice(colon + 1)
       .trim()
-      .replaceAll(/\$\{(\w+)\}/g, (_, variable: string) => {
+      .replaceAll(placeholder, (_, variable: string) => {
         const found = env[variable];
         if (found === undefined) throw usage(`--header: the variable ${variable} is not set.`);
         return found;
@@ -65,23 +75,54 @@ function readUrl(text: string): URL {
   return url;
 }
 
+/** RFC 6750 §2.1, b64token. A token of fewer characters could be guessed. */
+const bearerToken = /^[\w.~+/-]{16,}=*$/;
+
 /**
- * Where `--http` listens, a port or a host and a port, and the names under which it may be called.
+ * Where `--http` listens, a port or a host and a port, and who may call there. Undefined without `--http`.
  *
- * @throws CliError `bad_option`
+ * @throws CliError `bad_option`, without the token
  */
-export function readAddress(
-  text: string,
-  names: readonly string[],
-): { host: string; port: number; allowedHosts: string[] } {
-  const [, given = '127.0.0.1', port] = /^(?:(.*):)?(\d{1,5})$/.exec(text) ?? [];
+export function readEndpoint(
+  { http, allowHost = [], allowOrigin = [], httpTokenFile }: EndpointFlags,
+  env: NodeJS.ProcessEnv,
+): { host: string; port: number; access: Access } | undefined {
+  if (http === undefined) {
+    if (allowHost.length === 0 && allowOrigin.length === 0 && httpTokenFile === undefined) return undefined;
+    throw usage('--allow-host, --allow-origin and --http-token-file are for --http.');
+  }
+  const [, given = '127.0.0.1', port] = /^(?:(.*):)?(\d{1,5})$/.exec(http) ?? [];
   if (port === undefined || Number(port) > 65_535) throw usage('--http takes an address such as 127.0.0.1:3333.');
-  if (names.length === 0 && !loopbackHosts.includes(given)) {
+  const token = readHttpToken(httpTokenFile, env[variables.httpToken]);
+  const loopback = loopbackHosts.includes(given);
+  if (!loopback && (token === undefined || allowHost.length === 0)) {
     throw usage(
-      '--http: others than this machine can reach that address, and whoever does can use the server. ' +
-        'If that is meant, name the host that clients call: --allow-host <name>.',
+      `--http: others than this machine can reach that address. It needs a bearer token (${variables.httpToken} or ` +
+        '--http-token-file), and the host name that clients call (--allow-host <name>).',
     );
   }
-  const called = names.map((name) => URL.parse(`http://${name}`)?.hostname ?? name);
-  return { host: given.replace(/^\[|\]$/g, ''), port: Number(port), allowedHosts: [...loopbackHosts, ...called] };
+  const hosts = allowHost.map((name) => URL.parse(`http://${name}`)?.hostname ?? name);
+  const access = { loopback, hosts, origins: allowOrigin.map(readOrigin), token };
+  return { host: given.replace(/^\[|\]$/g, ''), port: Number(port), access };
+}
+
+function readHttpToken(file: string | undefined, value: string | undefined): string | undefined {
+  const token = file === undefined ? value?.trim() : readSecretFile('--http-token-file', file);
+  if (token === undefined) return undefined;
+  if (bearerToken.test(token)) return token;
+  throw usage(
+    "The endpoint's bearer token has to be at least 16 characters, letters, digits and -._~+/ only. " +
+      'Make one with: openssl rand -base64 32',
+  );
+}
+
+/** An origin in the form in which browsers send it (RFC 6454 §6.2); extensions have schemes of their own. */
+function readOrigin(text: string): string {
+  const url = URL.parse(text);
+  const web = url && ['http:', 'https:'].includes(url.protocol);
+  if (web && !url.username && !url.password && url.pathname === '/' && !url.search && !url.hash && !/[?#]/.test(text)) {
+    return url.origin;
+  }
+  if (url && !web && /^[a-z][\w+.-]*:\/\/[\w.-]+(:\d+)?$/i.test(text)) return text.toLowerCase();
+  throw usage('--allow-origin takes one whole origin, scheme, host and port, such as http://localhost:6274.');
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { request as httpRequest } from 'node:http';
-import { once } from 'node:events';
 import test from 'node:test';
+import { brokenEnd } from '../../../src/cli/bridge.ts';
 import { Child } from '../../../src/cli/child.ts';
 import { HttpUpstream } from '../../../src/cli/http/upstream.ts';
+import { RendezvousError } from '../../../src/errors.ts';
 import { hello, startGateway } from '../support/gateway.ts';
 import { eachMessage, type Exchange, json, messages, post, postModern, result, serve } from '../support/http.ts';
 import { runs, until } from '../support/process.ts';
@@ -264,29 +264,6 @@ test('requests that are refused before anybody is asked', async (t) => {
   );
 });
 
-test('pages of other sites, and names that were made to lead here, are refused', async (t) => {
-  const { url } = await startGateway(t);
-  const status = async (headers: Record<string, string>) => {
-    const request = httpRequest(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', accept: '*/*', ...headers },
-    });
-    request.end(JSON.stringify({ jsonrpc: '2.0', ...hello }));
-    const [response] = (await once(request, 'response')) as [{ statusCode: number; resume: () => void }];
-    response.resume();
-    return response.statusCode;
-  };
-  for (const host of ['evil.example', 'localhost.evil.example', '127.0.0.1.evil.example:80', '[::2]']) {
-    assert.equal(await status({ host }), 403, host);
-  }
-  for (const origin of ['http://evil.example', 'null', 'https://localhost.evil.example']) {
-    assert.equal(await status({ origin }), 403, origin);
-  }
-  for (const host of ['localhost', 'localhost:1234', '127.0.0.1:80', '[::1]:80']) {
-    assert.equal(await status({ host, origin: `http://${host}` }), 200, host);
-  }
-});
-
 test('there are only so many sessions', async (t) => {
   const silent = await serve(t, () => {});
   const { url } = await startGateway(t, () => new HttpUpstream({ url: silent.url, headers: {} }));
@@ -323,6 +300,27 @@ test('a hundred who left without a word: the session that was idle for longest m
     (await post(url, { id: 2, method: 'echo' }, headers)).status;
   assert.deepEqual([await status(oldest), await status(second), await status(busy)], [404, 200, 200]);
   await (await pending).body?.cancel();
+});
+
+test('a server that takes no more: the client is told, and the session that was idle for longest makes room', async (t) => {
+  const upstream = await serve(t, ({ response, body }) =>
+    json(response, result(body.id, { protocolVersion: '2025-11-25' })),
+  );
+  let busy = false;
+  const { url, open } = await startGateway(t, () => {
+    if (!busy) return new HttpUpstream({ url: upstream.url, headers: {} });
+    return brokenEnd(new RendezvousError('busy', 'Try again later.', { retryable: true }));
+  });
+  const [oldest, second] = [await open(), await open()];
+  busy = true;
+  const refused = await post(url, hello);
+  assert.match(await refused.text(), /"code":"busy","retryable":true/);
+  const status = async (headers: Record<string, string>) =>
+    (await post(url, { id: 2, method: 'echo' }, headers)).status;
+  await until('the place', async () => (await status(oldest)) === 404);
+  busy = false;
+  assert.equal(await status(second), 200);
+  await open();
 });
 
 test('an id that would not come back as it was is refused', async (t) => {

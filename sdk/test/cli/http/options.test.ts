@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { readAddress, readShared } from '../../../src/cli/http/options.ts';
+import { readEndpoint, readShared } from '../../../src/cli/http/options.ts';
 
 const url = 'http://localhost:3000/mcp';
 const shared = (flags: Parameters<typeof readShared>[1], env: Record<string, string> = {}, command: string[] = []) =>
@@ -36,14 +36,70 @@ test('what is wrong with an endpoint is said, without any secret', () => {
   }
 });
 
+const token = 'a-token-of-a-test-1/2+3~==';
+const reads = (flags: Parameters<typeof readEndpoint>[0], env: Record<string, string> = {}) => readEndpoint(flags, env);
+
 test('addresses to listen on', () => {
-  const loopback = ['localhost', '127.0.0.1', '[::1]'];
-  assert.deepEqual(readAddress('0', []), { host: '127.0.0.1', port: 0, allowedHosts: loopback });
-  assert.deepEqual(readAddress('localhost:3333', []), { host: 'localhost', port: 3333, allowedHosts: loopback });
-  assert.deepEqual(readAddress('[::1]:3333', []), { host: '::1', port: 3333, allowedHosts: loopback });
-  const open = { host: '0.0.0.0', port: 80, allowedHosts: [...loopback, 'desk.example'] };
-  assert.deepEqual(readAddress('0.0.0.0:80', ['Desk.Example']), open);
-  for (const text of ['x', '127.0.0.1', '127.0.0.1:65536', '127.0.0.1:-1', '0.0.0.0:80', 'desk.example:80', ':80']) {
-    assert.throws(() => readAddress(text, []), { code: 'bad_option' }, text);
+  assert.equal(reads({}), undefined);
+  const access = { loopback: true, hosts: [], origins: [], token: undefined };
+  assert.deepEqual(reads({ http: '0' }), { host: '127.0.0.1', port: 0, access });
+  assert.deepEqual(reads({ http: 'localhost:3333' }), { host: 'localhost', port: 3333, access });
+  assert.deepEqual(reads({ http: '[::1]:3333' }), { host: '::1', port: 3333, access });
+  const open = { loopback: false, hosts: ['desk.example'], origins: [], token };
+  const env = { MCP_RENDEZVOUS_HTTP_TOKEN: ` ${token}\n` };
+  assert.deepEqual(reads({ http: '0.0.0.0:80', allowHost: ['Desk.Example'] }, env), {
+    host: '0.0.0.0',
+    port: 80,
+    access: open,
+  });
+  for (const http of ['x', '127.0.0.1', '127.0.0.1:65536', '127.0.0.1:-1', ':80']) {
+    assert.throws(() => reads({ http }), { code: 'bad_option' }, http);
+  }
+});
+
+test('an address that others reach needs a token and a name', () => {
+  const env = { MCP_RENDEZVOUS_HTTP_TOKEN: token };
+  for (const http of ['0.0.0.0:80', '[::]:80', 'desk.example:80', '192.168.1.7:80', ':80']) {
+    const message = /bearer token \(MCP_RENDEZVOUS_HTTP_TOKEN or --http-token-file\).*--allow-host/;
+    for (const [flags, variables] of [
+      [{}, {}],
+      [{ allowHost: ['desk.example'] }, {}],
+      [{}, env],
+    ] as const) {
+      assert.throws(() => reads({ http, ...flags, allowHost: [...(flags.allowHost ?? [])] }, variables), {
+        code: 'bad_option',
+        ...(http.startsWith(':') ? {} : { message }),
+      });
+    }
+  }
+});
+
+test('a token that could be guessed, or that no header carries, is refused and not repeated', () => {
+  for (const value of ['', '  ', 's3cret', 's3cret with spaces in', 's3cret-ünïcödé-abcdef', '=s3cret'.repeat(9)]) {
+    assert.throws(
+      () => reads({ http: '0' }, { MCP_RENDEZVOUS_HTTP_TOKEN: value }),
+      (error: Error & { code: string }) => error.code === 'bad_option' && !error.message.includes('s3cret'),
+      value,
+    );
+  }
+});
+
+test('origins are whole ones', () => {
+  const origins = (...allowOrigin: string[]) => reads({ http: '0', allowOrigin })?.access.origins;
+  assert.deepEqual(
+    origins('http://LocalHost:6274', 'https://app.example:443/', 'http://[::1]:80', 'Chrome-Extension://abcdef'),
+    ['http://localhost:6274', 'https://app.example', 'http://[::1]', 'chrome-extension://abcdef'],
+  );
+  for (const text of [
+    ...['*', 'null', '', 'localhost', 'localhost:6274', '//localhost', 'http://', 'http://*.example:x', 'file:///'],
+    ...['http://a.example/path', 'http://a.example?', 'http://a.example/#', 'http://me@a.example', 'data:x', 'x://a/b'],
+  ]) {
+    assert.throws(() => origins(text), { code: 'bad_option', message: /one whole origin/ }, text);
+  }
+});
+
+test('what is for --http only', () => {
+  for (const flags of [{ allowHost: ['a'] }, { allowOrigin: ['http://a'] }, { httpTokenFile: 'f' }]) {
+    assert.throws(() => reads(flags), { code: 'bad_option', message: /are for --http\.$/ });
   }
 });

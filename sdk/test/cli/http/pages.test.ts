@@ -6,8 +6,8 @@ import { messages, post } from '../support/http.ts';
 const origin = 'http://localhost:6274';
 const preflight = (url: string, headers: Record<string, string>) => fetch(url, { method: 'OPTIONS', headers });
 
-test('a page of this machine may ask, and reads the answers', async (t) => {
-  const { url } = await startGateway(t);
+test('a page of an allowed origin may ask, and reads the answers', async (t) => {
+  const { url } = await startGateway(t, undefined, { origins: [origin] });
   const asked = 'content-type,mcp-session-id,mcp-protocol-version,mcp-method,mcp-param-city,last-event-id,x-other';
   const allowed = await preflight(url, { origin, 'access-control-request-headers': asked });
   assert.equal(allowed.status, 204);
@@ -21,7 +21,7 @@ test('a page of this machine may ask, and reads the answers', async (t) => {
 
   const response = await post(url, hello, { origin });
   assert.equal(response.headers.get('access-control-allow-origin'), origin);
-  assert.equal(response.headers.get('access-control-expose-headers'), 'Mcp-Session-Id');
+  assert.equal(response.headers.get('access-control-expose-headers'), 'Mcp-Session-Id, WWW-Authenticate');
   assert.equal((await messages(response))[0]?.id, 0);
   const headers = { origin, 'mcp-session-id': response.headers.get('mcp-session-id') ?? '' };
   const stream = await post(url, { id: 1, method: 'echo' }, headers);

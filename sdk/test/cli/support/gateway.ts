@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test';
 import type { End } from '../../../src/cli/bridge.ts';
 import { Child } from '../../../src/cli/child.ts';
 import { Gateway } from '../../../src/cli/http/gateway.ts';
-import { loopbackHosts } from '../../../src/cli/http/guard.ts';
+import type { Access } from '../../../src/cli/http/guard.ts';
 import { createLog } from '../../../src/cli/log.ts';
 import { post } from './http.ts';
 import { fixture } from './process.ts';
@@ -12,7 +12,7 @@ const session = { 'mcp-protocol-version': '2025-11-25' };
 export const hello = { id: 0, method: 'initialize', params: { protocolVersion: '2025-11-25' } };
 
 /** A gateway in front of fixture processes, one for each connection. */
-export async function startGateway(t: TestContext, connect?: () => End) {
+export async function startGateway(t: TestContext, connect?: () => End, access: Partial<Access> = {}) {
   const children: Child[] = [];
   const lines: string[] = [];
   const [command, ...args] = fixture();
@@ -24,7 +24,7 @@ export async function startGateway(t: TestContext, connect?: () => End) {
   const gateway = new Gateway({
     host: '127.0.0.1',
     port: 0,
-    allowedHosts: loopbackHosts,
+    access: { loopback: true, hosts: [], origins: [], ...access },
     connect: connect ?? spawn,
     log: createLog('normal', (text) => void lines.push(text)),
   });

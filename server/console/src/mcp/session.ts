@@ -1,5 +1,6 @@
 import { type Signal, signal } from '@preact/signals';
 import { asText, isObject, methodNotFound, type RequestOptions, type Rpc, RpcError } from '../rpc/rpc.ts';
+import { Queue } from '../consent/queue.ts';
 import { Recent } from '../rpc/recent.ts';
 import { textOf } from '../rpc/trace.ts';
 import { Tasks } from './tasks.ts';
@@ -16,7 +17,6 @@ export interface Listing<T> {
 
 /** Something that the server asks of the person at the console. */
 export interface Ask {
-  n: number;
   kind: 'sampling' | 'elicitation';
   params: Record<string, unknown>;
   /** Answers it, once. */
@@ -61,7 +61,7 @@ export class McpSession {
   readonly templates: Signal<Listing<ResourceTemplate>> = signal(empty());
   readonly prompts: Signal<Listing<Prompt>> = signal(empty());
   readonly logs = new Recent<LogEntry>(mostLogs);
-  readonly asks = signal<Ask[]>([]);
+  readonly asks = new Queue<Ask>();
   readonly roots = signal<{ uri: string; name: string }[]>([]);
   /** Resources that are subscribed to, with how often each was updated. */
   readonly subscriptions = signal<ReadonlyMap<string, number>>(new Map());
@@ -69,7 +69,6 @@ export class McpSession {
   readonly #tasks = new Tasks();
   /** Lists that are being loaded, and whether they have changed meanwhile. */
   readonly #loading = new Map<string, boolean>();
-  #numbers = 0;
 
   constructor(rpc: Rpc) {
     this.#rpc = rpc;
@@ -252,7 +251,7 @@ export class McpSession {
   }
 
   #ask(kind: Ask['kind'], params: Record<string, unknown>, cancelled: AbortSignal): Promise<unknown> | { task: Task } {
-    if (this.asks.value.length >= mostAsks) {
+    if (this.asks.waiting >= mostAsks) {
       throw new RpcError(-32_000, `${mostAsks} questions wait already for the person at this console.`);
     }
     if (isObject(params['task']))
@@ -262,23 +261,16 @@ export class McpSession {
 
   #question(kind: Ask['kind'], params: Record<string, unknown>, cancelled: AbortSignal): Promise<unknown> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const n = ++this.#numbers;
-    const over = (): void => {
-      this.asks.value = this.asks.value.filter((ask) => ask.n !== n);
-    };
-    cancelled.addEventListener('abort', () => {
-      over();
-      reject(new RpcError(-32_000, 'The server took its question back.'));
-    });
-    const answer = (result: Record<string, unknown>): void => {
-      over();
-      resolve(result);
-    };
-    const refuse = (message: string): void => {
-      over();
-      reject(new RpcError(-1, message));
-    };
-    this.asks.value = [...this.asks.value, { n, kind, params, answer, refuse }];
+    const place = this.asks.add(({ take }) => ({
+      kind,
+      params,
+      answer: (result) => void (take() && resolve(result)),
+      refuse: (message) => void (take() && reject(new RpcError(-1, message))),
+    }));
+    const withdraw = (): void =>
+      void (place.withdraw() && reject(new RpcError(-32_000, 'The server took its question back.')));
+    cancelled.addEventListener('abort', withdraw);
+    if (cancelled.aborted) withdraw();
     return promise;
   }
 

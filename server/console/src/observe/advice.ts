@@ -24,7 +24,9 @@ export function adviceFor(code: string, step: StepName): string {
     case 'peer_absent':
       return 'Start the other side, with a token for the same room: share a tab, or run "mcp-rendezvous expose".';
     case 'peer_refused':
-      return 'The other side did not want this client, or is busy with another one.';
+      return 'The other side did not want this client.';
+    case 'busy':
+      return 'The other side serves as many clients as it can. Wait until one has left, and try again.';
     case 'peer_silent':
       return 'The other side is in the room but does not answer. Reload it, or look at its log.';
     case 'ice_failed':

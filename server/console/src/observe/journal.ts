@@ -122,7 +122,7 @@ function stepOf(code: string): StepName | undefined {
   if (code === 'relay_unreachable') return 'relay';
   if (code.startsWith('token_') || code === 'room_taken' || code === 'room_full' || code === 'rate_limited')
     return 'room';
-  if (code === 'peer_absent' || code === 'peer_refused') return 'peer';
+  if (code === 'peer_absent' || code === 'busy' || code === 'peer_refused') return 'peer';
   if (code === 'peer_silent' || code === 'bad_signal') return 'answer';
   if (code === 'ice_failed' || code === 'session_lost') return 'path';
   if (code === 'dtls_untrusted') return 'secure';

@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { SettledButton } from '../consent/button.tsx';
 import { Text } from '../view/text.tsx';
 import type { Operator } from './operator.ts';
 
@@ -41,9 +42,10 @@ export function Revoke({ operator }: { operator: Operator }) {
           value={value}
           onInput={({ currentTarget }) => setValue(currentTarget.value)}
         />
-        <button type="submit" class="danger">
+        {/* What is revoked is what the operator typed, so that only the place can change without them. */}
+        <SettledButton class="danger" standsFor="revoke">
           Revoke
-        </button>
+        </SettledButton>
       </div>
       <small role="status">{says}</small>
     </form>

@@ -1,3 +1,4 @@
+import { SettledButton } from '../consent/button.tsx';
 import { useNotice } from '../view/notice.tsx';
 import { Line } from '../view/text.tsx';
 import type { Operator, Resident, Room } from './operator.ts';
@@ -63,18 +64,18 @@ export function RoomCard({ room, residents, operator }: RoomCardProps) {
                   <td>{new Date(since * 1000).toLocaleTimeString()}</td>
                   <td>
                     <div class="row">
-                      <button
-                        type="button"
-                        aria-label={`Kick ${sub}`}
-                        onClick={() => void act(operator.kick(room, id), `${sub} was removed.`)}
+                      <SettledButton
+                        standsFor={`${id} ${sub}`}
+                        label={`Kick ${sub}`}
+                        onPress={() => void act(operator.kick(room, id), `${sub} was removed.`)}
                       >
                         Kick
-                      </button>
-                      <button
-                        type="button"
+                      </SettledButton>
+                      <SettledButton
+                        standsFor={`${id} ${sub} ${jti}`}
                         class="danger"
-                        aria-label={`Revoke the tokens of ${sub}`}
-                        onClick={() =>
+                        label={`Revoke the tokens of ${sub}`}
+                        onPress={() =>
                           void act(
                             jti === undefined
                               ? operator.revoke('sub', sub, room.issuer)
@@ -84,7 +85,7 @@ export function RoomCard({ room, residents, operator }: RoomCardProps) {
                         }
                       >
                         Revoke
-                      </button>
+                      </SettledButton>
                     </div>
                   </td>
                 </tr>

@@ -1,9 +1,9 @@
 import { signal } from '@preact/signals';
 import type { RemotePeer } from 'mcp-rendezvous';
+import { Queue } from '../consent/queue.ts';
 
 /** A client wants something that the person at this page has to allow. */
 export interface Request {
-  n: number;
   peer: RemotePeer;
   what: string;
   allow: () => void;
@@ -24,7 +24,7 @@ const mostRequests = 5;
 
 /** Stands between the clients and what this tab has: asks, and keeps a record. */
 export class Gate {
-  readonly requests = signal<Request[]>([]);
+  readonly requests = new Queue<Request>();
   readonly records = signal<CallRecord[]>([]);
   #n = 0;
 
@@ -51,23 +51,18 @@ export class Gate {
    * with Denied, with what the work throws, or when the client cancels.
    */
   async permit<T>(peer: RemotePeer, what: string, cancelled: AbortSignal, work: () => Promise<T>): Promise<T> {
-    if (this.requests.value.length >= mostRequests)
+    if (this.requests.waiting >= mostRequests)
       throw new Denied('Too many requests wait already for the person at that tab.');
-    const n = ++this.#n;
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const over = (): void => {
-      this.requests.value = this.requests.value.filter((other) => other.n !== n);
-    };
-    const allow = (): void => {
-      over();
-      work().then(resolve, reject);
-    };
-    const deny = (): void => {
-      over();
-      reject(new Denied('The person at that tab did not allow it.'));
-    };
-    cancelled.addEventListener('abort', deny);
-    this.requests.value = [...this.requests.value, { n, peer, what, allow, deny }];
+    const place = this.requests.add(({ take }) => ({
+      peer,
+      what,
+      allow: () => void (take() && work().then(resolve, reject)),
+      deny: () => void (take() && reject(new Denied('The person at that tab did not allow it.'))),
+    }));
+    const withdraw = (): void => void (place.withdraw() && reject(new Denied('The request was withdrawn.')));
+    cancelled.addEventListener('abort', withdraw);
+    if (cancelled.aborted) withdraw();
     return await promise;
   }
 }

@@ -1,25 +1,34 @@
+import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { SettledButton } from '../consent/button.tsx';
+import type { Question } from '../consent/queue.ts';
+import { Withdrawn } from '../consent/withdrawn.tsx';
 import { Members } from '../form/form.tsx';
 import { initialOf, readSchema } from '../form/schema.ts';
 import type { Ask, McpSession } from '../mcp/session.ts';
 import { asText } from '../rpc/rpc.ts';
 import { Messages } from './messages.tsx';
+import { More } from './permission.tsx';
 import { Json, Line } from './text.tsx';
 import { WebLink } from './weblink.tsx';
 
 /** What the server asks of the person at the console, one question after the other. */
-export function Asks({ session }: { session: McpSession }) {
-  const [ask, ...others] = session.asks.value;
+export function Asks({ session: { asks } }: { session: McpSession }) {
+  const [ask, ...others] = asks.questions.value;
   if (!ask) return null;
   return (
     <section class="ask" role="dialog" aria-label="The server asks">
-      <AskView key={ask.n} ask={ask} />
-      {others.length > 0 && <p class="muted">{others.length} more after this one.</p>}
+      <AskView key={ask.n} ask={ask} more={others.length} ondismiss={(n) => asks.dismiss(n)} />
     </section>
   );
 }
 
-function AskView({ ask }: { ask: Ask }) {
+interface AskProps {
+  ask: Question<Ask>;
+  ondismiss: (n: number) => void;
+}
+
+function AskView({ ask, more, ondismiss }: AskProps & { more: number }) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => heading.current?.focus(), []);
   const title =
@@ -33,18 +42,19 @@ function AskView({ ask }: { ask: Ask }) {
       <h2 ref={heading} tabIndex={-1}>
         {title}
       </h2>
+      <More count={more} />
       {ask.kind === 'sampling' ? (
-        <Sampling ask={ask} />
+        <Sampling ask={ask} ondismiss={ondismiss} />
       ) : ask.params['mode'] === 'url' ? (
-        <UrlElicitation ask={ask} />
+        <UrlElicitation ask={ask} ondismiss={ondismiss} />
       ) : (
-        <Elicitation ask={ask} />
+        <Elicitation ask={ask} ondismiss={ondismiss} />
       )}
     </>
   );
 }
 
-function Sampling({ ask }: { ask: Ask }) {
+function Sampling({ ask, ondismiss }: AskProps) {
   const [text, setText] = useState('');
   const { messages, systemPrompt, ...rest } = ask.params;
   return (
@@ -75,20 +85,17 @@ function Sampling({ ask }: { ask: Ask }) {
           onInput={({ currentTarget }) => setText(currentTarget.value)}
         />
       </div>
-      <div class="row">
-        <button type="submit" class="primary">
-          Answer
-        </button>
-        <button type="button" onClick={() => ask.refuse('The person at the console refused.')}>
+      <Answers ask={ask} accept="Answer" ondismiss={ondismiss}>
+        <SettledButton standsFor={`refuse ${ask.n}`} onPress={() => ask.refuse('The person at the console refused.')}>
           Refuse
-        </button>
-      </div>
+        </SettledButton>
+      </Answers>
     </form>
   );
 }
 
-function Elicitation({ ask }: { ask: Ask }) {
-  const field = useMemo(() => readSchema(ask.params['requestedSchema']), [ask]);
+function Elicitation({ ask, ondismiss }: AskProps) {
+  const field = useMemo(() => readSchema(ask.params['requestedSchema']), [ask.params]);
   const [value, setValue] = useState<unknown>(() => initialOf(field, undefined) ?? {});
   return (
     <form
@@ -103,12 +110,14 @@ function Elicitation({ ask }: { ask: Ask }) {
       <div class="ask-fields">
         {field.kind === 'group' && <Members members={field.members} value={value} onchange={setValue} />}
       </div>
-      <Answers ask={ask} accept="Answer" />
+      <Answers ask={ask} accept="Answer" ondismiss={ondismiss}>
+        <Declining ask={ask} />
+      </Answers>
     </form>
   );
 }
 
-const UrlElicitation = ({ ask }: { ask: Ask }) => (
+const UrlElicitation = ({ ask, ondismiss }: AskProps) => (
   <form
     onSubmit={(event) => {
       event.preventDefault();
@@ -121,20 +130,37 @@ const UrlElicitation = ({ ask }: { ask: Ask }) => (
     <p>
       <WebLink url={asText(ask.params['url'])} />
     </p>
-    <Answers ask={ask} accept="I opened it" />
+    <Answers ask={ask} accept="I opened it" ondismiss={ondismiss}>
+      <Declining ask={ask} />
+    </Answers>
   </form>
 );
 
-const Answers = ({ ask, accept }: { ask: Ask; accept: string }) => (
-  <div class="row">
-    <button type="submit" class="primary">
-      {accept}
-    </button>
-    <button type="button" onClick={() => ask.answer({ action: 'decline' })}>
+/** `children`: the other answers than that which submits the form. */
+const Answers = ({
+  ask: { n, withdrawn },
+  accept,
+  ondismiss,
+  children,
+}: AskProps & { accept: string; children: ComponentChildren }) =>
+  withdrawn ? (
+    <Withdrawn n={n} by="server" ondismiss={ondismiss} />
+  ) : (
+    <div class="row">
+      <SettledButton class="primary" standsFor={`accept ${n}`}>
+        {accept}
+      </SettledButton>
+      {children}
+    </div>
+  );
+
+const Declining = ({ ask: { n, answer } }: { ask: Question<Ask> }) => (
+  <>
+    <SettledButton standsFor={`decline ${n}`} onPress={() => answer({ action: 'decline' })}>
       Decline
-    </button>
-    <button type="button" class="quiet" onClick={() => ask.answer({ action: 'cancel' })}>
+    </SettledButton>
+    <SettledButton class="quiet" standsFor={`cancel ${n}`} onPress={() => answer({ action: 'cancel' })}>
       Dismiss
-    </button>
-  </div>
+    </SettledButton>
+  </>
 );

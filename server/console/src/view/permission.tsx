@@ -1,28 +1,40 @@
+import { SettledButton } from '../consent/button.tsx';
+import { Withdrawn } from '../consent/withdrawn.tsx';
 import type { Gate } from '../share/gate.ts';
 import { Line } from './text.tsx';
 
 /** What a client wants that the person here has to allow, one request after the other. */
-export function Requests({ gate }: { gate: Gate }) {
-  const [request, ...others] = gate.requests.value;
+export function Requests({ gate: { requests } }: { gate: Gate }) {
+  const [request, ...others] = requests.questions.value;
   if (!request) return null;
+  const { n, peer, what, withdrawn } = request;
+  const decision = `${n} ${peer.subject} ${what}`;
   return (
     <section class="ask" role="alertdialog" aria-label="A client asks" aria-describedby="request">
       <h2>May it?</h2>
+      <More count={others.length} />
       <p id="request">
         <strong>
-          <Line most={80}>{request.peer.subject}</Line>
+          <Line most={80}>{peer.subject}</Line>
         </strong>{' '}
-        wants to {request.what}.
+        wants to {what}.
       </p>
-      <div class="row">
-        <button type="button" class="primary" key={request.n} onClick={request.allow}>
-          Allow once
-        </button>
-        <button type="button" onClick={request.deny}>
-          Deny
-        </button>
-      </div>
-      {others.length > 0 && <p class="muted">{others.length} more after this one.</p>}
+      {withdrawn ? (
+        <Withdrawn n={n} by="client" ondismiss={(gone) => requests.dismiss(gone)} />
+      ) : (
+        <div class="row">
+          <SettledButton class="primary" standsFor={`allow ${decision}`} onPress={request.allow}>
+            Allow once
+          </SettledButton>
+          <SettledButton standsFor={`deny ${decision}`} onPress={request.deny}>
+            Deny
+          </SettledButton>
+        </div>
+      )}
     </section>
   );
 }
+
+/** Above the buttons, which stay where they are while others come and go: the panel grows upwards. */
+export const More = ({ count }: { count: number }) =>
+  count > 0 ? <p class="muted">{count} more after this one.</p> : null;

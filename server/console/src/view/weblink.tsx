@@ -1,3 +1,4 @@
+import { SettledLink } from '../consent/button.tsx';
 import { visible } from './text.tsx';
 
 /** An address that somebody else names: shown in full, with its host in bold, and opened only when it is one of the web. */
@@ -7,9 +8,9 @@ export function WebLink({ url }: { url: string }) {
     return <code>{visible(url.slice(0, 500))} (not an address of the web: it cannot be opened)</code>;
   }
   return (
-    <a href={parsed.href} target="_blank" rel="noopener noreferrer">
+    <SettledLink href={parsed.href}>
       {parsed.protocol}//<strong>{parsed.host}</strong>
       {visible(`${parsed.pathname}${parsed.search}`.slice(0, 500))}
-    </a>
+    </SettledLink>
   );
 }

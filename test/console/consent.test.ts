@@ -1,0 +1,303 @@
+import assert from 'node:assert/strict';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { chromiumPath } from '../support/browser.ts';
+import { bundle } from '../support/bundle.ts';
+import { servePage } from '../support/page.ts';
+
+const runs = Number(process.env['CONSENT_RUNS'] ?? 25);
+const settleMs = 800;
+const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const style = file('../../server/console/src/style.css');
+
+let browser: Browser;
+let server: Server;
+let url: string;
+
+before(async () => {
+  server = await servePage(await bundle(file('./page/consent.tsx')));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  browser = await chromium.launch({ executablePath: chromiumPath, chromiumSandbox: process.getuid?.() !== 0 });
+});
+after(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+/** What asks for a consent: the clients of a shared tab, the server of a session, or an operator's list. */
+type World = 'request' | 'elicitation' | 'sampling' | 'row';
+type Step =
+  | { do: 'ask'; above: boolean }
+  | { do: 'withdraw' | 'click' | 'press' | 'double' | 'assist'; which: number }
+  | { do: 'again' | 'up' | 'hold' | 'release' | 'enter' | 'dismiss' }
+  | { do: 'wait'; ms: number };
+
+const which = fc.nat(4);
+const steps = fc.array(
+  fc.oneof(
+    { weight: 4, arbitrary: fc.record({ do: fc.constant('ask'), above: fc.boolean() }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('withdraw'), which }) },
+    { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('click', 'press', 'double', 'assist'), which }) },
+    { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('again', 'up', 'hold', 'release', 'enter', 'dismiss') }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        do: fc.constant('wait'),
+        ms: fc.oneof(
+          fc.constant(150),
+          fc.integer({ min: 1, max: 400 }),
+          fc.integer({ min: 760, max: 900 }),
+          fc.constant(1000),
+        ),
+      }),
+    },
+  ) as fc.Arbitrary<Step>,
+  { minLength: 5, maxLength: 40 },
+);
+
+/** A button by which the person agrees to what it is displayed with. */
+interface Shown {
+  name: string;
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+interface Seen {
+  at: number;
+  shown: Shown[];
+  consents: { to: string; at: number }[];
+}
+
+/** What a page's script has, in a project whose types are Node's. */
+interface Global {
+  consents: Seen['consents'];
+  start(): void;
+  ask(kind: string, name: string): void;
+  withdraw(name: string): void;
+  setRows(names: string[]): void;
+  document: { querySelectorAll(selectors: string): Iterable<Element> };
+}
+interface Element {
+  innerText: string;
+  closest(selectors: string): Element | null;
+  getBoundingClientRect(): Record<'x' | 'y' | 'width' | 'height', number>;
+  click(): void;
+  focus(): void;
+}
+
+const consenting = 'li button, .ask button.primary';
+
+/** Looks at the page without any knowledge of how it decides. */
+const see = (page: Page): Promise<Seen> =>
+  page.evaluate((selectors) => {
+    const { consents, document } = globalThis as unknown as Global;
+    const shown = [...document.querySelectorAll(selectors)].map((button) => {
+      const { x, y, width, height } = button.getBoundingClientRect();
+      const name = /\bx\d+\b/.exec((button.closest('.ask') ?? button).innerText)?.[0] ?? 'nothing';
+      return { name, x, y, width, height };
+    });
+    return { at: performance.now(), shown, consents: [...consents] };
+  }, consenting);
+
+/** A person, a page whose clock stands still but for `wait`, and how long each thing has been shown. */
+class Trial {
+  readonly #page: Page;
+  readonly #world: World;
+  readonly #since = new Map<string, { place: string; at: number }>();
+  #seen: Seen = { at: 0, shown: [], consents: [] };
+  #asked: string[] = [];
+  #pointer = { x: 5, y: 5 };
+  /** When what is pressed now went down, on what was shown then. */
+  #down: { at: number; key: boolean } | undefined;
+
+  constructor(page: Page, world: World) {
+    this.#page = page;
+    this.#world = world;
+  }
+
+  async run(step: Step): Promise<void> {
+    const most = await this.#do(step);
+    const before = new Map(this.#since);
+    const { at } = this.#seen;
+    const count = this.#seen.consents.length;
+    await this.#look();
+    const given = this.#seen.consents.slice(count);
+    assert.ok(given.length <= most, `${given.length} consents by ${JSON.stringify(step)}`);
+    for (const { to } of given) {
+      const shown = before.get(to);
+      assert.ok(shown, `consent to ${to}, which was not shown`);
+      const began = Math.min(at, this.#down?.at ?? at);
+      assert.ok(began - shown.at >= settleMs, `consent to ${to}, ${began - shown.at} ms after it came or moved`);
+    }
+    if (step.do === 'up' || step.do === 'release') this.#down = undefined;
+  }
+
+  /** The guard is no wall: who waits and presses agrees to what is shown. */
+  async end(): Promise<void> {
+    for (const step of ['up', 'release'] as const) await this.run({ do: step });
+    await this.run({ do: 'wait', ms: settleMs + 100 });
+    const [first] = this.#seen.shown;
+    if (!first) return;
+    const field = this.#page.locator('.ask textarea');
+    if ((await field.count()) > 0) await field.fill('a model’s answer');
+    const count = this.#seen.consents.length;
+    await this.run({ do: 'click', which: 0 });
+    assert.deepEqual(
+      this.#seen.consents.slice(count).map(({ to }) => to),
+      [first.name],
+    );
+  }
+
+  async letGo(): Promise<void> {
+    await this.#page.mouse.up();
+    await this.#page.keyboard.up('Enter');
+  }
+
+  async #look(): Promise<void> {
+    this.#seen = await see(this.#page);
+    const names = new Set(this.#seen.shown.map(({ name }) => name));
+    for (const name of this.#since.keys()) if (!names.has(name)) this.#since.delete(name);
+    for (const { name, ...rect } of this.#seen.shown) {
+      const place = JSON.stringify(rect);
+      if (this.#since.get(name)?.place !== place) this.#since.set(name, { place, at: this.#seen.at });
+    }
+  }
+
+  /** Returns how many consents may come of it at the most. */
+  async #do(step: Step): Promise<number> {
+    const page = this.#page;
+    const { mouse, keyboard } = page;
+    const { shown } = this.#seen;
+    const target = 'which' in step ? shown[step.which % shown.length] : undefined;
+    const element = target && page.locator(consenting).nth(shown.indexOf(target));
+    switch (step.do) {
+      case 'ask':
+        await this.#ask(step.above);
+        return 0;
+      case 'withdraw':
+        await this.#withdraw(step.which);
+        return 0;
+      case 'wait':
+        await page.clock.runFor(step.ms);
+        return 0;
+      case 'click':
+      case 'double':
+        if (!target || this.#down) return 0;
+        this.#pointer = { x: target.x + target.width / 2, y: target.y + target.height / 2 };
+        await mouse.click(this.#pointer.x, this.#pointer.y, { clickCount: step.do === 'double' ? 2 : 1 });
+        return 1;
+      case 'again':
+        if (this.#down) return 0;
+        // Where the pointer is, whatever is there now.
+        await mouse.click(this.#pointer.x, this.#pointer.y);
+        return 1;
+      case 'press':
+        if (!target || this.#down) return 0;
+        this.#pointer = { x: target.x + target.width / 2, y: target.y + target.height / 2 };
+        await mouse.move(this.#pointer.x, this.#pointer.y);
+        await mouse.down();
+        this.#down = { at: this.#seen.at, key: false };
+        return 0;
+      case 'up':
+        if (!this.#down || this.#down.key) return 0;
+        await mouse.up();
+        return 1;
+      case 'hold': {
+        if (this.#down && !this.#down.key) return 0;
+        const repeats = this.#down !== undefined;
+        if (!repeats) {
+          await page
+            .locator(consenting)
+            .first()
+            .focus({ timeout: 1 })
+            .catch(() => {}); // there may be none
+          this.#down = { at: this.#seen.at, key: true };
+        }
+        await keyboard.down('Enter'); // the second time it is a repetition
+        return repeats ? 0 : 1;
+      }
+      case 'release':
+        if (!this.#down?.key) return 0;
+        await keyboard.up('Enter');
+        return 0;
+      case 'enter':
+        if (this.#down) return 0;
+        if ((await page.locator('.ask input').count()) > 0) await page.locator('.ask input').press('Enter');
+        else if (shown.length > 0) await page.locator(consenting).first().press('Space');
+        return 1;
+      case 'assist':
+        if (!element || this.#down) return 0;
+        await element.evaluate((button) => (button as unknown as Element).click());
+        return 1;
+      case 'dismiss': {
+        const dismiss = page.getByRole('button', { name: 'Dismiss' });
+        if (this.#down || this.#world === 'elicitation' || (await dismiss.count()) === 0) return 0;
+        await dismiss.evaluate((button) => (button as unknown as Element).click());
+        return 0;
+      }
+      default:
+        return 0;
+    }
+  }
+
+  async #ask(above: boolean): Promise<void> {
+    const name = `x${this.#asked.length + 1}`;
+    this.#asked = above ? [name, ...this.#asked] : [...this.#asked, name];
+    if (this.#world === 'row') return await this.#setRows();
+    await this.#page.evaluate(
+      ([kind = '', asked = '']) => (globalThis as unknown as Global).ask(kind, asked),
+      [this.#world, name],
+    );
+  }
+
+  async #withdraw(index: number): Promise<void> {
+    const [name] = this.#asked.slice(index % Math.max(this.#asked.length, 1));
+    if (name === undefined) return;
+    if (this.#world === 'row') {
+      this.#gone.add(name);
+      return await this.#setRows();
+    }
+    await this.#page.evaluate((asked) => (globalThis as unknown as Global).withdraw(asked), name);
+  }
+
+  readonly #gone = new Set<string>();
+
+  async #setRows(): Promise<void> {
+    const rows = this.#asked.filter((name) => !this.#gone.has(name));
+    await this.#page.evaluate((names) => (globalThis as unknown as Global).setRows(names), rows);
+  }
+}
+
+for (const world of ['request', 'elicitation', 'sampling', 'row'] as const) {
+  test(`a consent is for what was shown under the button for 0.8 s, whatever comes and goes: ${world}`, async (t) => {
+    const context = await browser.newContext({ viewport: { width: 800, height: 700 } });
+    t.after(() => context.close());
+    const page = await context.newPage();
+    await page.clock.install({ time: 0 });
+    await page.goto(url);
+    await page.addStyleTag({ path: style });
+    await page.clock.pauseAt(10_000);
+    let given = 0;
+    await fc.assert(
+      fc.asyncProperty(steps, async (moves) => {
+        await page.evaluate(() => (globalThis as unknown as Global).start());
+        const trial = new Trial(page, world);
+        try {
+          for (const move of moves) await trial.run(move);
+          await trial.end();
+        } finally {
+          await trial.letGo();
+        }
+        given += (await see(page)).consents.length;
+      }),
+      { numRuns: runs },
+    );
+    t.diagnostic(`${given} consents`);
+    assert.ok(given > 0);
+  });
+}
