@@ -3,6 +3,7 @@ import { createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import * as z from 'zod/mini';
 import { closeCodes, frameFromRelay, frameToRelay, peerData, type Verdict, verdictOf } from 'mcp-rendezvous/protocol';
 import {
@@ -16,10 +17,11 @@ import {
   hello,
 } from '../sdk/src/link/frame.ts';
 import { Inbox } from '../sdk/src/link/inbox.ts';
-import { fingerprints, prove, secretKey, sessionKey, type Witness } from '../sdk/src/link/proof.ts';
+import { fingerprints, importKey, prove, sessionKey, type Witness } from '../sdk/src/link/proof.ts';
 import { parseBytes } from '../sdk/src/link/text.ts';
 import { readFraming } from '../sdk/src/peer/framing.ts';
 import { outcomeCode } from '../sdk/src/protocol/frames.ts';
+import { secretKeyBytes } from '../sdk/src/protocol/secret.ts';
 
 /** PROTOCOL.md says what the schemas take: its examples parse, its tables are theirs. */
 const text = readFileSync(join(import.meta.dirname, '..', 'PROTOCOL.md'), 'utf8');
@@ -124,6 +126,15 @@ function split(expression: string, separator: string): string[] {
     }
   }
   return [expression];
+}
+
+/** The bytes of a secret as the text says it: not as the SDK reads it. */
+function secretOf(secret: string): Buffer {
+  const [body, checksum] = [secret.slice(0, 48), Buffer.from(secret.slice(48), 'base64url')];
+  assert.equal(secret.length, 54);
+  assert.equal(body.slice(0, 5), 'mcps1');
+  assert.equal(checksum.readUInt32BE(), crc32(body));
+  return Buffer.from(body.slice(5), 'base64url');
 }
 
 void suite('PROTOCOL.md', () => {
@@ -252,19 +263,21 @@ void suite('PROTOCOL.md', () => {
       fp_a: Buffer.from(said.fingerprints[1]),
       session: Buffer.from(said.session),
     };
-    const ofSession = (secret: string) =>
-      formulas.value('session key', { ...terms, 'the secret, or nothing': Buffer.from(secret) });
-    assert.equal(ofSession(said.secret).toString('hex'), said.sessionKey);
+    const secret = secretOf(said.secret);
+    assert.deepEqual(secretKeyBytes(said.secret), new Uint8Array(secret));
+    const ofSession = (bytes: Uint8Array) =>
+      formulas.value('session key', { ...terms, 'the 32 bytes of the secret, or nothing': bytes });
+    assert.equal(ofSession(secret).toString('hex'), said.sessionKey);
     const [first, resumed, ...others] = formulas.said('key').split('; ');
     assert.deepEqual(
       [first, resumed, others],
-      ['the secret, in UTF-8', 'when a session is resumed, the session key', []],
+      ['the 32 bytes of the secret', 'when a session is resumed, the session key', []],
     );
 
     const keys: [Uint8Array, CryptoKey, string[]?][] = [
-      [Buffer.from(said.secret), await secretKey(said.secret), said.proofs],
-      [ofSession(said.secret), await sessionKey(witness, said.secret)],
-      [ofSession(''), await sessionKey(witness, undefined)],
+      [secret, await importKey(new Uint8Array(secret)), said.proofs],
+      [ofSession(secret), await sessionKey(witness, secret)],
+      [ofSession(Buffer.alloc(0)), await sessionKey(witness, undefined)],
     ];
     for (const [key, native, shown] of keys) {
       const proofs = await Promise.all(

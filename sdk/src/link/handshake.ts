@@ -2,7 +2,7 @@ import { RendezvousError } from '../errors.ts';
 import { randomBase64Url } from '../signaling/random.ts';
 import { encodeAuth, encodeHello, type Frame, type Hello, violation } from './frame.ts';
 import type { Lane } from './lane.ts';
-import { hasWebCrypto, prove, secretKey, sessionKey, verify, type Witness } from './proof.ts';
+import { hasWebCrypto, importKey, prove, sessionKey, verify, type Witness } from './proof.ts';
 
 /** HELLO and its answer have to fit into a frame, and parts of a message must not be ridiculous. */
 const leastFrameBytes = 1_024;
@@ -20,7 +20,8 @@ export interface HandshakeOptions {
   /** Of this channel. */
   offerer: boolean;
   maxMessageBytes: number;
-  secret: string | undefined;
+  /** The key of the end-to-end secret. */
+  secret: Uint8Array<ArrayBuffer> | undefined;
   /** The session to be resumed. */
   session: Session | undefined;
   /** The highest `seq` that this side has had in it. */
@@ -52,12 +53,14 @@ export async function shakeHands(
   const agreed = session ? resumed(session, other) : begun(name, offerer, other);
   const witness = witnessOf(lane, offerer, own, other, agreed);
   if (session || secret !== undefined) {
-    const key = session ? session.key : await secretKey(secret ?? '');
+    const key = session ? session.key : secret && (await importKey(secret));
     if (!key) throw sessionLost('One side has no Web Crypto, so that the session ends with its connection.');
-    lane.send(encodeAuth(await prove(key, offerer ? 'offerer' : 'answerer', witness)));
+    // The offerer proves first, so that an offer alone gets nothing out of the answerer that was made with the key.
+    if (offerer) lane.send(encodeAuth(await prove(key, 'offerer', witness)));
     const frame = await following(lane);
     if (frame.type !== 'auth') throw violation(`${frame.type.toUpperCase()} where AUTH is due`);
     if (!(await verify(key, offerer ? 'answerer' : 'offerer', witness, frame.proof))) throw disproved(session);
+    if (!offerer) lane.send(encodeAuth(await prove(key, 'answerer', witness)));
   }
   if (session) return { session, received: other.received };
   const resumable = hasWebCrypto() && other.resumable !== false;

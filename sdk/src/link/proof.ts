@@ -16,16 +16,15 @@ export interface Witness {
   session: string;
 }
 
-async function importKey(bytes: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
+/** The key of a secret's bytes. */
+export async function importKey(bytes: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
   return await crypto.subtle.importKey('raw', bytes, hmac, false, ['sign', 'verify']);
 }
 
-export const secretKey = (secret: string): Promise<CryptoKey> => importKey(encoder.encode(secret));
-
 /** By which a later channel shows that it belongs to the session that begins on this one. */
-export async function sessionKey(witness: Witness, secret: string | undefined): Promise<CryptoKey> {
+export async function sessionKey(witness: Witness, secret: Uint8Array | undefined): Promise<CryptoKey> {
   const nonces = await importKey(join(fromBase64Url(witness.offererNonce), fromBase64Url(witness.answererNonce)));
-  const label = encoder.encode(`mcp-rendezvous session 1${secret ?? ''}`);
+  const label = join(encoder.encode('mcp-rendezvous session 2'), secret ?? new Uint8Array());
   return await importKey(new Uint8Array(await crypto.subtle.sign(hmac, nonces, label)));
 }
 

@@ -11,6 +11,7 @@ import { inTime } from './deadline.ts';
 import { OwnSignaling } from './own.ts';
 import { refuse } from './refuse.ts';
 import { isSame, Resumable } from './resumable.ts';
+import { keyOf, secretFor } from './secret.ts';
 import type { Route, Session } from './session.ts';
 import type { Dialled } from './transport.ts';
 import { type ConnectOptions, defaultConnectTimeoutMs } from './types.ts';
@@ -34,7 +35,8 @@ export async function dialSignaling(
   };
   try {
     const peer = await negotiate(signaling, route, signal);
-    return { peer, signaling, route, sessionId: randomBase64Url(16), release: close };
+    const secret = keyOf(options.secret);
+    return { peer, signaling, route, secret, sessionId: randomBase64Url(16), release: close };
   } catch (error) {
     close();
     throw absent(error, 'The other peer did not come to the signaling channel.');
@@ -68,6 +70,7 @@ export async function dialRelay(
       const remote = way.remote!;
       const self = relay.id;
       try {
+        const secret = await secretFor(options.secret, remote, channel, signal);
         const offered = way instanceof ToServer ? way.offered(channel) : undefined;
         const peer = await (offered ?? way.negotiate(channel, route, signal));
         channel.patient = true;
@@ -79,6 +82,7 @@ export async function dialRelay(
           route,
           ...credentials(relay, () => way.remote ?? remote),
           room: relay.room,
+          secret,
           sessionId: (role === 'client' ? self : undefined) ?? remote.id,
           keep: (session) => way instanceof FromClient && way.keep(session, remote),
           release: () => void relay.close(),

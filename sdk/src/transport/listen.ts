@@ -8,6 +8,7 @@ import { credentials, negotiate, relayRoute } from './dial.ts';
 import { refuse } from './refuse.ts';
 import { Resumable } from './resumable.ts';
 import { engineFor } from './rtc.ts';
+import { secretFor } from './secret.ts';
 import { WebRTCServerTransport } from './server.ts';
 import type { Session } from './session.ts';
 import { checkOptions, type Dialled } from './transport.ts';
@@ -168,6 +169,7 @@ class AcceptedTransport extends WebRTCServerTransport {
     let kept: Session | undefined;
     try {
       const route = relayRoute(engine, this.#options, relay);
+      const secret = await secretFor(this.#options.secret, remote, channel, signal);
       const peer = await negotiate(channel, route, signal);
       channel.patient = true;
       return {
@@ -176,6 +178,7 @@ class AcceptedTransport extends WebRTCServerTransport {
         route,
         ...credentials(relay, () => remote),
         room: relay.room,
+        secret,
         sessionId: remote.id,
         keep: (session) => {
           kept = session;

@@ -14,6 +14,7 @@ import { authInfoOf } from './auth.ts';
 import { inTime } from './deadline.ts';
 import { dialRelay, dialSignaling } from './dial.ts';
 import { engineFor } from './rtc.ts';
+import { keyOf } from './secret.ts';
 import { type Route, Session } from './session.ts';
 import {
   type ConnectOptions,
@@ -34,6 +35,8 @@ export interface Dialled {
   room?: string | undefined;
   /** Its token has ended, and the relay has no other one of it. */
   expired?: () => boolean;
+  /** The key of the end-to-end secret. */
+  secret: Uint8Array<ArrayBuffer> | undefined;
   /** The MCP session's name in plain mode. */
   sessionId: string;
   /** A session that may need other connections: later offers for it are given to it. */
@@ -73,6 +76,9 @@ export abstract class WebRTCTransport {
   protected constructor(role: Role, options: TransportOptions) {
     checkOptions(options);
     if (!hasSignaling(options)) relayUrl(options);
+    if (typeof options.secret === 'function' && (role === 'client' || hasSignaling(options))) {
+      throw new RendezvousError('bad_option', 'secret may be a function only for a server behind a relay.');
+    }
     this.#role = role;
     this.#options = options;
     this.#engine = engineFor(options.rtc);
@@ -173,8 +179,8 @@ export abstract class WebRTCTransport {
   }
 
   async #open(dialled: Dialled, signal: AbortSignal): Promise<void> {
-    const { peer } = dialled;
-    const { secret, maxMessageBytes = defaultMaxMessageBytes } = this.#options;
+    const { peer, secret } = dialled;
+    const { maxMessageBytes = defaultMaxMessageBytes } = this.#options;
     if (!peer.framed) {
       if (secret !== undefined) throw cannotProve();
       const link = new PlainLink({ ...peer, maxMessageBytes });
@@ -265,7 +271,6 @@ export abstract class WebRTCTransport {
 const hasSignaling = (options: TransportOptions): options is ConnectOptions & { signaling: Signaling } =>
   'signaling' in options && options.signaling !== undefined;
 
-const leastSecretBytes = 16;
 /** Below that there is no room for an answer that says that another one was too large. */
 const leastMessageBytes = 1_024;
 
@@ -297,10 +302,5 @@ export function checkOptions({ connectTimeoutMs, maxMessageBytes, iceTransportPo
   if (iceTransportPolicy !== undefined && !['all', 'relay'].includes(iceTransportPolicy)) {
     throw new RendezvousError('bad_option', "iceTransportPolicy must be 'all' or 'relay'.");
   }
-  if (secret !== undefined && new TextEncoder().encode(secret).byteLength < leastSecretBytes) {
-    throw new RendezvousError(
-      'bad_option',
-      `secret must have at least ${leastSecretBytes} random bytes, such as the output of: openssl rand -base64 32`,
-    );
-  }
+  if (typeof secret !== 'function') keyOf(secret);
 }
