@@ -21,6 +21,7 @@ export type {
   MessageExtra,
   SecretSource,
   SendOptions,
+  SignalingOptions,
   TransportOptions,
   TransportState,
 } from './transport/types.ts';

@@ -24,6 +24,8 @@ export interface FramedLinkOptions {
   maxMessageBytes: number;
   /** The key of the end-to-end secret; without one the other side must have none either. */
   secret?: Uint8Array<ArrayBuffer> | undefined;
+  /** Who was introduced to whom, and where: every proof covers it, and both ends need the same. */
+  context: Uint8Array;
 }
 
 /** Framed mode (PROTOCOL.md §7, §8): one session over a succession of channels. */

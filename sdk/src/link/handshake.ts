@@ -2,7 +2,8 @@ import { RendezvousError } from '../errors.ts';
 import { randomBase64Url } from '../signaling/random.ts';
 import { encodeAuth, encodeHello, type Frame, type Hello, violation } from './frame.ts';
 import type { Lane } from './lane.ts';
-import { hasWebCrypto, importKey, prove, sessionKey, verify, type Witness } from './proof.ts';
+import { fingerprints, hasWebCrypto, importKey, prove, sessionKey, verify, type Witness } from './proof.ts';
+import { certificateBinding } from './transcript.ts';
 
 /** HELLO and its answer have to fit into a frame, and parts of a message must not be ridiculous. */
 const leastFrameBytes = 1_024;
@@ -22,6 +23,8 @@ export interface HandshakeOptions {
   maxMessageBytes: number;
   /** The key of the end-to-end secret. */
   secret: Uint8Array<ArrayBuffer> | undefined;
+  /** Who was introduced to whom, and where: the same at both ends. */
+  context: Uint8Array;
   /** The session to be resumed. */
   session: Session | undefined;
   /** The highest `seq` that this side has had in it. */
@@ -51,7 +54,7 @@ export async function shakeHands(
   const other = await helloOf(lane);
   if (other.auth !== own.auth) throw oneSided(own);
   const agreed = session ? resumed(session, other) : begun(name, offerer, other);
-  const witness = witnessOf(lane, offerer, own, other, agreed);
+  const witness = witnessOf(lane, options, own, other, agreed);
   if (session || secret !== undefined) {
     const key = session ? session.key : secret && (await importKey(secret));
     if (!key) throw sessionLost('One side has no Web Crypto, so that the session ends with its connection.');
@@ -99,14 +102,21 @@ function resumed(session: Session, other: Hello): string {
   return session.name;
 }
 
-function witnessOf(lane: Lane, offerer: boolean, own: Hello, other: Hello, session: string): Witness {
-  const { localSdp, remoteSdp } = lane.carrier;
+function witnessOf(
+  lane: Lane,
+  { offerer, context }: HandshakeOptions,
+  own: Hello,
+  other: Hello,
+  session: string,
+): Witness {
+  const local = fingerprints(lane.carrier.localSdp);
+  const remote = fingerprints(lane.carrier.remoteSdp);
   return {
     offererNonce: offerer ? own.nonce : other.nonce,
     answererNonce: offerer ? other.nonce : own.nonce,
-    offererSdp: offerer ? localSdp : remoteSdp,
-    answererSdp: offerer ? remoteSdp : localSdp,
     session,
+    context,
+    binding: offerer ? certificateBinding(local, remote) : certificateBinding(remote, local),
   };
 }
 
@@ -172,5 +182,5 @@ const disproved = (session: Session | undefined) =>
     'secret_mismatch',
     session
       ? 'The new connection does not come from the peer of this session, or somebody in between swapped its DTLS fingerprints.'
-      : 'The end-to-end secrets differ, or somebody in between swapped the DTLS fingerprints of the connection.',
+      : 'The end-to-end secrets differ, the relay introduced a peer of another room, issuer, subject or role, or somebody in between swapped the DTLS fingerprints of the connection.',
   );

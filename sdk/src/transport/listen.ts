@@ -3,6 +3,7 @@ import { dispatch } from '../peer/dispatch.ts';
 import type { Engine } from '../peer/engine.ts';
 import type { RelayChannel } from '../signaling/channel.ts';
 import { RelayConnection, type RelayOptions, type RelayState, type RemotePeer } from '../signaling/relay.ts';
+import { introduction } from './context.ts';
 import { inTime } from './deadline.ts';
 import { credentials, negotiate, relayRoute } from './dial.ts';
 import { refuse } from './refuse.ts';
@@ -169,6 +170,7 @@ class AcceptedTransport extends WebRTCServerTransport {
     let kept: Session | undefined;
     try {
       const route = relayRoute(engine, this.#options, relay);
+      const context = introduction(relay, remote, false);
       const secret = await secretFor(this.#options.secret, remote, channel, signal);
       const peer = await negotiate(channel, route, signal);
       channel.patient = true;
@@ -179,6 +181,7 @@ class AcceptedTransport extends WebRTCServerTransport {
         ...credentials(relay, () => remote),
         room: relay.room,
         secret,
+        context,
         sessionId: remote.id,
         keep: (session) => {
           kept = session;

@@ -43,8 +43,21 @@ export interface ConnectOptions {
   maxMessageBytes?: number;
 }
 
+/** Over a signaling channel of your own. */
+export interface SignalingOptions {
+  signaling: Signaling;
+  /**
+   * Names the channel, such as a ticket or the two parties: 1 to 256 characters. Both sides need the same one, and prove it with the
+   * secret, so that nobody who carries the messages can join peers of two channels that have the same secret. Not with a
+   * relay, where room, issuer, subjects and roles are proven.
+   *
+   * @default none
+   */
+  context?: string;
+}
+
 /** Through a relay, or over a signaling channel of your own. */
-export type TransportOptions = ConnectOptions & (RelayOptions | { signaling: Signaling });
+export type TransportOptions = ConnectOptions & (RelayOptions | SignalingOptions);
 
 /** `recovering`: the network path is lost and being restored; messages wait. */
 export type TransportState = 'new' | 'connecting' | 'connected' | 'recovering' | 'closed';
