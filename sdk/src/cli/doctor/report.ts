@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { relayUrl, tokenSource } from '../options.ts';
+import { readSecret, relayUrl, tokenSource } from '../options.ts';
 import type { DoctorFlags } from '../program.ts';
 import { doctor } from './doctor.ts';
 import { type Finding, format } from './finding.ts';
@@ -25,6 +25,7 @@ export async function report(
       const source = tokenSource(flags.tokenFile, env['MCP_RENDEZVOUS_TOKEN'], 'client');
       return typeof source === 'string' ? source : source();
     },
+    ...readSecret(flags, env),
     join: flags.join ?? false,
     peer: flags.peer,
     debug: flags.debug ?? false,
