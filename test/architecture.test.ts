@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, '..');
 const foundations = ['protocol', 'errors'];
 const layers: Record<string, string[]> = {
   protocol: [],
-  token: [],
+  token: ['protocol'],
   errors: ['protocol'],
   signaling: foundations,
   peer: ['signaling', ...foundations],

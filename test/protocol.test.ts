@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { createHash, createHmac } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import * as z from 'zod/mini';
 import { closeCodes, frameFromRelay, frameToRelay, peerData, type Verdict, verdictOf } from 'mcp-rendezvous/protocol';
 import {
@@ -16,11 +17,13 @@ import {
   hello,
 } from '../sdk/src/link/frame.ts';
 import { Inbox } from '../sdk/src/link/inbox.ts';
-import { prove, secretKey, sessionKey, type Witness } from '../sdk/src/link/proof.ts';
+import { importKey, prove, sessionKey, type Witness } from '../sdk/src/link/proof.ts';
 import { parseDescription } from '../sdk/src/peer/description.ts';
 import { parseBytes } from '../sdk/src/link/text.ts';
+import { certificateBinding, relayContext, signalingContext } from '../sdk/src/link/transcript.ts';
 import { readFraming } from '../sdk/src/peer/framing.ts';
 import { outcomeCode } from '../sdk/src/protocol/frames.ts';
+import { secretKeyBytes } from '../sdk/src/protocol/secret.ts';
 
 /** PROTOCOL.md says what the schemas take: its examples parse, its tables are theirs. */
 const text = readFileSync(join(import.meta.dirname, '..', 'PROTOCOL.md'), 'utf8');
@@ -28,6 +31,10 @@ const text = readFileSync(join(import.meta.dirname, '..', 'PROTOCOL.md'), 'utf8'
 const pair = z.tuple([z.string(), z.string()]);
 const auth = z.object({
   secret: z.string(),
+  room: z.string(),
+  iss: z.string(),
+  roles: z.tuple([z.enum(['server', 'client']), z.enum(['server', 'client'])]),
+  subjects: pair,
   session: z.string(),
   nonces: pair,
   fingerprints: pair,
@@ -93,18 +100,15 @@ class Formulas {
 
   value(name: string, terms: Record<string, Uint8Array>): Buffer {
     const evaluate = (expression: string): Buffer => {
-      const call = /^(HMAC-)?SHA-256\(([^]*)\)$/.exec(expression);
-      const parts = split(call?.[2] ?? expression, call?.[1] ? ', ' : ' | ');
-      if (call?.[1]) {
-        const [key = '', ...message] = parts;
+      const [, call, within = ''] = /^(HMAC-SHA-256|fields)\(([^]*)\)$/.exec(expression) ?? [];
+      if (call === 'HMAC-SHA-256') {
+        const [key = '', ...message] = split(within, ', ');
         return createHmac('sha256', evaluate(key))
           .update(evaluate(message.join(', ')))
           .digest();
       }
-      if (call)
-        return createHash('sha256')
-          .update(evaluate(call[2] ?? ''))
-          .digest();
+      if (call === 'fields') return Buffer.concat(split(within, ', ').map(evaluate).flatMap(withLength));
+      const parts = split(expression, ' | ');
       if (parts.length > 1) return Buffer.concat(parts.map(evaluate));
       const quoted = /^"(.+)"$/.exec(expression)?.[1];
       return Buffer.from(quoted ?? terms[expression] ?? assert.fail(`${name} names ${expression}`));
@@ -113,18 +117,34 @@ class Formulas {
   }
 }
 
-/** Where the separator is outside of brackets, and once only where it is a comma: what follows may be prose. */
+function withLength(part: Buffer): Buffer[] {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(part.length);
+  return [length, part];
+}
+
+/** Where the separator is outside of brackets. What a term says behind a comma is prose, and belongs to it. */
 function split(expression: string, separator: string): string[] {
+  const parts: string[] = [];
   let depth = 0;
+  let start = 0;
   for (let at = 0; at < expression.length; at += 1) {
     if (expression[at] === '(') depth += 1;
     if (expression[at] === ')') depth -= 1;
-    if (depth === 0 && expression.startsWith(separator, at)) {
-      const rest = expression.slice(at + separator.length);
-      return [expression.slice(0, at), ...(separator === ', ' ? [rest] : split(rest, separator))];
-    }
+    if (depth > 0 || !expression.startsWith(separator, at)) continue;
+    parts.push(expression.slice(start, at));
+    start = at + separator.length;
   }
-  return [expression];
+  return [...parts, expression.slice(start)];
+}
+
+/** The bytes of a secret as the text says it: not as the SDK reads it. */
+function secretOf(secret: string): Buffer {
+  const [body, checksum] = [secret.slice(0, 48), Buffer.from(secret.slice(48), 'base64url')];
+  assert.equal(secret.length, 54);
+  assert.equal(body.slice(0, 5), 'mcps1');
+  assert.equal(checksum.readUInt32BE(), crc32(body));
+  return Buffer.from(body.slice(5), 'base64url');
 }
 
 void suite('PROTOCOL.md', () => {
@@ -241,37 +261,54 @@ void suite('PROTOCOL.md', () => {
     assert.ok(offererSdp && answererSdp);
     const read = [offererSdp, answererSdp].map((sdp) => parseDescription(sdp).fingerprint);
     assert.deepEqual(read, said.fingerprints);
-    const [offererNonce, answererNonce] = said.nonces;
-    const witness: Witness = { offererNonce, answererNonce, offererSdp, answererSdp, session: said.session };
+    const bytes = (values: Record<string, string>) =>
+      Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Buffer.from(value)]));
+    const { room, iss } = said;
+    const [offerer, answerer] = [0, 1].map((at) => ({ role: said.roles[at]!, subject: said.subjects[at]! }));
+    assert.ok(offerer && answerer);
+    const context = formulas.value('context', {
+      ...bytes({ room, iss, iss_other: iss }),
+      ...bytes({ role_o: offerer.role, sub_o: offerer.subject, role_a: answerer.role, sub_a: answerer.subject }),
+    });
+    const met = { room, issuer: iss, otherIssuer: iss, offerer, answerer };
+    assert.deepEqual(Buffer.from(relayContext(met)), context);
+    for (const name of ['', 'ticket 4711']) {
+      assert.deepEqual(formulas.value('own context', bytes({ name })), Buffer.from(signalingContext(name)));
+    }
+    const [fingerprintOfOfferer, fingerprintOfAnswerer] = said.fingerprints;
+    const binding = formulas.value('binding', bytes({ fp_o: fingerprintOfOfferer, fp_a: fingerprintOfAnswerer }));
+    assert.deepEqual(Buffer.from(certificateBinding(fingerprintOfOfferer, fingerprintOfAnswerer)), binding);
 
-    const senders = new Map(
-      Array.from(formulas.said('sender').matchAll(/(\d\d) for the (\w+)/g), ([, byte = '', who = '']) => [who, byte]),
-    );
+    const [offererNonce, answererNonce] = said.nonces;
+    const witness: Witness = { offererNonce, answererNonce, session: said.session, context, binding };
+    assert.match(formulas.said('sender'), /^"offerer" or "answerer"/);
     const terms = {
       nonce_o: Buffer.from(offererNonce, 'base64url'),
       nonce_a: Buffer.from(answererNonce, 'base64url'),
-      fp_o: Buffer.from(said.fingerprints[0]),
-      fp_a: Buffer.from(said.fingerprints[1]),
       session: Buffer.from(said.session),
+      context,
+      binding,
     };
-    const ofSession = (secret: string) =>
-      formulas.value('session key', { ...terms, 'the secret, or nothing': Buffer.from(secret) });
-    assert.equal(ofSession(said.secret).toString('hex'), said.sessionKey);
+    const secret = secretOf(said.secret);
+    assert.deepEqual(secretKeyBytes(said.secret), new Uint8Array(secret));
+    const ofSession = (secretBytes: Uint8Array) =>
+      formulas.value('session key', { ...terms, 'the 32 bytes of the secret, or nothing': secretBytes });
+    assert.equal(ofSession(secret).toString('hex'), said.sessionKey);
     const [first, resumed, ...others] = formulas.said('key').split('; ');
     assert.deepEqual(
       [first, resumed, others],
-      ['the secret, in UTF-8', 'when a session is resumed, the session key', []],
+      ['the 32 bytes of the secret', 'when a session is resumed, the session key', []],
     );
 
     const keys: [Uint8Array, CryptoKey, string[]?][] = [
-      [Buffer.from(said.secret), await secretKey(said.secret), said.proofs],
-      [ofSession(said.secret), await sessionKey(witness, said.secret)],
-      [ofSession(''), await sessionKey(witness, undefined)],
+      [secret, await importKey(new Uint8Array(secret)), said.proofs],
+      [ofSession(secret), await sessionKey(witness, secret)],
+      [ofSession(Buffer.alloc(0)), await sessionKey(witness, undefined)],
     ];
     for (const [key, native, shown] of keys) {
       const proofs = await Promise.all(
         (['offerer', 'answerer'] as const).map(async (who) => {
-          const sender = Buffer.from(senders.get(who) ?? '', 'hex');
+          const sender = Buffer.from(who);
           const proof = formulas.value('proof', { ...terms, key, sender });
           assert.deepEqual(Buffer.from(await prove(native, who, witness)), proof);
           return proof.toString('hex');

@@ -5,6 +5,7 @@ export type { Engine, RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcSt
 export type { RtcPeerConnectionConstructor } from './peer/native.ts';
 export type { TransportStats } from './peer/stats.ts';
 export type { CandidateInit, IceServer, PeerClaims, PeerState, Role } from './protocol/index.ts';
+export { createSecret } from './protocol/secret.ts';
 export { MemorySignaling } from './signaling/memory.ts';
 export { RelayConnection, type RelayOptions, type RelayState, type RemotePeer } from './signaling/relay.ts';
 export type { RelayChannel } from './signaling/channel.ts';
@@ -18,7 +19,9 @@ export type {
   AuthInfo,
   ConnectOptions,
   MessageExtra,
+  SecretSource,
   SendOptions,
+  SignalingOptions,
   TransportOptions,
   TransportState,
 } from './transport/types.ts';

@@ -31,7 +31,8 @@ export type ErrorCode =
   | 'bad_channel'
   /**
    * The other peer did not prove that it knows the `secret` and sees the same connection: the secrets differ, one side has none,
-   * or somebody in between swapped the DTLS fingerprints. No MCP message was sent.
+   * the relay introduced another peer than it said (room, issuer, subject, role), or somebody in between swapped the DTLS
+   * fingerprints. No MCP message was sent.
    */
   | 'secret_mismatch'
   /** The connection was lost and did not come back in time, or the other peer does not know the session any more. */

@@ -4,7 +4,7 @@ import { CliError, usage } from './errors.ts';
 import type { SharedCommand } from './expose.ts';
 import { readShared, variablesIn } from './http/options.ts';
 import type { UpstreamOptions } from './http/upstream.ts';
-import { type Connection, connectionWith, readSecretFile, relayUrl } from './options.ts';
+import { type Connection, connectionWith, readSecret, readSecretFile, relayUrl } from './options.ts';
 import type { ExposeFlags } from './program.ts';
 import { defaultSubject, sign, signingKey } from './token.ts';
 import { environmentOfChild, variables } from './variables.ts';
@@ -66,9 +66,10 @@ export function readConfig(command: readonly string[], flags: ExposeFlags, env: 
       ...variablesIn(Object.values(headers)),
     ]),
   );
+  const secret = readSecret(flags, env);
   return entries.map(([name, server]) => {
     try {
-      const connection = connectionOf(name, server, relay, flags, env);
+      const connection = { ...connectionOf(name, server, relay, flags, env), ...secret };
       return { name, shared: { connection, server: serverOf(server, flags, env), env: visible } };
     } catch (error) {
       if (!(error instanceof CliError)) throw error;

@@ -39,8 +39,8 @@ export function watchedTransport(
   { connection, timeoutMs, log }: Pick<ConnectOptions, 'connection' | 'timeoutMs' | 'log'>,
   prefix = '',
 ): WebRTCClientTransport {
-  const { relay, token, room, subject } = connection;
-  const transport = new WebRTCClientTransport({ relay, token, connectTimeoutMs: timeoutMs });
+  const { relay, token, secret, room, subject } = connection;
+  const transport = new WebRTCClientTransport({ relay, token, ...(secret && { secret }), connectTimeoutMs: timeoutMs });
   let connected = false;
   const say = (line: string) => log.info(`${prefix}${line}`);
   transport.onstatechange = (state) => {

@@ -78,8 +78,8 @@ export async function expose(options: ExposeOptions): Promise<void> {
   let listener: Listener | undefined;
   try {
     await source.open();
-    const { relay, token } = connection;
-    listener = await listen({ relay, token, signal: ending }, accept);
+    const { relay, token, secret } = connection;
+    listener = await listen({ relay, token, ...(secret && { secret }), signal: ending }, accept);
     watch(listener, failure, log);
     announce(options, source.name);
     if (!ending.aborted) await once(ending, 'abort');
@@ -171,14 +171,17 @@ function watch(listener: Listener, failure: AbortController, log: Log): void {
   };
 }
 
-function announce({ connection: { relay, room, subject }, log }: ExposeOptions, name: string): void {
+function announce({ connection: { relay, room, subject, secret }, log }: ExposeOptions, name: string): void {
   log.info(`sharing ${name} in room ${room} as ${subject} through ${relay}`);
   const entry = {
     mcpServers: {
       [room]: {
         command: 'npx',
         args: ['-y', 'mcp-rendezvous', 'connect', '--relay', relay],
-        env: { MCP_RENDEZVOUS_TOKEN: '<client token>' },
+        env: {
+          MCP_RENDEZVOUS_TOKEN: '<client token>',
+          ...(secret && { MCP_RENDEZVOUS_SECRET: '<the secret of this side>' }),
+        },
       },
     },
   };

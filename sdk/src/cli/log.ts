@@ -15,7 +15,7 @@ export interface Log {
   output(prefix: string, line: string): void;
 }
 
-/** A log that hands finished lines to `write`. No line of it ever carries a JWT, whoever wrote it. */
+/** A log that hands finished lines to `write`. No line of it ever carries a JWT or an end-to-end secret, whoever wrote it. */
 export function createLog(level: LogLevel, write: (text: string) => void): Log {
   const put = (line: string) => write(`${withoutTokens(line)}\n`);
   const say = (line: string) => put(`mcp-rendezvous: ${printable(line)}`);
@@ -57,10 +57,15 @@ export function detail(error: unknown): string {
 // Three base64url parts of which the first is a JSON object's beginning: `{"`.
 const jwt = /eyJ[\w-]{4,}\.[\w-]{4,}\.[\w-]*/g;
 
+// An end-to-end secret, or the most of one.
+const endToEndSecret = /mcps1[\w-]{32,}/g;
+
 /** Whether a JWT is in the text. */
 export const containsToken = (text: string): boolean => text.search(jwt) >= 0;
+/** Whether an end-to-end secret is in the text. */
+export const containsSecret = (text: string): boolean => text.search(endToEndSecret) >= 0;
 
-const withoutTokens = (text: string): string => text.replace(jwt, '<token>');
+const withoutTokens = (text: string): string => text.replace(jwt, '<token>').replace(endToEndSecret, '<secret>');
 
 // Names come from the other peer's token; a control character in one must not forge a line or drive the terminal.
 // oxlint-disable-next-line no-control-regex

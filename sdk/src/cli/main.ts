@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander';
+import { createSecret } from '../protocol/secret.ts';
 import { within } from './async.ts';
 import { killAll } from './child.ts';
 import { readConfig, refuseStray } from './config.ts';
@@ -65,6 +66,9 @@ const program = createProgram({
   async token(flags) {
     stdout.write(`${await token(flags, env)}\n`);
   },
+  async secret() {
+    stdout.write(`${createSecret()}\n`);
+  },
   async doctor(flags) {
     healthy = await report(flags, env, stdout, stopping.signal);
   },
@@ -98,7 +102,7 @@ function commandOf(args: readonly string[]): string | undefined {
 }
 
 function mistakeOf({ code, message }: CommanderError, args: readonly string[]): CliError {
-  if (code === 'commander.help') return usage('No command: expose, connect, token or doctor.');
+  if (code === 'commander.help') return usage('No command: expose, connect, token, secret or doctor.');
   const command = commandOf(args);
   const help = `mcp-rendezvous ${command && code !== 'commander.unknownCommand' ? `${command} ` : ''}--help`;
   return usage(`${message.replace(/^error: |\.$/g, '').replaceAll('\n', ' ')}. See ${help}`);

@@ -1,14 +1,16 @@
 import { readFileSync } from 'node:fs';
 import type { Role } from '../protocol/index.ts';
+import { secretKeyBytes } from '../protocol/secret.ts';
 import type { TokenSource } from '../signaling/token.ts';
 import { usage } from './errors.ts';
-import { containsToken, type LogLevel } from './log.ts';
+import { containsSecret, containsToken, type LogLevel } from './log.ts';
 import { variables } from './variables.ts';
 
 /** What every command that connects is called with. */
 export interface ConnectionFlags {
   relay?: string;
   tokenFile?: string;
+  secretFile?: string;
   debug?: boolean;
   silent?: boolean;
 }
@@ -19,6 +21,8 @@ export interface Connection {
   relay: string;
   /** A fixed one, or as it is now: a file is read again every time, so that it may be replaced while this runs; with a key it is a new one. */
   token: TokenSource;
+  /** The end-to-end secret, if there is one. */
+  secret?: string;
   /** From the token's payload, unverified: for messages to people only. */
   room: string;
   subject: string;
@@ -29,10 +33,17 @@ export function logLevel({ debug, silent }: ConnectionFlags): LogLevel {
   return debug ? 'debug' : silent ? 'silent' : 'normal';
 }
 
-/** A token in argv would be in the process list and in shell histories. What follows `--` is the shared command's. */
+/** What is in argv is in the process list and in shell histories. What follows `--` is the shared command's. */
 export function refuseTokens(argv: readonly string[]): void {
   const end = argv.indexOf('--');
-  if (!argv.slice(0, end < 0 ? undefined : end).some(containsToken)) return;
+  const own = argv.slice(0, end < 0 ? undefined : end);
+  if (own.some(containsSecret)) {
+    throw usage(
+      'An argument contains an end-to-end secret, where other users of this machine can read it. ' +
+        'Put a new one into MCP_RENDEZVOUS_SECRET or a file for --secret-file on both sides, and consider this one leaked.',
+    );
+  }
+  if (!own.some(containsToken)) return;
   throw usage(
     'An argument contains a token, where other users of this machine can read it. ' +
       'Put it into MCP_RENDEZVOUS_TOKEN or a file for --token-file, and consider it leaked.',
@@ -46,7 +57,23 @@ export function refuseTokens(argv: readonly string[]): void {
  */
 export function readConnection(flags: ConnectionFlags, env: NodeJS.ProcessEnv, role: Role): Connection {
   const relay = relayUrl(flags.relay ?? env[variables.relay]);
-  return connectionWith(relay, tokenSource(flags.tokenFile, env[variables.token], role), role);
+  const connection = connectionWith(relay, tokenSource(flags.tokenFile, env[variables.token], role), role);
+  return { ...connection, ...readSecret(flags, env) };
+}
+
+/**
+ * The end-to-end secret of `--secret-file` or MCP_RENDEZVOUS_SECRET, if there is one.
+ *
+ * @throws CliError `bad_option`, without the secret
+ */
+export function readSecret({ secretFile }: ConnectionFlags, env: NodeJS.ProcessEnv): { secret?: string } {
+  const given = secretFile === undefined ? env[variables.secret]?.trim() : readSecretFile('--secret-file', secretFile);
+  if (!given) return {};
+  if (secretKeyBytes(given)) return { secret: given };
+  throw usage(
+    `${secretFile === undefined ? variables.secret : 'The file of --secret-file'} has no end-to-end secret, or not a whole one. ` +
+      'Make one with: mcp-rendezvous secret. Both sides need the same one.',
+  );
 }
 
 /**

@@ -33,6 +33,7 @@ export interface Actions {
   expose: (command: string[], flags: ExposeFlags) => Promise<void>;
   connect: (flags: ConnectFlags) => Promise<void>;
   token: (flags: TokenFlags) => Promise<void>;
+  secret: () => Promise<void>;
   doctor: (flags: DoctorFlags) => Promise<void>;
 }
 
@@ -106,10 +107,17 @@ export function createProgram(actions: Actions): Command {
     .action(actions.token);
 
   program
+    .command('secret')
+    .description('make a new end-to-end secret, and print it')
+    .addHelpText('after', secretHelp)
+    .action(actions.secret);
+
+  program
     .command('doctor')
     .description('why a connection fails: relay, token, STUN, TURN, the path to the other peer')
     .option('--relay <url>', relayHelp)
     .option('--token-file <file>', 'a file with the room token; instead of MCP_RENDEZVOUS_TOKEN')
+    .option('--secret-file <file>', secretFileHelp)
     .option('--join', "join the room with a server's token, too: a server that runs with it is replaced")
     .option('--peer', 'connect to the other peer, and wait for it; by default a client connects if its server is there')
     .option('--no-peer', 'do not connect to the other peer')
@@ -128,6 +136,7 @@ function connecting(command: Command): Command {
       '--token-file <file>',
       'a file with the room token, read again for every connection; instead of MCP_RENDEZVOUS_TOKEN',
     )
+    .option('--secret-file <file>', secretFileHelp)
     .option('--debug', 'say more on stderr; never tokens or MCP messages')
     .option('--silent', 'say nothing on stderr but errors');
 }
@@ -148,10 +157,13 @@ Each command has its own help: mcp-rendezvous expose --help`;
 
 const relayHelp = "the relay's address, such as wss://relay.example; instead of MCP_RENDEZVOUS_RELAY";
 
+const secretFileHelp = 'a file with the end-to-end secret that both sides have; instead of MCP_RENDEZVOUS_SECRET';
+
 const connectionHelp = (role: string) => `
 Environment:
   MCP_RENDEZVOUS_RELAY   the relay's address
-  MCP_RENDEZVOUS_TOKEN   the room token, of role "${role}". It is no option, because others can read a program's arguments`;
+  MCP_RENDEZVOUS_TOKEN   the room token, of role "${role}". It is no option, because others can read a program's arguments
+  MCP_RENDEZVOUS_SECRET  the end-to-end secret, if both sides have one, made by: mcp-rendezvous secret`;
 
 const exitHelp = `
 Exit codes:
@@ -225,6 +237,15 @@ Examples:
   mcp-rendezvous token --room desk --role client --json | jq -r .claims.jti
   mcp-rendezvous token --room desk --role client --subject agent-7 --scope "files:read" --key-file ./key.pem`;
 
+const secretHelp = `
+Give the same secret to both sides, expose and connect, by a way that is not the relay: in MCP_RENDEZVOUS_SECRET or a file for
+--secret-file. Before any MCP message passes, each side then proves that it knows the secret and sees the same connection, so that
+not even the relay can sit in between. A side that has a secret connects only with one that has the same.
+
+Example:
+  (umask 077 && mcp-rendezvous secret > ./secret)
+  mcp-rendezvous expose --secret-file ./secret -- npx -y @modelcontextprotocol/server-everything`;
+
 const doctorHelp = `
 Looks at all that a connection needs, one line for each check: ok, warn or fail, what was seen, and what to do. It prints no
 token, and IP addresses with --debug only. It joins the room beside the clients that are there; a client token also opens a
@@ -233,6 +254,7 @@ data channel to the server, which is a client session there, and closes it at on
 Environment:
   MCP_RENDEZVOUS_RELAY   the relay's address
   MCP_RENDEZVOUS_TOKEN   the room token
+  MCP_RENDEZVOUS_SECRET  the end-to-end secret, if the other side has one
 
 Exit codes:
   0   nothing failed

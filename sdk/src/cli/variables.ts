@@ -5,6 +5,7 @@
 export const variables = {
   relay: 'MCP_RENDEZVOUS_RELAY',
   token: 'MCP_RENDEZVOUS_TOKEN',
+  secret: 'MCP_RENDEZVOUS_SECRET',
   httpToken: 'MCP_RENDEZVOUS_HTTP_TOKEN',
   key: 'RELAY_SECRET',
 } as const;

@@ -22,8 +22,10 @@ export interface FramedLinkOptions {
   offerer: boolean;
   /** The largest message in UTF-8 bytes that this side takes. */
   maxMessageBytes: number;
-  /** The end-to-end secret; without one the other side must have none either. */
-  secret?: string | undefined;
+  /** The key of the end-to-end secret; without one the other side must have none either. */
+  secret?: Uint8Array<ArrayBuffer> | undefined;
+  /** Who was introduced to whom, and where: every proof covers it, and both ends need the same. */
+  context: Uint8Array;
 }
 
 /** Framed mode (PROTOCOL.md §7, §8): one session over a succession of channels. */

@@ -2,7 +2,9 @@ import { RendezvousError } from '../errors.ts';
 import { randomBase64Url } from '../signaling/random.ts';
 import { encodeAuth, encodeHello, type Frame, type Hello, violation } from './frame.ts';
 import type { Lane } from './lane.ts';
-import { hasWebCrypto, prove, secretKey, sessionKey, verify, type Witness } from './proof.ts';
+import { hasWebCrypto, importKey, prove, sessionKey, verify, type Witness } from './proof.ts';
+import { parseDescription } from '../peer/description.ts';
+import { certificateBinding } from './transcript.ts';
 
 /** HELLO and its answer have to fit into a frame, and parts of a message must not be ridiculous. */
 const leastFrameBytes = 1_024;
@@ -20,7 +22,10 @@ export interface HandshakeOptions {
   /** Of this channel. */
   offerer: boolean;
   maxMessageBytes: number;
-  secret: string | undefined;
+  /** The key of the end-to-end secret. */
+  secret: Uint8Array<ArrayBuffer> | undefined;
+  /** Who was introduced to whom, and where: the same at both ends. */
+  context: Uint8Array;
   /** The session to be resumed. */
   session: Session | undefined;
   /** The highest `seq` that this side has had in it. */
@@ -50,14 +55,16 @@ export async function shakeHands(
   const other = await helloOf(lane);
   if (other.auth !== own.auth) throw oneSided(own);
   const agreed = session ? resumed(session, other) : begun(name, offerer, other);
-  const witness = witnessOf(lane, offerer, own, other, agreed);
+  const witness = witnessOf(lane, options, own, other, agreed);
   if (session || secret !== undefined) {
-    const key = session ? session.key : await secretKey(secret ?? '');
+    const key = session ? session.key : secret && (await importKey(secret));
     if (!key) throw sessionLost('One side has no Web Crypto, so that the session ends with its connection.');
-    lane.send(encodeAuth(await prove(key, offerer ? 'offerer' : 'answerer', witness)));
+    // The offerer proves first, so that an offer alone gets nothing out of the answerer that was made with the key.
+    if (offerer) lane.send(encodeAuth(await prove(key, 'offerer', witness)));
     const frame = await following(lane);
     if (frame.type !== 'auth') throw violation(`${frame.type.toUpperCase()} where AUTH is due`);
     if (!(await verify(key, offerer ? 'answerer' : 'offerer', witness, frame.proof))) throw disproved(session);
+    if (!offerer) lane.send(encodeAuth(await prove(key, 'answerer', witness)));
   }
   if (session) return { session, received: other.received };
   const resumable = hasWebCrypto() && other.resumable !== false;
@@ -96,14 +103,21 @@ function resumed(session: Session, other: Hello): string {
   return session.name;
 }
 
-function witnessOf(lane: Lane, offerer: boolean, own: Hello, other: Hello, session: string): Witness {
-  const { localSdp, remoteSdp } = lane.carrier;
+function witnessOf(
+  lane: Lane,
+  { offerer, context }: HandshakeOptions,
+  own: Hello,
+  other: Hello,
+  session: string,
+): Witness {
+  const local = parseDescription(lane.carrier.localSdp).fingerprint;
+  const remote = parseDescription(lane.carrier.remoteSdp).fingerprint;
   return {
     offererNonce: offerer ? own.nonce : other.nonce,
     answererNonce: offerer ? other.nonce : own.nonce,
-    offererSdp: offerer ? localSdp : remoteSdp,
-    answererSdp: offerer ? remoteSdp : localSdp,
     session,
+    context,
+    binding: offerer ? certificateBinding(local, remote) : certificateBinding(remote, local),
   };
 }
 
@@ -169,5 +183,5 @@ const disproved = (session: Session | undefined) =>
     'secret_mismatch',
     session
       ? 'The new connection does not come from the peer of this session, or somebody in between swapped its DTLS fingerprints.'
-      : 'The end-to-end secrets differ, or somebody in between swapped the DTLS fingerprints of the connection.',
+      : 'The end-to-end secrets differ, the relay introduced a peer of another room, issuer, subject or role, or somebody in between swapped the DTLS fingerprints of the connection.',
   );

@@ -16,6 +16,7 @@ import { RelayLine } from './line.ts';
 import { type RelayOptions, relayUrl } from './options.ts';
 import { Peers, type RemotePeer } from './peers.ts';
 import { randomBase64Url } from './random.ts';
+import { type Identity, identityIn } from './token.ts';
 
 export { type RelayOptions, relayUrl } from './options.ts';
 export type { RemotePeer } from './peers.ts';
@@ -47,6 +48,8 @@ export class RelayConnection {
   readonly #closing = new AbortController();
   #state: RelayState = 'new';
   #joined: JoinedFrame | undefined;
+  /** That of the last `join`. */
+  #token: string | undefined;
 
   /**
    * @param role refuse a token for the other role before it is sent, where it would replace the peer that it is for
@@ -84,6 +87,15 @@ export class RelayConnection {
 
   get role(): Role | undefined {
     return this.#joined?.role;
+  }
+
+  /**
+   * Who this peer is, by its own token and not by what the relay says. Known from the first attempt to join on.
+   *
+   * @throws RendezvousError `token_invalid`
+   */
+  get identity(): Identity {
+    return identityIn(this.#token ?? '');
   }
 
   /** Those that the relay names, with credentials that it renews while this is joined. */
@@ -167,6 +179,7 @@ export class RelayConnection {
   }
 
   #joinFrame(token: string): JoinFrame {
+    this.#token = token;
     const join: JoinFrame = { type: 'join', token, process: this.#process };
     if (this.#joined) join.resume = this.#joined.resume;
     return this.#channels.withFirstSignal(join);

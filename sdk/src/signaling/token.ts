@@ -29,19 +29,38 @@ export async function fetchToken(
   if (typeof token !== 'string' || !token) {
     throw new RendezvousError('token_unavailable', 'The token function returned no token.', { retryable: true });
   }
-  const role = claimedRole(token);
-  if (expected && role && role !== expected) {
+  const { role } = claimsIn(token);
+  if (expected && isRole(role) && role !== expected) {
     throw new RendezvousError('bad_option', `The token is for the role ${role}; this is the ${expected}'s side.`);
   }
   return token;
 }
 
-/** The role in a token's payload, unverified: verifying is the relay's. */
-function claimedRole(token: string): string | undefined {
+/** Who this peer is by its own token, whose claims the relay has verified when it lets the peer in. */
+export interface Identity {
+  room: string;
+  /** Empty for none: PROTOCOL.md §2. */
+  issuer: string;
+  subject: string;
+  role: Role;
+}
+
+/** @throws RendezvousError `token_invalid` for what no relay takes for a room token */
+export function identityIn(token: string): Identity {
+  const { room, iss = '', sub, role } = claimsIn(token);
+  if (typeof room === 'string' && typeof iss === 'string' && typeof sub === 'string' && isRole(role)) {
+    return { room, issuer: iss, subject: sub, role };
+  }
+  throw new RendezvousError('token_invalid', 'The token has no room, sub or role: it is not a room token.');
+}
+
+const isRole = (value: unknown): value is Role => value === 'server' || value === 'client';
+
+/** What a token's payload says, unverified: verifying is the relay's. Nothing for what is not a JWT, as the relay says then. */
+function claimsIn(token: string): { room?: unknown; iss?: unknown; sub?: unknown; role?: unknown } {
   try {
-    const { role } = decodeJwt<{ role?: unknown }>(token);
-    return typeof role === 'string' ? role : undefined;
+    return decodeJwt<{ room?: unknown; role?: unknown }>(token);
   } catch {
-    return undefined; // not a JWT: the relay says so
+    return {};
   }
 }

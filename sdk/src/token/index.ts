@@ -1,3 +1,4 @@
+export { createSecret } from '../protocol/secret.ts';
 export { type RoomClaims, roomClaims } from './claims.ts';
 export { minimumSecretBytes, type SigningKey } from './key.ts';
 import { SignJWT } from 'jose';

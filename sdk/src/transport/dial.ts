@@ -1,4 +1,5 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
+import { signalingContext } from '../link/transcript.ts';
 import type { Engine } from '../peer/engine.ts';
 import { type ConnectedPeer, PeerNegotiation } from '../peer/peer.ts';
 import { relayServers } from '../peer/servers.ts';
@@ -7,19 +8,21 @@ import type { RelayChannel } from '../signaling/channel.ts';
 import { randomBase64Url } from '../signaling/random.ts';
 import { RelayConnection, type RelayOptions, type RemotePeer } from '../signaling/relay.ts';
 import type { Signaling } from '../signaling/signaling.ts';
+import { introduction } from './context.ts';
 import { inTime } from './deadline.ts';
 import { OwnSignaling } from './own.ts';
 import { refuse } from './refuse.ts';
 import { isSame, Resumable } from './resumable.ts';
+import { keyOf, secretFor } from './secret.ts';
 import type { Route, Session } from './session.ts';
 import type { Dialled } from './transport.ts';
-import { type ConnectOptions, defaultConnectTimeoutMs } from './types.ts';
+import { type ConnectOptions, defaultConnectTimeoutMs, type SignalingOptions } from './types.ts';
 
 /** Over a channel of one's own the server offers and the client answers, as in mcp-webrtc; candidates travel in the SDP. */
 export async function dialSignaling(
   role: Role,
   engine: Engine,
-  options: ConnectOptions & { signaling: Signaling },
+  options: ConnectOptions & SignalingOptions,
   signal: AbortSignal,
   onerror: (error: RendezvousError) => void,
 ): Promise<Dialled> {
@@ -32,9 +35,11 @@ export async function dialSignaling(
     trickle: false,
     ...(role === 'server' ? { redial: async () => signaling } : {}),
   };
+  const secret = keyOf(options.secret);
+  const context = signalingContext(options.context ?? '');
   try {
     const peer = await negotiate(signaling, route, signal);
-    return { peer, signaling, route, sessionId: randomBase64Url(16), release: close };
+    return { peer, signaling, route, secret, context, sessionId: randomBase64Url(16), release: close };
   } catch (error) {
     close();
     throw absent(error, 'The other peer did not come to the signaling channel.');
@@ -68,6 +73,8 @@ export async function dialRelay(
       const remote = way.remote!;
       const self = relay.id;
       try {
+        const context = introduction(relay, remote, role === 'client');
+        const secret = await secretFor(options.secret, remote, channel, signal);
         const offered = way instanceof ToServer ? way.offered(channel) : undefined;
         const peer = await (offered ?? way.negotiate(channel, route, signal));
         channel.patient = true;
@@ -79,6 +86,8 @@ export async function dialRelay(
           route,
           ...credentials(relay, () => way.remote ?? remote),
           room: relay.room,
+          secret,
+          context,
           sessionId: (role === 'client' ? self : undefined) ?? remote.id,
           keep: (session) => way instanceof FromClient && way.keep(session, remote),
           release: () => void relay.close(),

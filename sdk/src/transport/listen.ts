@@ -3,11 +3,13 @@ import { dispatch } from '../peer/dispatch.ts';
 import type { Engine } from '../peer/engine.ts';
 import type { RelayChannel } from '../signaling/channel.ts';
 import { RelayConnection, type RelayOptions, type RelayState, type RemotePeer } from '../signaling/relay.ts';
+import { introduction } from './context.ts';
 import { inTime } from './deadline.ts';
 import { credentials, negotiate, relayRoute } from './dial.ts';
 import { refuse } from './refuse.ts';
 import { Resumable } from './resumable.ts';
 import { engineFor } from './rtc.ts';
+import { secretFor } from './secret.ts';
 import { WebRTCServerTransport } from './server.ts';
 import type { Session } from './session.ts';
 import { checkOptions, type Dialled } from './transport.ts';
@@ -172,6 +174,8 @@ class AcceptedTransport extends WebRTCServerTransport {
     let kept: Session | undefined;
     try {
       const route = relayRoute(engine, this.#options, relay);
+      const context = introduction(relay, remote, false);
+      const secret = await secretFor(this.#options.secret, remote, channel, signal);
       const peer = await negotiate(channel, route, signal);
       channel.patient = true;
       return {
@@ -180,6 +184,8 @@ class AcceptedTransport extends WebRTCServerTransport {
         route,
         ...credentials(relay, () => remote),
         room: relay.room,
+        secret,
+        context,
         sessionId: remote.id,
         keep: (session) => {
           kept = session;

@@ -14,12 +14,14 @@ import { authInfoOf } from './auth.ts';
 import { inTime } from './deadline.ts';
 import { dialRelay, dialSignaling } from './dial.ts';
 import { engineFor } from './rtc.ts';
+import { keyOf } from './secret.ts';
 import { type Route, Session } from './session.ts';
 import {
   type ConnectOptions,
   defaultMaxMessageBytes,
   type MessageExtra,
   type SendOptions,
+  type SignalingOptions,
   type TransportOptions,
   type TransportState,
 } from './types.ts';
@@ -34,6 +36,10 @@ export interface Dialled {
   room?: string | undefined;
   /** Its token has ended, and the relay has no other one of it. */
   expired?: () => boolean;
+  /** The key of the end-to-end secret. */
+  secret: Uint8Array<ArrayBuffer> | undefined;
+  /** Who was introduced to whom, and where: the proofs cover it. */
+  context: Uint8Array;
   /** The MCP session's name in plain mode. */
   sessionId: string;
   /** A session that may need other connections: later offers for it are given to it. */
@@ -73,6 +79,10 @@ export abstract class WebRTCTransport {
   protected constructor(role: Role, options: TransportOptions) {
     checkOptions(options);
     if (!hasSignaling(options)) relayUrl(options);
+    checkContext(options);
+    if (typeof options.secret === 'function' && (role === 'client' || hasSignaling(options))) {
+      throw new RendezvousError('bad_option', 'secret may be a function only for a server behind a relay.');
+    }
     this.#role = role;
     this.#options = options;
     this.#engine = engineFor(options.rtc);
@@ -173,8 +183,8 @@ export abstract class WebRTCTransport {
   }
 
   async #open(dialled: Dialled, signal: AbortSignal): Promise<void> {
-    const { peer } = dialled;
-    const { secret, maxMessageBytes = defaultMaxMessageBytes } = this.#options;
+    const { peer, secret, context } = dialled;
+    const { maxMessageBytes = defaultMaxMessageBytes } = this.#options;
     if (!peer.framed) {
       if (secret !== undefined) throw cannotProve();
       const link = new PlainLink({ ...peer, maxMessageBytes });
@@ -182,7 +192,7 @@ export abstract class WebRTCTransport {
       this.#named(dialled.sessionId);
       return link.start();
     }
-    const link = new FramedLink({ offerer: dialled.route.redial !== undefined, maxMessageBytes, secret });
+    const link = new FramedLink({ offerer: dialled.route.redial !== undefined, maxMessageBytes, secret, context });
     this.#adopt(link);
     link.onlost = (reason) => link.end(reason); // until there is a session that can do better
     await link.attach(peer, signal);
@@ -262,10 +272,24 @@ export abstract class WebRTCTransport {
 }
 
 /** By its value: an application may name all options and leave some undefined. */
-const hasSignaling = (options: TransportOptions): options is ConnectOptions & { signaling: Signaling } =>
+const hasSignaling = (options: TransportOptions): options is ConnectOptions & SignalingOptions =>
   'signaling' in options && options.signaling !== undefined;
 
-const leastSecretBytes = 16;
+/** @throws RendezvousError `bad_option` */
+function checkContext(options: TransportOptions): void {
+  const { context } = options as Partial<SignalingOptions>;
+  if (context === undefined) return;
+  if (!hasSignaling(options)) {
+    throw new RendezvousError(
+      'bad_option',
+      'context is for a signaling channel of your own. With a relay, leave it out.',
+    );
+  }
+  if (typeof context !== 'string' || context === '' || context.length > 256 || !context.isWellFormed()) {
+    throw new RendezvousError('bad_option', 'context must be a text of 1 to 256 characters.');
+  }
+}
+
 /** Below that there is no room for an answer that says that another one was too large. */
 const leastMessageBytes = 1_024;
 
@@ -297,10 +321,5 @@ export function checkOptions({ connectTimeoutMs, maxMessageBytes, iceTransportPo
   if (iceTransportPolicy !== undefined && !['all', 'relay'].includes(iceTransportPolicy)) {
     throw new RendezvousError('bad_option', "iceTransportPolicy must be 'all' or 'relay'.");
   }
-  if (secret !== undefined && new TextEncoder().encode(secret).byteLength < leastSecretBytes) {
-    throw new RendezvousError(
-      'bad_option',
-      `secret must have at least ${leastSecretBytes} random bytes, such as the output of: openssl rand -base64 32`,
-    );
-  }
+  if (typeof secret !== 'function') keyOf(secret);
 }

@@ -2,8 +2,11 @@ import type { MessageMeta } from '../link/link.ts';
 import type { Engine } from '../peer/engine.ts';
 import type { RtcPeerConnectionConstructor } from '../peer/native.ts';
 import type { IceServer } from '../protocol/index.ts';
-import type { RelayOptions } from '../signaling/relay.ts';
+import type { RelayOptions, RemotePeer } from '../signaling/relay.ts';
 import type { Signaling } from '../signaling/signaling.ts';
+
+/** The secret that a server shares with this client; undefined: none. */
+export type SecretSource = (peer: RemotePeer) => string | undefined | Promise<string | undefined>;
 
 /** How to connect, whichever way the two peers find each other. */
 export interface ConnectOptions {
@@ -22,11 +25,15 @@ export interface ConnectOptions {
    */
   connectTimeoutMs?: number;
   /**
-   * Known to both peers and to nobody else, at least 128 random bits (16 bytes) that never pass the relay: both prove over the data channel
-   * that they know it and see the same connection, before any MCP message. Without it the relay is trusted to introduce the
-   * right peer. The other side needs the same, and framed mode. In a page: secure contexts only.
+   * The end-to-end secret that both peers have and the relay does not: the result of `createSecret()`, or of `mcp-rendezvous secret`.
+   * Both sides prove over the data channel that they know it and see the same connection, before any MCP message passes.
+   * Without it the relay is trusted to introduce the right peer. The other side needs the same one, and framed mode.
+   * In a page: secure contexts only.
+   *
+   * For a server behind a relay it may be a function of the client, called once for each session. The claims come from the
+   * relay: whoever returns undefined for a client takes the relay's word for it. A function that throws refuses the client.
    */
-  secret?: string;
+  secret?: string | SecretSource;
   /** Aborts connecting. It has no effect on a transport that is connected. */
   signal?: AbortSignal;
   /**
@@ -36,8 +43,21 @@ export interface ConnectOptions {
   maxMessageBytes?: number;
 }
 
+/** Over a signaling channel of your own. */
+export interface SignalingOptions {
+  signaling: Signaling;
+  /**
+   * Names the channel, such as a ticket or the two parties: 1 to 256 characters. Both sides need the same one, and prove it with the
+   * secret, so that nobody who carries the messages can join peers of two channels that have the same secret. Not with a
+   * relay, where room, issuer, subjects and roles are proven.
+   *
+   * @default none
+   */
+  context?: string;
+}
+
 /** Through a relay, or over a signaling channel of your own. */
-export type TransportOptions = ConnectOptions & (RelayOptions | { signaling: Signaling });
+export type TransportOptions = ConnectOptions & (RelayOptions | SignalingOptions);
 
 /** `recovering`: the network path is lost and being restored; messages wait. */
 export type TransportState = 'new' | 'connecting' | 'connected' | 'recovering' | 'closed';

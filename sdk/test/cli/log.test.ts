@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import test from 'node:test';
+import { createSecret } from '../../src/protocol/secret.ts';
 import { boundedWriter, createLog, detail } from '../../src/cli/log.ts';
 
 const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJyb29tIjoiZGVzayJ9.c2lnbmF0dXJl';
+const secret = createSecret();
 
 function lines(level: 'silent' | 'normal' | 'debug') {
   const written: string[] = [];
@@ -30,10 +32,12 @@ test('no line carries a token, or forges another line', () => {
   const log = createLog('debug', (text) => written.push(text));
   log.error(`bad ${jwt}`);
   log.output('server 1', `token=${jwt};`);
+  log.output('server 1', `secret=${secret};`);
   log.info('client eve\nmcp-rendezvous: all is well\u001b[2J connected');
   assert.deepEqual(written, [
     'mcp-rendezvous: bad <token>\n',
     '[server 1] token=<token>;\n',
+    '[server 1] secret=<secret>;\n',
     'mcp-rendezvous: client eve mcp-rendezvous: all is well [2J connected\n',
   ]);
 });

@@ -48,7 +48,7 @@ export class Recorder {
   readonly closes: (RendezvousError | undefined)[] = [];
 
   constructor(options: Partial<FramedLinkOptions> & { offerer: boolean }) {
-    this.link = new FramedLink({ maxMessageBytes: 10_485_760, ...options });
+    this.link = new FramedLink({ maxMessageBytes: 10_485_760, context: new Uint8Array(), ...options });
     this.link.onmessage = (message, meta) => {
       this.messages.push(message);
       this.metas.push(meta);

@@ -191,6 +191,19 @@ void suite('a session outlives its connection', () => {
     assert.deepEqual([near.losses, far.losses], [[], []]);
   });
 
+  test('a resumed session is proven for where it began: of another context it is not resumed', async (t) => {
+    const met = (name: string) => ({ context: new TextEncoder().encode(name) });
+    // Without a secret a session begins, whatever the two sides were told.
+    const { near, far } = await connectLinks(t, met('desk'), met('other'));
+    const carriers = await connectCarriers(t);
+    const attached = [near.link.attach(carriers.near), far.link.attach(carriers.far)];
+    for (const attempt of attached) await assert.rejects(attempt, { code: 'secret_mismatch' });
+    await works({ near, far });
+    const alike = await connectLinks(t, met('desk'));
+    await attachNew(t, alike);
+    await works(alike);
+  });
+
   test('another session under the name, or under another name, is not the session', async (t) => {
     const { near, far } = await connectLinks(t);
     const other = await connectCarriers(t);

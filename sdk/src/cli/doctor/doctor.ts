@@ -10,6 +10,8 @@ export interface DoctorOptions {
   relay: string;
   /** Hands out the token. It throws CliError where there is none. */
   token: () => string;
+  /** The end-to-end secret, if there is one. */
+  secret?: string;
   /** Join with a server's token, too. */
   join: boolean;
   /** Connect to the other peer: true waits for it; undefined does it where a client finds its server. */
@@ -23,7 +25,7 @@ export interface DoctorOptions {
 
 /** Looks at everything that has to work for a connection, in the order in which a connection needs it. */
 export async function doctor(options: DoctorOptions): Promise<void> {
-  const { relay, token, join, peer, debug, stop } = options;
+  const { relay, token, secret, join, peer, debug, stop } = options;
   // What is stopped has not failed.
   const report = (finding: Finding) => {
     if (!stop.aborted) options.report(finding);
@@ -36,7 +38,7 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   if (!room) return;
   const { turn } = await checkIceServers(room.iceServers, debug, report, stop);
   report(await checkCandidates(room.iceServers, turn, stop));
-  if (peer ?? (claims.role === 'client' && room.occupied)) report(await checkPeer(relay, claims, stop));
+  if (peer ?? (claims.role === 'client' && room.occupied)) report(await checkPeer(relay, claims, secret, stop));
 }
 
 /** The newcomer has the place (PROTOCOL.md §5, `replaced`), and who has it cannot be seen from outside. */

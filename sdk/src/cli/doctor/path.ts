@@ -70,10 +70,21 @@ async function gather(iceServers: IceServer[], limit: AbortSignal): Promise<Set<
 const lingerMs = 1_000;
 
 /** Opens the data channel to the other peer, asks for the path and closes it. No MCP message is sent. */
-export async function checkPeer(relay: string, { token, role }: TokenView, stop: AbortSignal): Promise<Finding> {
+export async function checkPeer(
+  relay: string,
+  { token, role }: TokenView,
+  secret: string | undefined,
+  stop: AbortSignal,
+): Promise<Finding> {
   const check = 'peer';
   const Transport = role === 'client' ? WebRTCClientTransport : WebRTCServerTransport;
-  const transport = new Transport({ relay, token, connectTimeoutMs: connectMs, signal: stop });
+  const transport = new Transport({
+    relay,
+    token,
+    ...(secret && { secret }),
+    connectTimeoutMs: connectMs,
+    signal: stop,
+  });
   const ended = new Promise<void>((resolve) => {
     transport.onclose = resolve;
   });

@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { relayUrl, tokenSource } from '../options.ts';
+import { readSecret, relayUrl, tokenSource } from '../options.ts';
 import type { DoctorFlags } from '../program.ts';
 import { variables } from '../variables.ts';
 import { doctor } from './doctor.ts';
@@ -26,6 +26,7 @@ export async function report(
       const source = tokenSource(flags.tokenFile, env[variables.token], 'client');
       return typeof source === 'string' ? source : source();
     },
+    ...readSecret(flags, env),
     join: flags.join ?? false,
     peer: flags.peer,
     debug: flags.debug ?? false,

@@ -33,7 +33,7 @@ export function adviceFor(code: string, step: StepName): string {
       return 'Run "mcp-rendezvous doctor" on both sides. Behind strict NATs or firewalls the relay needs a TURN server (TURN_URLS).';
     case 'dtls_untrusted':
     case 'secret_mismatch':
-      return 'Both sides need the same end-to-end secret. If they have it, somebody may sit between them: do not go on.';
+      return 'Both sides need the same end-to-end secret and tokens for the same room. If they have them, somebody may sit between them: do not go on.';
     case 'session_lost':
       return 'Connect again. What had no answer yet may or may not have been carried out.';
     case 'bad_option':

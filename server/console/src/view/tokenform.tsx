@@ -20,6 +20,17 @@ const elsewhere = {
   server: 'This is a client’s token: paste it under “Connect”.',
 };
 
+/** What `mcp-rendezvous secret` prints; the SDK also checks that nothing in it is mistyped. */
+const secretForm = /^mcps1[\w-]{49}$/;
+
+function secretAdvice(bad: boolean): string {
+  if (!isSecureContext)
+    return 'Not over plain http: browsers give a page the cryptography for it over https and on localhost only.';
+  if (bad)
+    return 'This is not an end-to-end secret. Make one with “mcp-rendezvous secret”, and paste all of it on both sides.';
+  return 'The same on both sides, made by “mcp-rendezvous secret”: then not even the relay could sit in between.';
+}
+
 /** Where a token is pasted. Its fields have no name, so that no form could ever put them into an address. */
 export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
   const id = useId();
@@ -29,6 +40,9 @@ export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
   const typed = token.trim();
   const claims = readToken(typed);
   const fits = claims?.role === role;
+  const typedSecret = secret.trim();
+  const badSecret = typedSecret !== '' && !secretForm.test(typedSecret);
+  const ready = fits && !badSecret;
   const says = (): string => {
     if (typed === '') return `From your backend: a room token with the role “${role}”. It stays in this page’s memory.`;
     if (!claims) return 'This is not a room token: three parts, separated by dots.';
@@ -42,7 +56,7 @@ export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
       autoComplete="off"
       onSubmit={(event) => {
         event.preventDefault();
-        if (fits) onsubmit({ token: typed, secret: secret || undefined, relayOnly });
+        if (ready) onsubmit({ token: typed, secret: typedSecret || undefined, relayOnly });
       }}
     >
       <div class="field">
@@ -59,7 +73,7 @@ export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
             value={token}
             onInput={({ currentTarget }) => setToken(currentTarget.value)}
           />
-          <button type="submit" class="primary" disabled={!fits || busy}>
+          <button type="submit" class="primary" disabled={!ready || busy}>
             {submit}
           </button>
         </div>
@@ -79,13 +93,14 @@ export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
             type="password"
             autoComplete="off"
             disabled={!isSecureContext}
+            spellcheck={false}
+            placeholder="mcps1…"
+            aria-describedby={`${id}-sd`}
             value={secret}
             onInput={({ currentTarget }) => setSecret(currentTarget.value)}
           />
-          <small>
-            {isSecureContext
-              ? 'The same on both sides, if the other one has one: then not even the relay could sit in between.'
-              : 'Not over plain http: browsers give a page the cryptography for it over https and on localhost only.'}
+          <small id={`${id}-sd`} class={badSecret ? 'wrong' : ''} aria-live="polite">
+            {secretAdvice(badSecret)}
           </small>
         </div>
         {role === 'client' && (
