@@ -3,12 +3,13 @@ import {
   type FrameFromRelay,
   type IceServer,
   type JoinFrame,
+  type PeerReason,
   type RelayErrorCode,
   verdictOf,
 } from 'mcp-rendezvous/protocol';
 import type { RawData } from 'ws';
 import { clockToleranceSeconds, type Identity, type Verify } from './auth.ts';
-import type { Member, Seat } from './broker/broker.ts';
+import { type Member, removalReason, type Seat } from './broker/broker.ts';
 import { take } from './bucket.ts';
 import type { Limits } from './config.ts';
 import { messages as errorMessages, RelayError } from './errors.ts';
@@ -132,7 +133,7 @@ export class Session implements Occupant {
     const { metrics, sessions } = this.#context;
     metrics.sockets.dec();
     clearTimeout(this.#timer);
-    if (this.#finish('away')) this.#log.info({ ...this.#who, close: code }, 'socket lost');
+    if (this.#finish('away', 'closed')) this.#log.info({ ...this.#who, close: code }, 'socket lost');
     this.#pass?.closed();
     sessions.delete(this, this.#turn);
   }
@@ -147,7 +148,10 @@ export class Session implements Occupant {
 
   /** Closes the socket with a code of PROTOCOL.md §5. A peer that was told to give up is gone, any other one may resume. */
   end(code: RelayErrorCode): void {
-    if (!this.#finish(verdictOf(closeCodes[code]) === 'give_up' ? 'gone' : 'away')) {
+    // With a token that was revoked it does not come back under this identity.
+    const gone = verdictOf(closeCodes[code]) === 'give_up' || code === 'token_revoked';
+    const reason = code === 'ping_timeout' ? 'timeout' : (removalReason(code) ?? 'closed');
+    if (!this.#finish(gone ? 'gone' : 'away', reason)) {
       // A moved one has nothing left to say.
       this.#socket.close(1000);
       return;
@@ -160,7 +164,7 @@ export class Session implements Occupant {
 
   /** The peer is on another socket now. Nothing final is said here: the answer to its other `join` may come later than this. */
   moved(): void {
-    if (!this.#finish('gone')) return;
+    if (!this.#finish('gone', 'closed')) return;
     this.#log.info(this.#who, 'moved');
     this.#timer = setTimeout(() => this.#socket.close(1000), movedMs);
   }
@@ -237,7 +241,7 @@ export class Session implements Occupant {
         this.#refresh(seat, frame.token).catch((error: unknown) => this.#fail(error));
         return;
       case 'leave':
-        if (this.#finish('gone')) this.#log.info(this.#who, 'left');
+        if (this.#finish('gone', 'left')) this.#log.info(this.#who, 'left');
         this.#socket.close(1000);
         return;
       case 'ping':
@@ -335,14 +339,14 @@ export class Session implements Occupant {
   }
 
   /** Ends the session once; the peer is `away` or `gone` from now on. False when it had ended before. */
-  #finish(state: 'away' | 'gone'): boolean {
+  #finish(state: 'away' | 'gone', reason: PeerReason): boolean {
     if (this.#state === 'ended') return false;
     this.#state = 'ended';
     clearTimeout(this.#timer);
     clearInterval(this.#iceTimer);
     if (this.#seat) {
       this.#context.metrics.peers.dec({ role: this.#seat.role });
-      this.#context.rooms.depart(this.#seat, state).catch((error: unknown) => {
+      this.#context.rooms.depart(this.#seat, state, reason).catch((error: unknown) => {
         this.#log.error({ ...this.#who, err: error }, 'departure failed');
       });
     }

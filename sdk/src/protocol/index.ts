@@ -13,6 +13,7 @@ export {
   type JoinFrame,
   type OutcomeCode,
   type PeerClaims,
+  type PeerReason,
   type PeerState,
   type Role,
   subprotocol,

@@ -1,22 +1,24 @@
 import { setImmediate as turnEnds } from 'node:timers/promises';
-import type { RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
+import type { PeerReason, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
 import type { RedisConfig } from '../config.ts';
 import { RelayError } from '../errors.ts';
 import { newInstanceId, roomKeyOf } from '../ids.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { barName, type Revocation } from './barred.ts';
-import type {
-  Broker,
-  Change,
-  Group,
-  Holding,
-  Instance,
-  Member,
-  Message,
-  Resident,
-  RoomSummary,
-  Seat,
+import {
+  type Broker,
+  type Change,
+  type Group,
+  type Holding,
+  type Instance,
+  type Member,
+  type Message,
+  type Removal,
+  removalReason,
+  type Resident,
+  type RoomSummary,
+  type Seat,
 } from './broker.ts';
 import { type Connection, createConnection, open } from './connect.ts';
 import { Inbox } from './inbox.ts';
@@ -103,10 +105,10 @@ export class RedisBroker implements Broker {
     return { id: reply.id, others: readGroup(other(seat.role), reply.others) };
   }
 
-  async depart(seat: Seat, state: 'away' | 'gone'): Promise<void> {
+  async depart(seat: Seat, state: 'away' | 'gone', reason?: PeerReason): Promise<void> {
     const window = this.#options.resumeWindowMs;
     const claims = JSON.stringify(seat.claims);
-    await this.#write('rendezvousUpdate', seat.room, { ...named(seat), state, window, claims });
+    await this.#write('rendezvousUpdate', seat.room, { ...named(seat), state, reason, window, claims });
     if (state === 'away') this.#sweepIn(shardOf(seat.room), window);
   }
 
@@ -282,6 +284,7 @@ export class RedisBroker implements Broker {
       await this.update(seat);
     } catch (error) {
       if (!(error instanceof RelayError) || error.code === 'unavailable') throw error;
+      await this.depart(seat, 'gone', removalReason(error.code));
       this.#evict(seat, error.code);
     }
   }
@@ -376,6 +379,7 @@ interface RawMember {
   id: string;
   i: string;
   s: 'online' | 'away';
+  w?: PeerReason;
   c: string;
   v: string;
   f: string;
@@ -384,6 +388,7 @@ interface RawMember {
 interface RawGroup {
   version: string;
   members: List<RawMember>;
+  removed?: List<Removal>;
 }
 
 interface RawChange extends Omit<Change, 'claims' | 'version' | 'previous' | 'joined'> {
@@ -423,17 +428,22 @@ const other = (role: Role): Role => (role === 'server' ? 'client' : 'server');
 
 const named = ({ id, connection }: Seat) => ({ id, connection });
 
-const readMember = (role: Role, { id, i, s, c, v, f }: RawMember): Member => ({
+const readMember = (role: Role, { id, i, s, w, c, v, f }: RawMember): Member => ({
   id,
   instance: i,
   role,
   state: s,
+  ...(w && { reason: w }),
   claims: JSON.parse(c) as Member['claims'],
   version: Number(v),
   joined: Number(f),
 });
 
-const readGroup = (role: Role, { version, members }: RawGroup): Group => ({
-  version: Number(version),
-  members: array(members).map((member) => readMember(role, member)),
-});
+function readGroup(role: Role, { version, members, removed = {} }: RawGroup): Group {
+  const removals = [...array(removed)];
+  return {
+    version: Number(version),
+    members: array(members).map((member) => readMember(role, member)),
+    ...(removals.length > 0 && { removed: removals }),
+  };
+}
