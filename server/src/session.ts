@@ -333,7 +333,7 @@ export class Session implements Occupant {
   }
 
   #fail(error: unknown): void {
-    if (error instanceof RelayError) return this.end(error.code);
+    if (error instanceof RelayError && error.code !== 'internal') return this.end(error.code);
     this.#log.error({ ...this.#who, err: error }, 'a frame could not be handled');
     this.end('internal');
   }

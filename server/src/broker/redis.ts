@@ -15,7 +15,6 @@ import {
   type Member,
   type Message,
   type Removal,
-  removalReason,
   type Resident,
   type RoomSummary,
   type Seat,
@@ -244,7 +243,9 @@ export class RedisBroker implements Broker {
     // What is held is asked for and sent in one go, so that a departure sent later is also carried out later.
     const byShard = Map.groupBy(this.#local?.holdings() ?? [], ({ room }) => shardOf(room));
     await Promise.all(
-      Array.from({ length: shards }, (_, shard) => this.#tend(shard, byShard.get(shard) ?? [], barred)),
+      Array.from({ length: shards }, (_, shard) =>
+        this.#tend(shard, byShard.get(shard) ?? [], barred).catch((error: unknown) => this.#isolate(error)),
+      ),
     );
     // A copy, because what cannot be written is put back.
     await Promise.all([...this.#unwritten].map((seat) => this.#rewrite(seat)));
@@ -271,7 +272,10 @@ export class RedisBroker implements Broker {
   async #restore(seat: Seat | undefined): Promise<void> {
     // It may have departed since it was found missing.
     if (!seat || !this.#local?.holds(seat)) return;
-    const { refused, moved, others } = await this.#place(seat, { restore: true });
+    const placed = await this.#place(seat, { restore: true }).catch((error: unknown) => this.#isolate(error));
+    // It cannot be written: it goes alone.
+    if (!placed) return this.#evict(seat, 'internal');
+    const { refused, moved, others } = placed;
     if (refused || moved) return this.#evict(seat, refused);
     this.#local?.ongroup(seat.room, other(seat.role), readGroup(other(seat.role), others));
   }
@@ -284,9 +288,15 @@ export class RedisBroker implements Broker {
       await this.update(seat);
     } catch (error) {
       if (!(error instanceof RelayError) || error.code === 'unavailable') throw error;
-      await this.depart(seat, 'gone', removalReason(error.code));
+      if (error.code === 'token_revoked') await this.depart(seat, 'gone', 'revoked');
       this.#evict(seat, error.code);
     }
+  }
+
+  /** A script that failed is no bus that is down: it is reported, and what it was for is given up. */
+  #isolate(error: unknown): undefined {
+    if (!(error instanceof RelayError) || error.code !== 'internal') throw error;
+    this.#log.error({ err: error }, 'a script failed in Redis');
   }
 
   #evict({ room, id, connection }: Seat, code?: RelayErrorCode): void {
@@ -349,13 +359,13 @@ export class RedisBroker implements Broker {
     else this.#local?.onmessage(envelope.message);
   }
 
-  /** Waits for a command; whatever way it fails, the bus is unavailable. */
+  /** Waits for a command. Whatever way it fails the bus is unavailable, unless it is a script that fails: that is a fault of its request. */
   async #track<T>(command: Promise<T>): Promise<T> {
     this.#pending.add(command);
     try {
       return await command;
     } catch (error) {
-      throw new RelayError('unavailable', { cause: error });
+      throw new RelayError(isScriptError(error) ? 'internal' : 'unavailable', { cause: error });
     } finally {
       this.#pending.delete(command);
     }
@@ -423,6 +433,12 @@ interface Reply {
   /** Of `rendezvousList`. */
   rooms: List<RoomSummary>;
 }
+
+/** Redis is there and has run a script, which failed: with an error of its own, or because of an argument. */
+const isScriptError = (error: unknown): boolean =>
+  error instanceof Error &&
+  error.name === 'ReplyError' &&
+  /^(ERR|WRONGTYPE) .*(user_script|\bscript\b)/s.test(error.message);
 
 const other = (role: Role): Role => (role === 'server' ? 'client' : 'server');
 

@@ -44,7 +44,8 @@ end
 
 local function find(room, id)
   local json = redis.call('HGET', prefix .. room, 'p:' .. id)
-  return json and decode(json)
+  local peer = json and decode(json)
+  return peer and peer.h and peer
 end
 
 local function occupant(room, field)
@@ -60,7 +61,7 @@ local function clients(room)
 end
 
 local function names(room, peer)
-  local parsed, claims = cjson.decode(room), decode(peer.c) or {}
+  local parsed, claims = cjson.decode(room), cjson.decode(peer.c)
   local issuer = ':' .. #parsed[1] .. ':' .. parsed[1]
   local found = { 'connection:' .. peer.h, 'room' .. issuer .. parsed[2], 'sub' .. issuer .. peer.u }
   if claims.jti then found[4] = 'jti' .. issuer .. claims.jti end
@@ -334,7 +335,8 @@ result.cursor, result.removed = page[1], 0
 for n = 1, #page[2], 2 do
   local id, room = split(page[2][n])
   local peer = find(room, id)
-  for _, name in ipairs(peer and names(room, peer) or {}) do
+  local readable, found = pcall(names, room, peer)
+  for _, name in ipairs(readable and found or {}) do
     if name == request.name then
       evict(room, id, peer, 'token_revoked')
       expel(room, id, peer, 'token_revoked')
