@@ -15,6 +15,8 @@ export type ErrorCode =
   | 'peer_absent'
   /** The other peer left before the data channel was open. */
   | 'peer_gone'
+  /** The operator removed the other peer from the relay, or revoked its token: its session has ended. */
+  | 'peer_removed'
   /** The other peer is there but does not acknowledge signals, or sent no answer. */
   | 'peer_silent'
   /** The other peer serves as many sessions as it can. It was not tried any further; try again later. */

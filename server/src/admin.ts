@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
-import { createRoomToken, ttlSeconds } from 'mcp-rendezvous/token';
+import { createRoomToken, isPlainText, ttlSeconds } from 'mcp-rendezvous/token';
 import * as z from 'zod';
 import type { Broker, Resident, RoomSummary } from './broker/broker.ts';
 import { type Rate, take, wait } from './bucket.ts';
@@ -23,8 +23,10 @@ const longestSeconds = 30 * 86_400;
 
 const bodyLimit = 16_384;
 
-const text = (most: number) => z.string().min(1).max(most);
-const issuer = z.string().max(512).optional();
+/** What a claim may be: a name that no token can have is a mistake. */
+const claim = z.string().refine(isPlainText, 'must not contain control characters or half a surrogate pair');
+const text = (most: number) => claim.min(1).max(most);
+const issuer = claim.max(512).optional();
 
 const revocable = ['jti', 'sub', 'room'] as const;
 
@@ -58,7 +60,7 @@ const tokenBody = z.strictObject({
       context.addIssue("has to be a number of seconds, or one with a unit such as '15m' or '1h', of at most 30 days");
       return z.NEVER;
     }),
-  scope: z.string().max(4096).optional(),
+  scope: claim.max(4096).optional(),
 });
 
 const listQuery = z.strictObject({

@@ -1,4 +1,11 @@
-import type { FrameFromRelay, OutcomeCode, PeerClaims, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
+import type {
+  FrameFromRelay,
+  OutcomeCode,
+  PeerClaims,
+  PeerReason,
+  RelayErrorCode,
+  Role,
+} from 'mcp-rendezvous/protocol';
 import type { Broker, Change, Group, Holding, Instance, Member, Message, Seat } from './broker/broker.ts';
 import { RelayError } from './errors.ts';
 import { digest, newPeerId, newResumeSecret, parseResume } from './ids.ts';
@@ -106,13 +113,16 @@ export class Rooms implements Instance {
       seat.id = id;
       if (!occupant.open) {
         // The socket ended meanwhile, and nobody has the new resume secret.
-        await this.#broker.depart(seat, 'gone');
+        await this.#broker.depart(seat, 'gone', 'closed');
         return;
       }
       this.ongroup(seat.room, other(role), others);
       room.set(seat);
       room[other(role)].watchers++;
       occupant.seated(seat, `${id}.${secret}`, [...room[other(role)].values()]);
+      // One that was here before may have sessions with peers that were removed while it could not hear of it.
+      if (request.resume === undefined) return;
+      for (const removal of room[other(role)].removals) occupant.send({ type: 'peer', state: 'gone', ...removal });
     } catch (error) {
       if (error instanceof RelayError && error.code === 'room_full') this.#metrics.limited.inc({ limit: 'clients' });
       throw error;
@@ -136,19 +146,20 @@ export class Rooms implements Instance {
   }
 
   /** The peer's socket is lost (`away`), or it left (`gone`). A connection that lost its place before changes nothing. */
-  async depart(seat: Seat, state: 'away' | 'gone'): Promise<void> {
+  async depart(seat: Seat, state: 'away' | 'gone', reason: PeerReason): Promise<void> {
     const room = this.#rooms.get(seat.room);
     if (!room || !this.holds(seat)) return;
     this.#drop(seat);
     try {
-      await this.#broker.depart(seat, state);
+      await this.#broker.depart(seat, state, reason);
     } catch (error) {
       // The others here are told all the same; those elsewhere hear it when the lease is over.
       const { room: key, id, role, claims } = seat;
       const view = room[role];
       const { version, joined } = view.get(id) ?? { version: view.version, joined: 0 };
       const { instance } = this.#broker;
-      this.onchange({ room: key, role, id, state, instance, claims, version: version + 1, previous: -1, joined });
+      const change = { room: key, role, id, state, reason, instance, claims, joined };
+      this.onchange({ ...change, version: version + 1, previous: -1 });
       this.#log.warn({ err: error, peer: seat.id }, 'departure not written; the lease will end it');
     }
   }
@@ -253,18 +264,17 @@ export class Rooms implements Instance {
     occupant.send({ type: 'outcome', id, code, ...(code === 'unavailable' ? { retryAfterMs } : {}) });
   }
 
-  #tell(room: Room, role: Role, { member, state, lost }: Notice): void {
+  #tell(room: Room, role: Role, { member, state, reason, lost }: Notice): void {
     const { id, claims } = member;
-    for (const local of room.values()) {
-      if (local.role === role) continue;
-      local.occupant.send({
-        type: 'peer',
-        id,
-        state,
-        ...(state === 'online' ? { claims } : {}),
-        ...(lost && { lost }),
-      });
-    }
+    const frame: FrameFromRelay = {
+      type: 'peer',
+      id,
+      state,
+      ...(state === 'online' ? { claims } : {}),
+      ...(reason && { reason }),
+      ...(lost && { lost }),
+    };
+    for (const local of room.values()) if (local.role !== role) local.occupant.send(frame);
   }
 
   #enter(key: string, role: Role): Room {

@@ -2,12 +2,13 @@ import {
   closeCodes,
   type FrameFromRelay,
   type IceServer,
+  type PeerReason,
   type RelayErrorCode,
   verdictOf,
 } from 'mcp-rendezvous/protocol';
 import type { RawData } from 'ws';
 import { clockToleranceSeconds, type Identity, type Verify } from './auth.ts';
-import type { Member, Seat } from './broker/broker.ts';
+import { type Member, removalReason, type Seat } from './broker/broker.ts';
 import { take } from './bucket.ts';
 import type { Budget } from './budget.ts';
 import type { Limits } from './config.ts';
@@ -152,7 +153,7 @@ export class Session implements Occupant {
     const { metrics, sessions } = this.#context;
     metrics.sockets.dec();
     clearTimeout(this.#timer);
-    if (this.#finish('away')) this.#log.info({ ...this.#who, close: code }, 'socket lost');
+    if (this.#finish('away', 'closed')) this.#log.info({ ...this.#who, close: code }, 'socket lost');
     this.#pass?.closed();
     this.#context.unread.delete(this);
     this.#context.unsent.delete(this);
@@ -169,7 +170,10 @@ export class Session implements Occupant {
 
   /** Closes the socket with a code of PROTOCOL.md §5. A peer that was told to give up is gone, any other one may resume. */
   end(code: RelayErrorCode): void {
-    if (!this.#finish(verdictOf(closeCodes[code]) === 'give_up' ? 'gone' : 'away')) {
+    // With a token that was revoked it does not come back under this identity.
+    const gone = verdictOf(closeCodes[code]) === 'give_up' || code === 'token_revoked';
+    const reason = code === 'ping_timeout' ? 'timeout' : (removalReason(code) ?? 'closed');
+    if (!this.#finish(gone ? 'gone' : 'away', reason)) {
       // A moved one has nothing left to say.
       this.#socket.close(1000);
       return;
@@ -188,7 +192,7 @@ export class Session implements Occupant {
 
   /** The peer is on another socket now. Nothing final is said here: the answer to its other `join` may come later than this. */
   moved(): void {
-    if (!this.#finish('gone')) return;
+    if (!this.#finish('gone', 'closed')) return;
     this.#log.info(this.#who, 'moved');
     this.#timer = setTimeout(() => this.#socket.close(1000), movedMs);
   }
@@ -266,7 +270,7 @@ export class Session implements Occupant {
         this.#refresh(seat, frame.token).catch((error: unknown) => this.#fail(error));
         return;
       case 'leave':
-        if (this.#finish('gone')) this.#log.info(this.#who, 'left');
+        if (this.#finish('gone', 'left')) this.#log.info(this.#who, 'left');
         this.#socket.close(1000);
         return;
       case 'ping':
@@ -368,13 +372,13 @@ export class Session implements Occupant {
   }
 
   #fail(error: unknown): void {
-    if (error instanceof RelayError) return this.end(error.code);
+    if (error instanceof RelayError && error.code !== 'internal') return this.end(error.code);
     this.#log.error({ ...this.#who, err: error }, 'a session failed');
     this.end('internal');
   }
 
   /** Ends the session once; the peer is `away` or `gone` from now on. False when it had ended before. */
-  #finish(state: 'away' | 'gone'): boolean {
+  #finish(state: 'away' | 'gone', reason: PeerReason): boolean {
     if (this.#state === 'ended') return false;
     this.#state = 'ended';
     // What comes now is not looked at. Only control frames are taken.
@@ -383,7 +387,7 @@ export class Session implements Occupant {
     clearInterval(this.#iceTimer);
     if (this.#seat) {
       this.#context.metrics.peers.dec({ role: this.#seat.role });
-      this.#context.rooms.depart(this.#seat, state).catch((error: unknown) => {
+      this.#context.rooms.depart(this.#seat, state, reason).catch((error: unknown) => {
         this.#log.error({ ...this.#who, err: error }, 'departure failed');
       });
     }

@@ -1,13 +1,21 @@
-import type { PeerState } from 'mcp-rendezvous/protocol';
-import type { Change, Group, Member } from './broker/broker.ts';
+import type { PeerReason, PeerState } from 'mcp-rendezvous/protocol';
+import { type Change, type Group, isRemoval, type Member, rememberedRemovals, type Removal } from './broker/broker.ts';
 import { Roster } from './roster.ts';
 
 /** What watchers are told. */
 export interface Notice {
-  member: Member;
+  /** Of one that is gone only the id counts. */
+  member: Pick<Member, 'id'> & Partial<Pick<Member, 'claims'>>;
   state: PeerState;
+  reason?: PeerReason;
   /** With `gone`: it may come back under the same id. */
   lost?: true;
+}
+
+/** Of a peer that is gone. */
+interface Why {
+  lost?: true | undefined;
+  reason?: PeerReason | undefined;
 }
 
 /** How long a peer that went is remembered, so that an older listing that comes late does not bring it back; a newer one may. */
@@ -26,18 +34,25 @@ export class GroupView extends Roster<Member> {
   #ahead: Map<number, number> | undefined;
   #tombstones: Map<string, { version: number; at: number }> | undefined;
   #missing: Map<string, number> | undefined;
+  /** Removals by the operator that were told. */
+  #removed: Map<string, Removal> | undefined;
+
+  /** Those that the operator removed lately, as far as this instance has heard. */
+  get removals(): Iterable<Removal> {
+    return this.#removed?.values() ?? [];
+  }
 
   /** Takes a change in; returns what watchers have to be told, if anything. */
   apply(change: Change): Notice | undefined {
     if (change.previous === this.version) this.version = change.version;
     else (this.#ahead ??= new Map()).set(change.previous, change.version);
     this.#advance();
-    const { id, instance, role, state, lost, claims, version, joined } = change;
+    const { id, instance, role, state, lost, reason, claims, version, joined } = change;
     const known = this.get(id);
     if ((known?.version ?? this.#tombstones?.get(id)?.version ?? 0) >= version) return undefined;
     this.#missing?.delete(id);
-    if (state === 'gone') return this.#remove(id, version, lost);
-    return this.#put({ id, instance, role, state, claims, version, joined });
+    if (state === 'gone') return this.#remove(id, version, { lost, reason });
+    return this.#put({ id, instance, role, state, ...(reason && { reason }), claims, version, joined });
   }
 
   /**
@@ -50,6 +65,13 @@ export class GroupView extends Roster<Member> {
   merge(group: Group, now: number, graceMs: number): Notice[] {
     const notices: Notice[] = [];
     const listed = new Set<string>();
+    for (const removal of group.removed ?? []) {
+      const { id, reason } = removal;
+      if (this.#removed?.has(id)) continue;
+      this.#missing?.delete(id);
+      const notice = this.#remove(id, group.version, { reason });
+      if (notice) notices.push(notice);
+    }
     for (const member of group.members) {
       listed.add(member.id);
       this.#missing?.delete(member.id);
@@ -67,7 +89,7 @@ export class GroupView extends Roster<Member> {
       if (now - since < graceMs && !replaced) continue;
       this.#missing?.delete(member.id);
       const lost = member.state === 'online' && !replaced ? true : undefined;
-      const notice = this.#remove(member.id, group.version, lost);
+      const notice = this.#remove(member.id, group.version, { lost, ...(lost && { reason: 'timeout' }) });
       if (notice) notices.push(notice);
     }
     // While a peer is missing the version stays behind, so that the broker sends another listing.
@@ -83,10 +105,11 @@ export class GroupView extends Roster<Member> {
     this.set(member);
     const refreshed = member.state === 'online' && JSON.stringify(known?.claims) !== JSON.stringify(member.claims);
     const news = known?.state !== member.state || known.joined < member.joined || refreshed;
-    return news ? { member, state: member.state } : undefined;
+    const { state, reason } = member;
+    return news ? { member, state, ...(reason && { reason }) } : undefined;
   }
 
-  #remove(id: string, version: number, lost: true | undefined): Notice | undefined {
+  #remove(id: string, version: number, { lost, reason }: Why): Notice | undefined {
     const now = performance.now();
     const tombstones = (this.#tombstones ??= new Map());
     for (const [old, { at }] of tombstones) {
@@ -95,9 +118,20 @@ export class GroupView extends Roster<Member> {
     }
     tombstones.delete(id); // one that comes back and goes again is the latest
     tombstones.set(id, { version, at: now });
-    const member = this.get(id);
+    const known = this.has(id);
     this.delete(id);
-    return member && { member, state: 'gone', ...(lost && { lost }) };
+    // Sessions with a peer that the operator removed end, also where it was taken for dead before.
+    const removed = isRemoval(reason);
+    if (removed) this.#remember({ id, reason });
+    return known || removed
+      ? { member: { id }, state: 'gone', ...(lost && { lost }), ...(reason && { reason }) }
+      : undefined;
+  }
+
+  #remember(removal: Removal): void {
+    const removed = (this.#removed ??= new Map());
+    removed.set(removal.id, removal);
+    if (removed.size > rememberedRemovals) removed.delete(removed.keys().next().value as string);
   }
 
   #advance(): void {

@@ -260,7 +260,7 @@ function contract(name: string, create: () => Broker): void {
       }
     });
 
-    test('a peer that is kicked is gone, and its resume secret is worth nothing', async (t) => {
+    test('a peer that is kicked is gone, and hears of it when it comes back', async (t) => {
       const { broker, local } = await open(t, create());
       const room = newRoom();
       const [server, client] = [seat(room, 'server'), seat(room, 'client')];
@@ -272,8 +272,50 @@ function contract(name: string, create: () => Broker): void {
       const { id, connection } = client;
       assert.deepEqual(local.messages, [{ type: 'evict', room, id, connection, code: 'kicked' }]);
       assert.equal(local.steps.at(-1), `${id} gone`);
+      assert.equal(local.changes.at(-1)?.reason, 'kicked');
+      await assert.rejects(broker.join(seat(room, 'client'), client), { code: 'kicked' });
       const back = seat(room, 'client');
-      assert.equal((await broker.join(back, client)).id, back.id);
+      assert.equal((await broker.join(back)).id, back.id);
+    });
+
+    test('a peer that is removed while it is away hears of it, and so does who could not hear anything then', async (t) => {
+      const { broker, local } = await open(t, create());
+      const room = newRoom();
+      const [server, kicked, revoked] = [seat(room, 'server'), seat(room, 'client', 'k'), seat(room, 'client', 'r')];
+      for (const each of [server, kicked, revoked]) await broker.join(each);
+      for (const each of [server, kicked, revoked]) await broker.depart(each, 'away', 'closed');
+      await broker.kick(room, kicked.id);
+      await broker.revoke({ by: 'sub', issuer: '', value: revoked.claims.sub, until: Date.now() + 60_000 });
+      assert.deepEqual(local.messages, []);
+      await assert.rejects(broker.join(seat(room, 'client', 'k'), kicked), { code: 'kicked' });
+      await assert.rejects(broker.join(seat(room, 'client', 'r'), revoked), { code: 'token_revoked' });
+      const { others } = await broker.join(seat(room, 'server'), server);
+      assert.deepEqual(others.removed, [
+        { id: kicked.id, reason: 'kicked' },
+        { id: revoked.id, reason: 'revoked' },
+      ]);
+      // Nobody's business who was not here.
+      assert.equal((await broker.join(seat(room, 'server'))).others.removed, undefined);
+    });
+
+    test('why a peer is away or gone', async (t) => {
+      const { broker, local } = await open(t, create());
+      const room = newRoom();
+      const [server, lost, left] = [seat(room, 'server'), seat(room, 'client', 'lost'), seat(room, 'client', 'left')];
+      for (const each of [server, lost, left]) await broker.join(each);
+      await broker.depart(left, 'gone', 'left');
+      const next = seat(room, 'server');
+      await broker.join(next);
+      local.held = [{ room, seats: [next], watched: [] }];
+      await broker.depart(lost, 'away', 'timeout');
+      await eventually(() => local.steps.at(-1) === `${lost.id} gone`, 2000);
+      const why = local.changes.flatMap(({ id, state, reason }) => (reason ? [[id, state, reason]] : []));
+      assert.deepEqual(why, [
+        [left.id, 'gone', 'left'],
+        [server.id, 'gone', 'replaced'],
+        [lost.id, 'away', 'timeout'],
+        [lost.id, 'gone', 'timeout'],
+      ]);
     });
 
     test('a room takes so many clients; one that comes back, or in the place of another, is none more', async (t) => {

@@ -34,8 +34,12 @@ export interface Link {
   send(message: JsonRpcMessage, meta?: MessageMeta): Promise<void>;
   /** Ends the session in order: what was sent before arrives. Idempotent. */
   close(): Promise<void>;
-  /** Ends the session at once, with this as `onclose`'s error. */
-  end(error?: RendezvousError): void;
+  /**
+   * Ends the session at once, with this as `onclose`'s error.
+   *
+   * @param code told to the other side in framed mode: PROTOCOL.md §7, CLOSE. Default: the one of the error
+   */
+  end(error?: RendezvousError, code?: number): void;
 }
 
 export const closedError = (cause?: unknown): RendezvousError =>

@@ -37,6 +37,10 @@ export type Role = PeerClaims['role'];
 export const peerState = z.enum(['online', 'away', 'gone']);
 export type PeerState = z.infer<typeof peerState>;
 
+/** Why a peer is `away` or `gone`: PROTOCOL.md §4. */
+export const peerReason = z.enum(['closed', 'timeout', 'left', 'replaced', 'kicked', 'revoked']);
+export type PeerReason = z.infer<typeof peerReason>;
+
 /** PROTOCOL.md §3. */
 export const joinFrame = z.object({
   type: z.literal('join'),
@@ -81,6 +85,8 @@ export const peerFrame = z.object({
   claims: z.optional(peerClaims),
   // With `gone`: taken for dead, it may come back under the same id.
   lost: z.optional(z.boolean()),
+  // Any: one that this version does not know says nothing about sessions.
+  reason: z.optional(text(64)),
 });
 export const signalFromRelay = z.object({ type: z.literal('signal'), from: peerId, data });
 export const outcomeCode = z.enum(['absent', 'gone', 'forbidden', 'unavailable']);

@@ -17,6 +17,7 @@ export {
   type JoinFrame,
   type OutcomeCode,
   type PeerClaims,
+  type PeerReason,
   type PeerState,
   type Role,
   subprotocol,

@@ -38,6 +38,11 @@ export class RelayConnection {
   onstatechange?: ((state: RelayState) => void) | undefined;
   /** Something failed and is being tried again. */
   onerror?: ((error: RendezvousError) => void) | undefined;
+  /**
+   * The operator removed a peer or revoked its token (`peer_removed`), or this one and its own (without a peer: `kicked`,
+   * `token_revoked`): sessions with it have to end, whatever becomes of this connection.
+   */
+  onremoved?: ((error: RendezvousError, peer?: string) => void) | undefined;
   /** Called once: after `close()` without an error, or with the final verdict. */
   onclose?: ((error?: RendezvousError) => void) | undefined;
 
@@ -50,6 +55,8 @@ export class RelayConnection {
   #joined: JoinedFrame | undefined;
   /** That of the last `join`. */
   #token: string | undefined;
+  /** The relay takes the `resume` secret of the last `joined`. */
+  #resumable = false;
 
   /**
    * @param role refuse a token for the other role before it is sent, where it would replace the peer that it is for
@@ -62,7 +69,10 @@ export class RelayConnection {
       joined: (frame) => this.#adopt(frame),
       frame: (frame) => this.#receive(frame),
       lost: (error) => this.#lost(error),
-      failed: (error) => this.onerror?.(error),
+      failed: (error) => {
+        this.#noteRemoval(error);
+        this.onerror?.(error);
+      },
       ended: (error) => this.#close(error),
     });
     this.#channels = new Channels(this.#peers, {
@@ -181,13 +191,14 @@ export class RelayConnection {
   #joinFrame(token: string): JoinFrame {
     this.#token = token;
     const join: JoinFrame = { type: 'join', token, process: this.#process };
-    if (this.#joined) join.resume = this.#joined.resume;
+    if (this.#joined && this.#resumable) join.resume = this.#joined.resume;
     return this.#channels.withFirstSignal(join);
   }
 
   #adopt(joined: JoinedFrame): void {
     const resumed = this.#joined?.peer === joined.peer;
     this.#joined = joined;
+    this.#resumable = true;
     this.#setState('joined');
     // The room may have changed while this peer was away.
     const present = new Set(joined.peers.map((peer) => peer.id));
@@ -203,7 +214,7 @@ export class RelayConnection {
   #receive(frame: FrameFromRelay): void {
     switch (frame.type) {
       case 'peer':
-        if (frame.state === 'gone') return this.#gone(frame.id, frame.lost === true);
+        if (frame.state === 'gone') return this.#gone(frame.id, frame.lost === true, frame.reason);
         return this.#peer(frame.id, frame.state, frame.claims);
       case 'signal':
         return this.#channels.receive(frame.from, frame.data);
@@ -231,13 +242,23 @@ export class RelayConnection {
   }
 
   /** @param lost it is taken for dead, and may come back under its id */
-  #gone(id: string, lost: boolean): void {
+  #gone(id: string, lost: boolean, reason?: string): void {
     this.#channels.gone(id, lost);
     const peer = this.#peers.remove(id);
     if (peer) this.onpeer?.(peer, 'gone');
+    // Also of one that is not known any more: it was lost before, or removed while this peer was not in the room.
+    if (reason === 'kicked' || reason === 'revoked') this.onremoved?.(peerRemoved(reason), id);
+  }
+
+  /** The operator removed this peer: under its old identity it does not come back. */
+  #noteRemoval(error: RendezvousError): void {
+    if (error.code !== 'kicked' && error.code !== 'token_revoked') return;
+    this.#resumable = false;
+    this.onremoved?.(error);
   }
 
   #lost(error: RendezvousError): void {
+    this.#noteRemoval(error);
     this.onerror?.(error);
     this.#setState('reconnecting');
   }
@@ -246,6 +267,7 @@ export class RelayConnection {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort(error ?? new RendezvousError('closed', 'The connection to the relay is closed.'));
     this.#line.leave();
+    if (error) this.#noteRemoval(error);
     this.#channels.end(error);
     this.#peers.clear();
     this.#setState('closed');
@@ -258,3 +280,11 @@ export class RelayConnection {
     this.onstatechange?.(state);
   }
 }
+
+const peerRemoved = (reason: 'kicked' | 'revoked'): RendezvousError =>
+  new RendezvousError(
+    'peer_removed',
+    reason === 'kicked'
+      ? 'The operator of the relay removed the other peer, and the session with it has ended.'
+      : "The operator of the relay revoked the other peer's token, and the session with it has ended.",
+  );

@@ -1,5 +1,6 @@
 import { RendezvousError } from '../errors.ts';
 import {
+  closeCodes,
   codeOf,
   connectPath,
   type FrameFromRelay,
@@ -34,6 +35,7 @@ const unref: unique symbol = Symbol.for('nodejs.unref');
 export class RelaySocket {
   onframe?: (frame: FrameFromRelay) => void;
   onend?: (end: SocketEnd) => void;
+  readonly #url: URL;
   readonly #socket: WebSocket;
   #ended: SocketEnd | undefined;
   #reported: { code: string; message: string } | undefined;
@@ -45,11 +47,12 @@ export class RelaySocket {
   #watch: ReturnType<typeof setTimeout> | undefined;
 
   private constructor(url: URL) {
+    this.#url = url;
     this.#socket = new WebSocket(url, subprotocol);
     this.#socket.addEventListener('message', (event) => this.#receive(event.data));
     this.#socket.addEventListener('close', (event) => {
       clearTimeout(this.#watch);
-      this.#end(this.#endOf(event.code, url));
+      this.#end(this.#endOf(event.code));
     });
   }
 
@@ -131,8 +134,14 @@ export class RelaySocket {
     const frame = parseFrame(data);
     // A frame of a type that this version does not know is ignored: PROTOCOL.md §9.
     if (!frame) return;
-    if (frame.type === 'error') this.#reported = frame;
+    if (frame.type === 'error') this.#failed(frame);
     else this.onframe?.(frame);
+  }
+
+  /** The relay closes the socket right behind an error; the verdict of one that is known need not wait for that. */
+  #failed(error: { code: string; message: string }): void {
+    this.#reported = error;
+    if (isRelayErrorCode(error.code)) this.#end(this.#endOf(closeCodes[error.code]));
   }
 
   #end(end: SocketEnd): void {
@@ -150,7 +159,7 @@ export class RelaySocket {
     socket.close(); // one that was not open yet is closed within this call
   }
 
-  #endOf(closeNumber: number, url: URL): SocketEnd {
+  #endOf(closeNumber: number): SocketEnd {
     const verdict = verdictOf(closeNumber);
     const reported = this.#reported;
     const code = reported && isRelayErrorCode(reported.code) ? reported.code : codeOf(closeNumber);
@@ -168,7 +177,7 @@ export class RelaySocket {
         verdict,
         error: new RendezvousError(
           'relay_unreachable',
-          `The relay at ${url.origin} cannot be reached, or is not an mcp-rendezvous relay (WebSocket close ${closeNumber}). ` +
+          `The relay at ${this.#url.origin} cannot be reached, or is not an mcp-rendezvous relay (WebSocket close ${closeNumber}). ` +
             'Check the address, and that the relay is running.',
           { retryable: true },
         ),

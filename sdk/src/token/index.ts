@@ -1,7 +1,8 @@
 export { createSecret } from '../protocol/secret.ts';
-export { type RoomClaims, roomClaims } from './claims.ts';
+export { isPlainText, type RoomClaims, roomClaims } from './claims.ts';
 export { minimumSecretBytes, type SigningKey } from './key.ts';
 import { SignJWT } from 'jose';
+import { isPlainText } from './claims.ts';
 import { bindAlgorithm, type SigningKey } from './key.ts';
 
 /** Audience of room tokens unless the relay is configured with another one. */
@@ -41,6 +42,8 @@ export async function createRoomToken(options: RoomTokenOptions): Promise<string
   if (scope !== undefined && typeof scope !== 'string') {
     throw new TypeError('scope must be one string of space-separated scopes');
   }
+  if (scope !== undefined) lengthBetween('scope', scope, 0, 4096);
+  if (issuer !== undefined) lengthBetween('issuer', issuer, 0, 512);
   if (role !== 'server' && role !== 'client') throw new TypeError("role must be 'server' or 'client'");
   const { key, alg } = bindAlgorithm(options.key);
   const now = Math.floor(Date.now() / 1000);
@@ -74,5 +77,8 @@ export function ttlSeconds(ttl: number | string): number {
 function lengthBetween(name: string, value: string, least: number, most: number): void {
   if (typeof value !== 'string' || value.length < least || value.length > most) {
     throw new TypeError(`${name} must be a string of ${least} to ${most} characters`);
+  }
+  if (!isPlainText(value)) {
+    throw new TypeError(`${name} must not contain control characters or half a surrogate pair`);
   }
 }

@@ -78,13 +78,22 @@ export async function dialRelay(
         const offered = way instanceof ToServer ? way.offered(channel) : undefined;
         const peer = await (offered ?? way.negotiate(channel, route, signal));
         channel.patient = true;
-        relay.onclose = (error) => error && onerror(error);
-        relay.onerror = onerror;
+        const removed = Promise.withResolvers<RendezvousError>();
+        let ending: RendezvousError | undefined;
+        relay.onremoved = (error, gone) => {
+          if (gone !== undefined && gone !== (way.remote ?? remote).id) return;
+          ending ??= error;
+          removed.resolve(ending);
+        };
+        // What ends the session is told with its end.
+        relay.onerror = (error) => error !== ending && onerror(error);
+        relay.onclose = (error) => error && error !== ending && onerror(error);
         return {
           peer,
           signaling: channel,
           route,
           ...credentials(relay, () => way.remote ?? remote),
+          removed: removed.promise,
           room: relay.room,
           secret,
           context,

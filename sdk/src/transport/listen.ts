@@ -76,6 +76,11 @@ class RoomListener implements Listener {
     };
     this.#relay.onstatechange = (state) => dispatch(() => this.onstatechange?.(state), undefined);
     this.#relay.onerror = (error) => this.#tellError(error);
+    this.#relay.onremoved = (error, gone) => {
+      for (const transport of this.#transports) {
+        if (gone === undefined || gone === transport.remote.id) transport.remove(error);
+      }
+    };
     this.#relay.onclose = (error) => dispatch(() => this.onclose?.(error), undefined);
   }
 
@@ -158,6 +163,9 @@ interface Arrival {
 class AcceptedTransport extends WebRTCServerTransport {
   readonly #options: ListenOptions;
   readonly #arrival: Arrival;
+  readonly #removed = Promise.withResolvers<RendezvousError>();
+  /** Who the client is now. */
+  remote: RemotePeer;
   /** The client hears what becomes of it. */
   dialled = false;
 
@@ -165,35 +173,41 @@ class AcceptedTransport extends WebRTCServerTransport {
     super({ ...options, rtc: arrival.engine });
     this.#options = options;
     this.#arrival = arrival;
+    this.remote = arrival.remote;
+  }
+
+  /** The operator removed the client or this server: the session ends with this error. */
+  remove(error: RendezvousError): void {
+    this.#removed.resolve(error);
   }
 
   protected override async dial(signal: AbortSignal): Promise<Dialled> {
     this.dialled = true;
     const { channel, relay, engine, sessions, ended } = this.#arrival;
-    let { remote } = this.#arrival;
     let kept: Session | undefined;
     try {
       const route = relayRoute(engine, this.#options, relay);
-      const context = introduction(relay, remote, false);
-      const secret = await secretFor(this.#options.secret, remote, channel, signal);
+      const context = introduction(relay, this.remote, false);
+      const secret = await secretFor(this.#options.secret, this.remote, channel, signal);
       const peer = await negotiate(channel, route, signal);
       channel.patient = true;
       return {
         peer,
         signaling: channel,
         route,
-        ...credentials(relay, () => remote),
+        ...credentials(relay, () => this.remote),
+        removed: this.#removed.promise,
         room: relay.room,
         secret,
         context,
-        sessionId: remote.id,
+        sessionId: this.remote.id,
         keep: (session) => {
           kept = session;
           const moved = (now: RemotePeer, later: RelayChannel) => {
-            remote = now;
+            this.remote = now;
             later.patient = true;
           };
-          sessions.keep({ session, remote: () => remote, moved });
+          sessions.keep({ session, remote: () => this.remote, moved });
         },
         release: () => {
           ended();

@@ -1,5 +1,6 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
 import { FramedLink } from '../link/framed.ts';
+import { closeCode } from '../link/handshake.ts';
 import type { Link, MessageMeta } from '../link/link.ts';
 import type { JsonRpcMessage } from '../link/message.ts';
 import { PlainLink } from '../link/plain.ts';
@@ -34,6 +35,8 @@ export interface Dialled {
   /** Who the relay says it is, as far as is known now; undefined without a relay. */
   remote?: () => RemotePeer;
   room?: string | undefined;
+  /** Resolves when the operator has removed either peer from the relay, with the error that the session ends with. */
+  removed?: Promise<RendezvousError>;
   /** Its token has ended, and the relay has no other one of it. */
   expired?: () => boolean;
   /** The key of the end-to-end secret. */
@@ -183,7 +186,9 @@ export abstract class WebRTCTransport {
   }
 
   async #open(dialled: Dialled, signal: AbortSignal): Promise<void> {
-    const { peer, secret, context } = dialled;
+    const { peer, secret, context, removed } = dialled;
+    // A connection that stands is no reason to go on: whoever removed the peer wants it to be cut off.
+    void removed?.then((error) => this.#link?.end(error, closeCode.refused));
     const { maxMessageBytes = defaultMaxMessageBytes } = this.#options;
     if (!peer.framed) {
       if (secret !== undefined) throw cannotProve();
@@ -219,10 +224,23 @@ export abstract class WebRTCTransport {
     };
     link.onerror = (error) => this.#tellError(error);
     link.onclose = (error) => {
-      this.#failure = error;
-      if (error) this.#tellError(error);
-      this.#end();
+      const { removed } = this.#dialled ?? {};
+      if (error?.code !== 'peer_refused' || !removed) return this.#over(error);
+      // Both ends hear of a removal, and the other one's CLOSE may be here before the relay's word, which says why.
+      const timer = setTimeout(() => this.#over(error), explainedWithinMs);
+      void removed.then((reason) => {
+        clearTimeout(timer);
+        this.#over(reason);
+      });
     };
+  }
+
+  /** The link has ended. */
+  #over(error: RendezvousError | undefined): void {
+    if (this.#state === 'closed') return;
+    this.#failure = error;
+    if (error) this.#tellError(error);
+    this.#end();
   }
 
   #flush(): void {
@@ -290,6 +308,8 @@ function checkContext(options: TransportOptions): void {
   }
 }
 
+/** How long an end that the other side calls a refusal waits for the relay to explain it. */
+const explainedWithinMs = 500;
 /** Below that there is no room for an answer that says that another one was too large. */
 const leastMessageBytes = 1_024;
 

@@ -1,4 +1,4 @@
-import type { PeerClaims, PeerState, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
+import type { PeerClaims, PeerReason, PeerState, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
 import type { Revocation } from './barred.ts';
 
 /** A peer's place in a room, held by one connection at a time. */
@@ -22,6 +22,8 @@ export interface Member {
   instance: string;
   role: Role;
   state: 'online' | 'away';
+  /** Why it is `away`. */
+  reason?: PeerReason;
   claims: PeerClaims;
   /** The group's version at the peer's last change. */
   version: number;
@@ -36,7 +38,29 @@ export interface Member {
 export interface Group {
   version: number;
   members: Member[];
+  /** Peers that the operator removed lately: their sessions have to end even where the removal itself was not heard. */
+  removed?: Removal[];
 }
+
+/** A peer that the operator removed. */
+export interface Removal {
+  id: string;
+  reason: 'kicked' | 'revoked';
+}
+
+/** Whether the peer was removed by the operator, so that its sessions have to end. */
+export const isRemoval = (reason: PeerReason | undefined): reason is Removal['reason'] =>
+  reason === 'kicked' || reason === 'revoked';
+
+/** What others hear of a peer that was refused or evicted with this code; undefined: it was not the operator. */
+export function removalReason(code: RelayErrorCode | undefined): Removal['reason'] | undefined {
+  if (code === 'token_revoked') return 'revoked';
+  return code === 'kicked' ? code : undefined;
+}
+
+/** Removals that are remembered for a room, and for how long, in milliseconds. */
+export const rememberedRemovals = 256;
+export const removalMemoryMs = 3_600_000;
 
 /** One step of a group. */
 export interface Change {
@@ -46,6 +70,8 @@ export interface Change {
   state: PeerState;
   /** With `gone`: its instance is dead, or cut off and may bring it back under the same id. */
   lost?: true;
+  /** Of `away` and `gone`, where it is known. */
+  reason?: PeerReason;
   instance: string;
   claims: PeerClaims;
   version: number;
@@ -113,11 +139,12 @@ export interface Broker {
    * Places a peer, in one step: takes back the identity that `resume` names if it is right, replaces an older connection of the
    * same subject (and process), and tells the watchers. The resulting id is the seat's or the resumed one.
    * Rejects with the RelayError `room_taken` when another subject has the server's place, `room_full` when there are too many
-   * clients, `token_revoked`.
+   * clients, `token_revoked`; with that or `kicked` also when the operator removed the peer that `resume` names.
+   * Whoever names one is also told of recent removals (`others.removed`).
    */
   join(seat: Seat, resume?: { id: string; connection: string }): Promise<{ id: string; others: Group }>;
-  /** The peer's socket was lost (`away`: it may resume within the window), or it left (`gone`). A stale connection changes nothing. */
-  depart(seat: Seat, state: 'away' | 'gone'): Promise<void>;
+  /** The peer's socket was lost (`away`: it may resume within the window), or it left (`gone`), `revoked` if with a token that was. A stale connection changes nothing. */
+  depart(seat: Seat, state: 'away' | 'gone', reason?: PeerReason): Promise<void>;
   /** Writes a peer's new claims, for those who join later. Rejects with the RelayError `token_revoked`. */
   update(seat: Seat): Promise<void>;
   /** A peer of the room, wherever it is. */

@@ -1,14 +1,28 @@
-import type { PeerState, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
+import type { PeerReason, PeerState, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
 import { RelayError } from '../errors.ts';
 import { newInstanceId } from '../ids.ts';
 import { Roster } from '../roster.ts';
 import { barName, barNames, type Revocation } from './barred.ts';
-import type { Broker, Group, Instance, Member, Message, Resident, RoomSummary, Seat } from './broker.ts';
+import {
+  type Broker,
+  type Group,
+  type Instance,
+  type Member,
+  type Message,
+  rememberedRemovals,
+  type Removal,
+  removalMemoryMs,
+  removalReason,
+  type Resident,
+  type RoomSummary,
+  type Seat,
+} from './broker.ts';
 
 class Peer implements Pick<Member, 'id' | 'state' | 'version' | 'joined'> {
   readonly seat: Seat;
   readonly joined: number;
   state: Member['state'] = 'online';
+  reason: PeerReason | undefined;
   version = 0;
   /** Ends the resume window of an away peer. */
   timer: NodeJS.Timeout | undefined;
@@ -43,6 +57,8 @@ export class MemoryBroker implements Broker {
   readonly #options: Options;
   /** Revocations by name, with their end in milliseconds since the epoch. */
   readonly #barred = new Map<string, number>();
+  /** Peers that the operator removed, by connection, in the order of their removal. */
+  readonly #removed = new Map<string, Removal & { room: string; role: Role; code: RelayErrorCode; at: number }>();
   #local: Instance | undefined;
 
   constructor(options: Options) {
@@ -66,6 +82,9 @@ export class MemoryBroker implements Broker {
         : undefined;
     const occupant = [...room.values()].find((peer) => peer !== resumed && samePlace(peer.seat, seat));
     if (this.#isBarred(seat)) throw new RelayError('token_revoked');
+    this.#forgetRemovals();
+    const removal = resume && this.#removed.get(resume.connection);
+    if (removal?.room === seat.room) throw new RelayError(removal.code);
     if (occupant && occupant.seat.claims.sub !== seat.claims.sub) throw new RelayError('room_taken');
     const clients = [...room.values()].filter((peer) => peer.seat.role === 'client').length;
     if (seat.role === 'client' && !resumed && !occupant && clients >= this.#options.maxClientsPerRoom) {
@@ -73,22 +92,26 @@ export class MemoryBroker implements Broker {
     }
     if (resumed) this.#evict(resumed);
     if (occupant) this.#evict(occupant, 'replaced');
-    if (occupant) this.#change(room, occupant, 'gone');
+    if (occupant) this.#change(room, occupant, 'gone', 'replaced');
     const id = resumed?.seat.id ?? seat.id;
     const place = resumed ? Object.assign(seat, { id, since: resumed.seat.since }) : seat;
     const peer = new Peer(place, room[seat.role] + 1);
     room.set(peer);
     this.#rooms.set(seat.room, room);
     this.#change(room, peer, 'online');
-    return { id, others: this.#group(room, seat.role === 'server' ? 'client' : 'server') };
+    const watched = seat.role === 'server' ? 'client' : 'server';
+    const removed = resume ? this.#removals(seat.room, watched) : [];
+    return { id, others: { ...this.#group(room, watched), ...(removed.length > 0 && { removed }) } };
   }
 
-  depart(seat: Seat, state: 'away' | 'gone'): Promise<void> {
+  depart(seat: Seat, state: 'away' | 'gone', reason?: PeerReason): Promise<void> {
     const { room, peer } = this.#holder(seat);
-    if (room && peer) {
-      this.#change(room, peer, state);
+    if (room && peer && reason === 'revoked') {
+      this.#expel(room, peer, 'token_revoked');
+    } else if (room && peer) {
+      this.#change(room, peer, state, reason);
       if (state === 'away') {
-        peer.timer = setTimeout(() => this.#change(room, peer, 'gone'), this.#options.resumeWindowMs);
+        peer.timer = setTimeout(() => this.#change(room, peer, 'gone', reason), this.#options.resumeWindowMs);
         peer.timer.unref();
       }
     }
@@ -101,7 +124,7 @@ export class MemoryBroker implements Broker {
     const { room, peer } = this.#holder(seat);
     if (room && peer) {
       peer.seat.claims = seat.claims;
-      this.#change(room, peer, peer.state);
+      this.#change(room, peer, peer.state, peer.reason);
     }
   }
 
@@ -170,11 +193,12 @@ export class MemoryBroker implements Broker {
     return peer?.seat.connection === seat.connection ? { room, peer } : {};
   }
 
-  #change(room: Room, peer: Peer, state: PeerState): void {
+  #change(room: Room, peer: Peer, state: PeerState, reason?: PeerReason): void {
     const { id, role, claims } = peer.seat;
     const previous = room[role];
     const version = (room[role] = previous + 1);
     peer.version = version;
+    peer.reason = reason;
     if (state !== 'gone') peer.state = state;
     else if (room.delete(id) && room.size === 0) this.#rooms.delete(peer.seat.room);
     this.#local?.onchange({
@@ -182,6 +206,7 @@ export class MemoryBroker implements Broker {
       role,
       id,
       state,
+      ...(reason && { reason }),
       instance: this.instance,
       claims,
       version,
@@ -196,7 +221,30 @@ export class MemoryBroker implements Broker {
 
   #remove(room: Room, peer: Peer, code: RelayErrorCode): void {
     this.#evict(peer, code);
-    this.#change(room, peer, 'gone');
+    this.#expel(room, peer, code);
+  }
+
+  /** Those who cannot hear of it now hear of it when they are back: the peer itself by its resume secret. */
+  #expel(room: Room, peer: Peer, code: RelayErrorCode): void {
+    const reason = removalReason(code);
+    this.#change(room, peer, 'gone', reason);
+    const { id, role, connection, room: key } = peer.seat;
+    if (reason) this.#removed.set(connection, { id, reason, room: key, role, code, at: Date.now() });
+    this.#forgetRemovals();
+  }
+
+  #forgetRemovals(): void {
+    const before = Date.now() - removalMemoryMs;
+    for (const [connection, { at }] of this.#removed) {
+      if (at > before) break;
+      this.#removed.delete(connection);
+    }
+  }
+
+  /** The latest removals of a group. */
+  #removals(key: string, role: Role): Removal[] {
+    const found = [...this.#removed.values()].filter((removal) => removal.room === key && removal.role === role);
+    return found.slice(-rememberedRemovals).map(({ id, reason }) => ({ id, reason }));
   }
 
   /** Takes the peer's place from its connection; without a code because the peer itself has another one. */
@@ -217,8 +265,8 @@ export class MemoryBroker implements Broker {
     return { version: room[role], members };
   }
 
-  #member({ seat: { id, role, claims }, state, version, joined }: Peer): Member {
-    return { id, instance: this.instance, role, state, claims, version, joined };
+  #member({ seat: { id, role, claims }, state, reason, version, joined }: Peer): Member {
+    return { id, instance: this.instance, role, state, ...(reason && { reason }), claims, version, joined };
   }
 }
 

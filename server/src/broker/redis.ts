@@ -1,22 +1,23 @@
 import { setImmediate as turnEnds } from 'node:timers/promises';
-import type { RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
+import type { PeerReason, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
 import type { RedisConfig } from '../config.ts';
 import { RelayError } from '../errors.ts';
 import { newInstanceId, roomKeyOf } from '../ids.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { barName, type Revocation } from './barred.ts';
-import type {
-  Broker,
-  Change,
-  Group,
-  Holding,
-  Instance,
-  Member,
-  Message,
-  Resident,
-  RoomSummary,
-  Seat,
+import {
+  type Broker,
+  type Change,
+  type Group,
+  type Holding,
+  type Instance,
+  type Member,
+  type Message,
+  type Removal,
+  type Resident,
+  type RoomSummary,
+  type Seat,
 } from './broker.ts';
 import { type Connection, createConnection, open } from './connect.ts';
 import { Inbox } from './inbox.ts';
@@ -106,10 +107,10 @@ export class RedisBroker implements Broker {
     return { id: reply.id, others: readGroup(other(seat.role), reply.others) };
   }
 
-  async depart(seat: Seat, state: 'away' | 'gone'): Promise<void> {
+  async depart(seat: Seat, state: 'away' | 'gone', reason?: PeerReason): Promise<void> {
     const window = this.#options.resumeWindowMs;
     const claims = JSON.stringify(seat.claims);
-    await this.#write('rendezvousUpdate', seat.room, { ...named(seat), state, window, claims });
+    await this.#write('rendezvousUpdate', seat.room, { ...named(seat), state, reason, window, claims });
     if (state === 'away') this.#sweepIn(shardOf(seat.room), window);
   }
 
@@ -245,7 +246,9 @@ export class RedisBroker implements Broker {
     // What is held is asked for and sent in one go, so that a departure sent later is also carried out later.
     const byShard = Map.groupBy(this.#local?.holdings() ?? [], ({ room }) => shardOf(room));
     await Promise.all(
-      Array.from({ length: shards }, (_, shard) => this.#tend(shard, byShard.get(shard) ?? [], barred)),
+      Array.from({ length: shards }, (_, shard) =>
+        this.#tend(shard, byShard.get(shard) ?? [], barred).catch((error: unknown) => this.#isolate(error)),
+      ),
     );
     // A copy, because what cannot be written is put back.
     await Promise.all([...this.#unwritten].map((seat) => this.#rewrite(seat)));
@@ -272,7 +275,10 @@ export class RedisBroker implements Broker {
   async #restore(seat: Seat | undefined): Promise<void> {
     // It may have departed since it was found missing.
     if (!seat || !this.#local?.holds(seat)) return;
-    const { refused, moved, others } = await this.#place(seat, { restore: true });
+    const placed = await this.#place(seat, { restore: true }).catch((error: unknown) => this.#isolate(error));
+    // It cannot be written: it goes alone.
+    if (!placed) return this.#evict(seat, 'internal');
+    const { refused, moved, others } = placed;
     if (refused || moved) return this.#evict(seat, refused);
     this.#local?.ongroup(seat.room, other(seat.role), readGroup(other(seat.role), others));
   }
@@ -285,8 +291,15 @@ export class RedisBroker implements Broker {
       await this.update(seat);
     } catch (error) {
       if (!(error instanceof RelayError) || error.code === 'unavailable') throw error;
+      if (error.code === 'token_revoked') await this.depart(seat, 'gone', 'revoked');
       this.#evict(seat, error.code);
     }
+  }
+
+  /** A script that failed is no bus that is down: it is reported, and what it was for is given up. */
+  #isolate(error: unknown): undefined {
+    if (!(error instanceof RelayError) || error.code !== 'internal') throw error;
+    this.#log.error({ err: error }, 'a script failed in Redis');
   }
 
   #evict({ room, id, connection }: Seat, code?: RelayErrorCode): void {
@@ -349,13 +362,13 @@ export class RedisBroker implements Broker {
     else this.#local?.onmessage(envelope.message);
   }
 
-  /** Waits for a command; whatever way it fails, the bus is unavailable. */
+  /** Waits for a command. Whatever way it fails the bus is unavailable, unless it is a script that fails: that is a fault of its request. */
   async #track<T>(command: Promise<T>): Promise<T> {
     this.#pending.add(command);
     try {
       return await command;
     } catch (error) {
-      throw new RelayError('unavailable', { cause: error });
+      throw new RelayError(isScriptError(error) ? 'internal' : 'unavailable', { cause: error });
     } finally {
       this.#pending.delete(command);
     }
@@ -379,6 +392,7 @@ interface RawMember {
   id: string;
   i: string;
   s: 'online' | 'away';
+  w?: PeerReason;
   c: string;
   v: string;
   f: string;
@@ -387,6 +401,7 @@ interface RawMember {
 interface RawGroup {
   version: string;
   members: List<RawMember>;
+  removed?: List<Removal>;
 }
 
 interface RawChange extends Omit<Change, 'claims' | 'version' | 'previous' | 'joined'> {
@@ -422,21 +437,32 @@ interface Reply {
   rooms: List<RoomSummary>;
 }
 
+/** Redis is there and has run a script, which failed: with an error of its own, or because of an argument. */
+const isScriptError = (error: unknown): boolean =>
+  error instanceof Error &&
+  error.name === 'ReplyError' &&
+  /^(ERR|WRONGTYPE) .*(user_script|\bscript\b)/s.test(error.message);
+
 const other = (role: Role): Role => (role === 'server' ? 'client' : 'server');
 
 const named = ({ id, connection }: Seat) => ({ id, connection });
 
-const readMember = (role: Role, { id, i, s, c, v, f }: RawMember): Member => ({
+const readMember = (role: Role, { id, i, s, w, c, v, f }: RawMember): Member => ({
   id,
   instance: i,
   role,
   state: s,
+  ...(w && { reason: w }),
   claims: JSON.parse(c) as Member['claims'],
   version: Number(v),
   joined: Number(f),
 });
 
-const readGroup = (role: Role, { version, members }: RawGroup): Group => ({
-  version: Number(version),
-  members: array(members).map((member) => readMember(role, member)),
-});
+function readGroup(role: Role, { version, members, removed = {} }: RawGroup): Group {
+  const removals = [...array(removed)];
+  return {
+    version: Number(version),
+    members: array(members).map((member) => readMember(role, member)),
+    ...(removals.length > 0 && { removed: removals }),
+  };
+}

@@ -1,3 +1,5 @@
+import { rememberedRemovals, removalMemoryMs } from './broker.ts';
+
 /**
  * The Lua scripts of the Redis broker: each is one atomic step, and the time is Redis's own.
  *
@@ -5,11 +7,13 @@
  *   rendezvous:{n}:leases       sorted set: "<peer id> <room>" scored by when the peer's lease ends, in milliseconds
  *   rendezvous:{n}:barred:<name>  string, until the bar ends: the code with which a peer of this name is refused; see barred.ts,
  *                               and connection:<connection> for one that lost its place, `moved` if to the peer's next one
+ *   rendezvous:{n}:removed:<room> string for an hour: JSON list of the peers that the operator removed from the room: r role,
+ *                               i peer id, w why
  *   rendezvous:{n}:rooms        sorted set of the rooms that have a hash, all with score 0, so that they can be listed by name
  *   rendezvous:{n}:room:<room>  hash:
  *     p:<peer id>                       JSON: i instance, s state, r role, u subject, o process, h connection,
  *                                       c claims (JSON text), v version, f version of its last join or resumption,
- *                                       t when it came, in milliseconds
+ *                                       t when it came, in milliseconds, w why it is away
  *     x:server, x:client:<o><u>         the peer id that has this place
  *     v:server, v:client                each group's version: microseconds of its last change, so that it also grows after
  *                                       Redis was emptied
@@ -32,9 +36,16 @@ local function place(peer)
   return 'x:client:' .. #peer.o .. ':' .. peer.o .. peer.u
 end
 
+-- What cannot be read counts as missing: its instance writes it again, and nobody else's record suffers.
+local function decode(json)
+  local ok, value = pcall(cjson.decode, json)
+  return ok and type(value) == 'table' and value or nil
+end
+
 local function find(room, id)
   local json = redis.call('HGET', prefix .. room, 'p:' .. id)
-  return json and cjson.decode(json)
+  local peer = json and decode(json)
+  return peer and peer.h and peer
 end
 
 local function occupant(room, field)
@@ -67,7 +78,13 @@ local function barred(room, peer)
   end
 end
 
-local function refusal(code) return cjson.encode(code == 'moved' and { moved = true } or { refused = code }) end
+local function refusal(code)
+  if code == 'moved' then result.moved = true else result.refused = code end
+  return cjson.encode(result)
+end
+
+-- What others hear of a peer with this code; nil: it was not the operator.
+local function removal(code) return code == 'kicked' and code or code == 'token_revoked' and 'revoked' or nil end
 
 local function split(lease)
   local space = string.find(lease, ' ', 1, true)
@@ -83,15 +100,16 @@ local function members(room, role)
   local found = {}
   if role == 'server' then
     local id, peer = occupant(room, 'x:server')
-    if peer then found[1] = { id = id, i = peer.i, s = peer.s, c = peer.c, v = peer.v, f = peer.f } end
+    if peer then found[1] = { id = id, i = peer.i, s = peer.s, c = peer.c, v = peer.v, f = peer.f, w = peer.w } end
     return found
   end
   local all = redis.call('HGETALL', prefix .. room)
   for n = 1, #all, 2 do
     if string.sub(all[n], 1, 2) == 'p:' then
-      local peer = cjson.decode(all[n + 1])
-      if peer.r == role then
-        found[#found + 1] = { id = string.sub(all[n], 3), i = peer.i, s = peer.s, c = peer.c, v = peer.v, f = peer.f }
+      local peer = decode(all[n + 1])
+      if peer and peer.r == role then
+        found[#found + 1] =
+          { id = string.sub(all[n], 3), i = peer.i, s = peer.s, c = peer.c, v = peer.v, f = peer.f, w = peer.w }
       end
     end
   end
@@ -100,8 +118,19 @@ end
 
 local function version(room, role) return redis.call('HGET', prefix .. room, 'v:' .. role) or '0' end
 
+local function removals(room) return decode(redis.call('GET', KEYS[1] .. ':removed:' .. room) or '[]') or {} end
+
+-- Whom the operator removed from a group lately.
+local function removed(room, role)
+  local found = {}
+  for _, entry in ipairs(removals(room)) do
+    if entry.r == role then found[#found + 1] = { id = entry.i, reason = entry.w } end
+  end
+  return found
+end
+
 -- One step of the peer's group, for the instances whose peers watch it.
-local function change(room, id, peer, state, how)
+local function change(room, id, peer, state, how, why)
   local previous = version(room, peer.r)
   peer.v = string.format('%.0f', math.max(tonumber(previous) + 1, micros))
   if how == 'joins' then peer.f = peer.v end
@@ -114,8 +143,8 @@ local function change(room, id, peer, state, how)
     end
   end
   result.changes[#result.changes + 1] = {
-    room = room, role = peer.r, id = id, state = state, lost = how == 'lost' or nil, instance = peer.i, claims = peer.c,
-    version = peer.v, previous = previous, joined = peer.f, to = to
+    room = room, role = peer.r, id = id, state = state, lost = how == 'lost' or nil, reason = why, instance = peer.i,
+    claims = peer.c, version = peer.v, previous = previous, joined = peer.f, to = to
   }
 end
 
@@ -125,8 +154,8 @@ local function put(room, id, peer, ends)
   redis.call('ZADD', rooms, 0, room)
 end
 
-local function remove(room, id, peer, how)
-  change(room, id, peer, 'gone', how)
+local function remove(room, id, peer, why, how)
+  change(room, id, peer, 'gone', how, why)
   redis.call('HDEL', prefix .. room, 'p:' .. id)
   if redis.call('HGET', prefix .. room, place(peer)) == id then redis.call('HDEL', prefix .. room, place(peer)) end
   redis.call('ZREM', leases, id .. ' ' .. room)
@@ -138,7 +167,7 @@ local function remove(room, id, peer, how)
 end
 
 -- For how long a connection that lost its place is remembered, in milliseconds: its instance may be cut off and still hold it.
-local memory = 3600000
+local memory = ${removalMemoryMs}
 
 -- Tells the instance of a peer that its connection lost its place; without a code because the peer itself has another one.
 local function evict(room, id, peer, code)
@@ -146,6 +175,17 @@ local function evict(room, id, peer, code)
     bar('connection:' .. peer.h, code or 'moved', now + memory)
     result.evicted[#result.evicted + 1] = { room = room, id = id, instance = peer.i, connection = peer.h, code = code }
   end
+end
+
+-- The operator removed a peer. Those who cannot hear of it now hear of it when they are back: the peer itself by its resume secret.
+local function expel(room, id, peer, code)
+  local why = removal(code)
+  bar('connection:' .. peer.h, code, now + memory)
+  remove(room, id, peer, why)
+  local list = removals(room)
+  list[#list + 1] = { r = peer.r, i = id, w = why }
+  while #list > ${rememberedRemovals} do table.remove(list, 1) end
+  redis.call('SET', KEYS[1] .. ':removed:' .. room, cjson.encode(list), 'PX', memory)
 end
 `;
 
@@ -161,7 +201,18 @@ local peer = {
   h = request.connection, c = request.claims, f = '0', t = request.since
 }
 local code = barred(room, peer)
-if code then return refusal(code) end
+if code then
+  -- Whoever did not hear of the removal, or knows the peer as lost, hears of it now.
+  if request.restore and removal(code) then
+    local known = find(room, id)
+    if not known or known.h == peer.h then expel(room, id, peer, code) end
+  end
+  return refusal(code)
+end
+if request.resume then
+  code = redis.call('GET', KEYS[1] .. ':barred:connection:' .. request.resume.connection)
+  if code and removal(code) then return refusal(code) end
+end
 local old
 if request.resume then
   local named = find(room, request.resume.id)
@@ -185,32 +236,39 @@ if old and old.h ~= peer.h then evict(room, id, old) end
 if old and place(old) ~= place(peer) then redis.call('HDEL', prefix .. room, place(old)) end
 if held and holder ~= id then
   evict(room, holder, held, 'replaced')
-  remove(room, holder, held)
+  remove(room, holder, held, 'replaced')
 end
 change(room, id, peer, 'online', not request.restore and 'joins')
 put(room, id, peer, now + request.lease)
 local watched = other(peer.r)
 result.id = id
-result.others = { version = version(room, watched), members = members(room, watched) }
+result.others = {
+  version = version(room, watched), members = members(room, watched), removed = request.resume and removed(room, watched)
+}
 return cjson.encode(result)
 `;
 
-/** A connection ends, or its claims change. Request: room, id, connection, and state away (with window, ms), gone, or claims. */
+/**
+ * A connection ends, or its claims change. Request: room, id, connection, and state away (with window, ms) or gone, with the reason, or
+ * claims.
+ */
 const update = `${library}
 local peer = find(request.room, request.id)
 if not peer or peer.h ~= request.connection then return cjson.encode(result) end
 peer.c = request.claims or peer.c
 local code = not request.state and barred(request.room, peer)
 if code then return refusal(code) end
-if request.state == 'gone' then
-  remove(request.room, request.id, peer)
+if request.reason == 'revoked' then
+  expel(request.room, request.id, peer, 'token_revoked')
+elseif request.state == 'gone' then
+  remove(request.room, request.id, peer, request.reason)
 else
   local ends = redis.call('ZSCORE', leases, request.id .. ' ' .. request.room)
   if request.state == 'away' then
-    peer.s = 'away'
+    peer.s, peer.w = 'away', request.reason
     ends = now + request.window
   end
-  change(request.room, request.id, peer, peer.s)
+  change(request.room, request.id, peer, peer.s, nil, peer.w)
   put(request.room, request.id, peer, ends or now)
 end
 return cjson.encode(result)
@@ -242,8 +300,10 @@ for _, holding in ipairs(request.rooms) do
         known = watched.version
         redis.call('HSET', prefix .. room, 'v:' .. watched.role, known)
       end
-      result.groups[#result.groups + 1] =
-        { room = room, role = watched.role, version = known, members = members(room, watched.role) }
+      result.groups[#result.groups + 1] = {
+        room = room, role = watched.role, version = known, members = members(room, watched.role),
+        removed = removed(room, watched.role)
+      }
     end
   end
 end
@@ -251,7 +311,13 @@ for _, lease in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT',
   local id, room = split(lease)
   local peer = find(room, id)
   -- One that was away had its time.
-  if peer then remove(room, id, peer, peer.s == 'online' and 'lost') else redis.call('ZREM', leases, lease) end
+  if not peer then
+    redis.call('ZREM', leases, lease)
+  elseif peer.s == 'online' then
+    remove(room, id, peer, 'timeout', 'lost')
+  else
+    remove(room, id, peer, peer.w)
+  end
 end
 local first = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
 result.next = first[2] and math.max(0, tonumber(first[2]) - now) or -1
@@ -269,10 +335,11 @@ result.cursor, result.removed = page[1], 0
 for n = 1, #page[2], 2 do
   local id, room = split(page[2][n])
   local peer = find(room, id)
-  for _, name in ipairs(peer and names(room, peer) or {}) do
+  local readable, found = pcall(names, room, peer)
+  for _, name in ipairs(readable and found or {}) do
     if name == request.name then
       evict(room, id, peer, 'token_revoked')
-      remove(room, id, peer)
+      expel(room, id, peer, 'token_revoked')
       result.removed = result.removed + 1
       break
     end
@@ -287,7 +354,7 @@ local peer = find(request.room, request.peer)
 result.removed = peer and 1 or 0
 if peer then
   evict(request.room, request.peer, peer, 'kicked')
-  remove(request.room, request.peer, peer)
+  expel(request.room, request.peer, peer, 'kicked')
 end
 return cjson.encode(result)
 `;

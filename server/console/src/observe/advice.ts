@@ -21,6 +21,8 @@ export function adviceFor(code: string, step: StepName): string {
       return 'The same token is in use in another tab or process, which took the place. Close one of the two.';
     case 'kicked':
       return 'The operator removed this peer from the room.';
+    case 'peer_removed':
+      return 'The operator removed the other side from the room.';
     case 'peer_absent':
       return 'Start the other side, with a token for the same room: share a tab, or run "mcp-rendezvous expose".';
     case 'peer_refused':
