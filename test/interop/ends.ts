@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { type Browser, launch } from 'puppeteer-core';
 import { chromiumPath } from '../support/browser.ts';
 import { bundle } from '../support/bundle.ts';
+import { launchFirefox } from '../support/firefox.ts';
 import { servePage } from '../support/page.ts';
 import type { End } from './end.ts';
 import type { Exchange } from './exchange.ts';
@@ -25,32 +26,27 @@ export const serveEnd = async (): Promise<Server> =>
 
 /** A headless browser with two pages, one for either role. */
 export async function openBrowser(name: 'chromium' | 'firefox', pages: Server): Promise<PageEnds> {
-  const home = mkdtempSync(join(tmpdir(), `${name}-`));
-  const browser = await launch(
-    name === 'firefox'
-      ? {
-          browser: 'firefox',
-          executablePath: '/usr/bin/firefox-esr',
-          env: { ...process.env, HOME: home },
-          extraPrefsFirefox,
-        }
-      : { executablePath: chromiumPath, userDataDir: home, args: ['--disable-gpu', ...sandbox] },
-  );
+  const { browser, close } = name === 'firefox' ? await launchFirefox(loopback) : await launchChromium();
   const [client, server] = [await openEnd(browser, pages), await openEnd(browser, pages)];
-  return {
-    client,
-    server,
-    async close() {
-      await browser.close();
-      rmSync(home, { recursive: true, force: true });
-    },
-  };
+  return { client, server, close };
 }
 
 // A TURN server of the tests is on 127.0.0.1, which Firefox does not use otherwise.
-const extraPrefsFirefox = { 'media.peerconnection.ice.loopback': true };
+const loopback = { 'media.peerconnection.ice.loopback': true };
 // Chromium's sandbox does not start as root, which CI often is.
 const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
+
+async function launchChromium(): Promise<{ browser: Browser; close(): Promise<void> }> {
+  const userDataDir = mkdtempSync(join(tmpdir(), 'chromium-'));
+  const browser = await launch({ executablePath: chromiumPath, userDataDir, args: ['--disable-gpu', ...sandbox] });
+  return {
+    browser,
+    async close() {
+      await browser.close();
+      rmSync(userDataDir, { recursive: true, force: true });
+    },
+  };
+}
 
 async function openEnd(browser: Browser, pages: Server): Promise<End> {
   const page = await browser.newPage();

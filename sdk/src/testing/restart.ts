@@ -57,16 +57,20 @@ export function restartCases({ connect, soon }: Engines): ContractCase[] {
       }),
     ),
 
-    connected('that nobody answers leaves the connection as it is, and the next one works', async (pair) => {
-      for (let attempt = 0; attempt < 2; attempt++) {
-        const { sdp = '' } = await pair.offerer.createOffer({ iceRestart: true });
-        await pair.offerer.setLocalDescription({ type: 'offer', sdp });
-        await talk(pair);
-      }
-      await negotiate(pair.offerer, pair.answerer, { iceRestart: true });
-      await bothConnected(pair);
-      await talk(pair);
-    }),
+    ...(['offer', 'answer'] as const).map((lost) =>
+      connected(
+        `that nobody answers leaves the connection as it is, and the next one works: the ${lost} is lost`,
+        async (pair) => {
+          for (let attempt = 0; attempt < 2; attempt++) {
+            await negotiate(pair.offerer, pair.answerer, { iceRestart: true, lost });
+            await talk(pair);
+          }
+          await negotiate(pair.offerer, pair.answerer, { iceRestart: true });
+          await bothConnected(pair);
+          await talk(pair);
+        },
+      ),
+    ),
 
     connected('with other ICE servers', async (pair) => {
       const nobody = { urls: 'turn:127.0.0.1:9?transport=udp', username: 'fresh', credential: 'secret' };

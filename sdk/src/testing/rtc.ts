@@ -18,6 +18,8 @@ export interface PairOptions {
   tellAnswerer?: (offer: string) => string;
   tellOfferer?: (answer: string) => string | Promise<string>;
   iceRestart?: boolean;
+  /** A description that never reaches the other end, and with it whatever would come after it. */
+  lost?: 'offer' | 'answer';
 }
 
 /** Two connections of this process, joined until both ends of a channel are open. */
@@ -37,16 +39,18 @@ export async function connectPair(
 export async function negotiate(
   offerer: RtcPeerConnection,
   answerer: RtcPeerConnection,
-  { tellAnswerer = same, tellOfferer = same, iceRestart = false }: PairOptions = {},
+  { tellAnswerer = same, tellOfferer = same, iceRestart = false, lost }: PairOptions = {},
 ): Promise<void> {
   const toAnswerer = trickle(offerer, answerer);
   const toOfferer = trickle(answerer, offerer);
   const offer = await offerer.createOffer(iceRestart ? { iceRestart } : {});
   await offerer.setLocalDescription({ type: 'offer', sdp: offer.sdp ?? '' });
+  if (lost === 'offer') return;
   await answerer.setRemoteDescription({ type: 'offer', sdp: tellAnswerer(offer.sdp ?? '') });
   toAnswerer();
   const answer = await answerer.createAnswer();
   await answerer.setLocalDescription({ type: 'answer', sdp: answer.sdp ?? '' });
+  if (lost === 'answer') return;
   await offerer.setRemoteDescription({ type: 'answer', sdp: await tellOfferer(answer.sdp ?? '') });
   toOfferer();
 }

@@ -8,8 +8,13 @@ const searchMs = 30_000;
 /** The other side may still send over the old path while it has not seen that the new one works (RFC 8445 §8.3). */
 const lingerMs = 3_000;
 
+/** The sockets of one restart, or of the first connection. */
+type Generation = readonly IceProtocol[];
+
 interface OldPath {
   readonly pair: CandidatePair;
+  /** Each side chooses its own pair, so the other side may send to any of these sockets. */
+  readonly sockets: Generation;
   /** When the consent to send over it ends, in the time of performance.now(). */
   readonly until: number;
 }
@@ -29,8 +34,8 @@ export class NetworkPath {
   #restarting = false;
   #started = false;
   #old: OldPath | undefined;
-  /** Sockets of earlier restarts, which bring what the other side still sends to them. */
-  #retired: IceProtocol[] = [];
+  /** Earlier sockets, the oldest first, which bring what the other side still sends to them. */
+  #retired: Generation[] = [];
 
   /**
    * @param prepare runs at each restart, before anything is gathered for it.
@@ -83,11 +88,12 @@ export class NetworkPath {
     clearTimeout(this.#lingering);
     this.#started = false;
     this.#restarting = true;
+    const sockets = protocols.splice(0);
     if (nominated) {
-      this.#old = state === 'failed' ? undefined : { pair: nominated, until: performance.now() + consentMs };
+      this.#old = state === 'failed' ? undefined : { pair: nominated, sockets, until: performance.now() + consentMs };
     }
-    void this.#closeRetired(this.#old?.pair.protocol);
-    this.#retired.push(...protocols.splice(0));
+    void this.#closeRetired(this.#old?.sockets);
+    this.#retired.push(sockets);
   }
 
   #found(): void {
@@ -105,10 +111,10 @@ export class NetworkPath {
     this.#changed();
   }
 
-  async #closeRetired(except?: IceProtocol): Promise<void> {
-    const closing = this.#retired.filter((protocol) => protocol !== except);
-    this.#retired = this.#retired.filter((protocol) => protocol === except);
-    await Promise.allSettled(closing.map((protocol) => protocol.close()));
+  async #closeRetired(except?: Generation): Promise<void> {
+    const closing = this.#retired.filter((generation) => generation !== except);
+    this.#retired = this.#retired.filter((generation) => generation === except);
+    await Promise.allSettled(closing.flat().map((socket) => socket.close()));
   }
 
   #keepSending(): void {
