@@ -3,7 +3,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { chromiumPath } from '../support/browser.ts';
 import { bundle } from '../support/bundle.ts';

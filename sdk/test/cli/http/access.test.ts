@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type IncomingMessage, request as httpRequest } from 'node:http';
 import { text } from 'node:stream/consumers';
 import test from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { hello, startGateway } from '../support/gateway.ts';
 
 const origin = 'http://localhost:6274';
