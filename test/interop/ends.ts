@@ -26,9 +26,9 @@ export const serveEnd = async (): Promise<Server> =>
 
 /** A headless browser with two pages, one for either role. */
 export async function openBrowser(name: 'chromium' | 'firefox', pages: Server): Promise<PageEnds> {
-  const { browser, close } = name === 'firefox' ? await launchFirefox(loopback) : await launchChromium();
-  const [client, server] = [await openEnd(browser, pages), await openEnd(browser, pages)];
-  return { client, server, close };
+  const launched = name === 'firefox' ? await launchFirefox(loopback) : await launchChromium();
+  const [client, server] = [await openEnd(launched.browser, pages), await openEnd(launched.browser, pages)];
+  return { client, server, close: () => launched.close() };
 }
 
 // A TURN server of the tests is on 127.0.0.1, which Firefox does not use otherwise.
