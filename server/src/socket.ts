@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- ws declares no names for what is limited and measured here */
 import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket } from 'ws';
 import type { Session } from './session.ts';

@@ -23,7 +23,7 @@ import { lowestNode, RelayProcess } from '../support/relay.ts';
 import { within } from '../support/wait.ts';
 
 /** Requests sent at least. */
-const wanted = Number(process.env['HOSTILE_FRAMES'] ?? 4_000) / 4;
+const wanted = Number(process.env['HOSTILE_FRAMES'] ?? 4_000) / 10;
 const seed = Number(process.env['HOSTILE_SEED'] ?? Date.now() % 1_000_000);
 const adminToken = 'operator-for-tests';
 
