@@ -127,6 +127,12 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   app.server.on('upgrade', (request) => {
     if (closing) request.socket.destroySoon();
   });
+  // The plugin would open a socket on any other route that there is, which no limit counts, and then close it.
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!request.ws || request.routeOptions.url === connectPath) return done();
+    reply.raw.once('finish', () => request.socket.destroySoon());
+    problem(reply, 404, 'not_found', `The address for WebSockets is ${connectPath}.`);
+  });
   app.addHook('onReady', () => {
     keyring.start();
     return broker.start(rooms);
@@ -143,7 +149,8 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     onRequest(request, reply, done) {
       if (refusedHandshake(request, reply, config.allowedOrigins)) return;
       // The socket would keep what answered its handshake, which takes more memory than the rest of it.
-      if (request.ws) reply.raw.detachSocket(request.raw.socket);
+      // It is not the request's own where that has a body: Node reads it first, and makes a stream of what follows.
+      if (request.ws && reply.raw.socket) reply.raw.detachSocket(reply.raw.socket);
       done();
     },
     handler: (_request, reply) =>
@@ -152,7 +159,7 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
       const peer = socket as PeerSocket;
       // So would the plugin's listener, which has the request and its answer.
       peer.forgetListeners();
-      peer.attach(request.raw.socket);
+      peer.attach();
       new Session(peer, context, request.ip);
     },
   });

@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- ws declares no names for what is limited and measured here */
 import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket } from 'ws';
 import type { Session } from './session.ts';
@@ -10,6 +11,7 @@ const leastPieces = 64;
 /** The parts of ws that it does not declare. Tests fail when they are others. */
 interface Internals {
   _closeFrameReceived: boolean;
+  _socket: Wire;
   _receiver: {
     _maxPayload: number;
     _maxFragments: number;
@@ -44,11 +46,11 @@ export class PeerSocket extends WebSocket {
   session: Session | undefined;
   #wire: Wire | undefined;
 
-  /** Called once, with the connection under it. */
-  attach(wire: Duplex): void {
-    this.#wire = wire;
+  /** Called once, when it is open. */
+  attach(): void {
+    this.#wire = (this as unknown as Internals)._socket;
     this.#wire[owner] = this;
-    wire.on('data', onData);
+    this.#wire.on('data', onData);
   }
 
   /**

@@ -126,8 +126,8 @@ test("Redis's authority, the operator's token and the limits are checked", () =>
   assert.match(problems({ REDIS_CA_FILE: '/nowhere', REDIS_URL: 'rediss://a' }).join(), /cannot be read \(ENOENT\)/);
   assert.match(problems({ REDIS_URL: 'redis+sentinel://a' }).join(), /^REDIS_URL has to have one of the forms/);
   assert.match(problems({ MAX_FRAME_BYTES: '65536', MAX_BYTES_BURST: '65535' }).join(), /^MAX_BYTES_BURST/);
-  const join = { MAX_FRAME_BYTES: '1024', MAX_JOIN_BYTES: '65536', MAX_BYTES_BURST: '65535' };
-  assert.match(problems(join).join(), /^MAX_BYTES_BURST/);
+  const joins = { MAX_FRAME_BYTES: '1024', MAX_JOIN_BYTES: '65536', MAX_BYTES_BURST: '65535' };
+  assert.match(problems(joins).join(), /^MAX_BYTES_BURST/);
   const weak = problems({ ADMIN_TOKEN: 'hunter2hunter2' });
   assert.match(weak.join(), /^ADMIN_TOKEN .*16 characters/);
   assert.ok(!weak.join().includes('hunter2'));

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import { CliError } from './errors.ts';
+import { insteadOfDeep, isTooDeep } from '../link/depth.ts';
 import { isJsonRpcMessage, type JsonRpcId, type JsonRpcMessage } from '../link/message.ts';
 
 /** Bytes of one line, that is of one message, unless said otherwise: what MCP's own stdio transports take. */
@@ -99,7 +100,7 @@ export function readLines(stream: Readable, maxLineBytes: number, handlers: Line
 export interface MessageHandlers {
   /** As LineHandlers.line. */
   message(message: JsonRpcMessage): void | Promise<void>;
-  /** A line that is no JSON-RPC message. */
+  /** A line that is no JSON-RPC message, or one that is nested too deep and that nobody waits for. */
   rubbish(line: string): void;
   /** A line that is too long: the id of the request that it answers, if that can be told. */
   tooLong(answered: JsonRpcId | undefined): void;
@@ -156,7 +157,8 @@ function answeredBy(beginning: string, end: string): JsonRpcId | undefined {
 function parse(line: string): JsonRpcMessage | undefined {
   try {
     const value: unknown = JSON.parse(line);
-    return isJsonRpcMessage(value) ? value : undefined;
+    if (!isJsonRpcMessage(value)) return undefined;
+    return isTooDeep(line) ? insteadOfDeep(value) : value;
   } catch {
     // Not JSON: the caller reports the line.
     return undefined;

@@ -1,4 +1,5 @@
 import { RendezvousError } from '../errors.ts';
+import { insteadOfDeep, isTooDeep, maxMessageDepth, tooDeep } from './depth.ts';
 import { isInvalidRequest, isJsonRpcMessage, isResponse, type JsonRpcError, type JsonRpcMessage } from './message.ts';
 
 /** @throws RendezvousError `bad_message` for what JSON cannot say. */
@@ -7,7 +8,7 @@ export function toJson(message: JsonRpcMessage): string {
   try {
     json = JSON.stringify(message);
   } catch (cause) {
-    // A TypeError: of a circular structure, or a BigInt.
+    // A TypeError of a circular structure or a BigInt, or a RangeError of one that is nested thousands of levels deep.
     throw new RendezvousError('bad_message', 'The message cannot be written as JSON; see cause.', { cause });
   }
   if (json !== undefined) return json;
@@ -53,11 +54,19 @@ export function parse(json: string): Parsed {
   } catch {
     return { refused: badMessage('something that is not JSON') };
   }
-  if (isJsonRpcMessage(value)) return { message: value };
+  if (isJsonRpcMessage(value)) return isTooDeep(json) ? deep(value) : { message: value };
   if (isInvalidRequest(value)) {
     return { refused: badMessage('a request whose id is neither a string nor an integer'), reply: invalidRequest };
   }
   return { refused: badMessage('JSON that is not a JSON-RPC message') };
+}
+
+function deep(message: JsonRpcMessage): Parsed {
+  const instead = insteadOfDeep(message);
+  if (instead) return { message: instead };
+  const refused = badMessage(`a message that is nested deeper than ${maxMessageDepth} levels`);
+  if (!('id' in message) || message.id === undefined) return { refused };
+  return { refused, reply: { jsonrpc: '2.0', id: message.id, error: { code: -32_600, message: tooDeep } } };
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
