@@ -3,6 +3,7 @@ import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastif
 import { createRoomToken, isPlainText, ttlSeconds } from 'mcp-rendezvous/token';
 import * as z from 'zod';
 import type { Broker, Resident, RoomSummary } from './broker/broker.ts';
+import { clockToleranceSeconds } from './auth.ts';
 import { type Rate, take, wait } from './bucket.ts';
 import { networkOf } from './gate.ts';
 import { parseRoomKey, roomKeyOf } from './ids.ts';
@@ -17,8 +18,7 @@ const guesses: Rate = { perSecond: 1 / 6, burst: 10 };
 /** Addresses that are remembered for their wrong tokens at most. */
 const rememberedAddresses = 10_000;
 
-/** How long a revocation lasts unless it says so, and at most, in seconds. A token lives no longer than the latter either. */
-const defaultRevocationSeconds = 86_400;
+/** How long a token that is issued here lives at most, in seconds. */
 const longestSeconds = 30 * 86_400;
 
 const bodyLimit = 16_384;
@@ -130,12 +130,16 @@ async function revoke({ broker, keyring, metrics, log }: AdminOptions, body: unk
   const { issuer: named, until, ...names } = parse(revocationBody, body);
   const from = issuerOf(keyring.keys, named);
   const now = Math.floor(Date.now() / 1000);
-  const ends = Math.min(until ?? now + defaultRevocationSeconds, now + longestSeconds);
+  // As long as any token may live that exists now: none outlives what revokes it.
+  const latest = now + keyring.maxTokenLifetimeSeconds;
+  const ends = Math.min(until ?? latest, latest);
   if (ends <= now)
     throw new HttpProblem(400, 'bad_request', 'until: has to be in the future, in seconds (RFC 7519 §2)');
   const by = revocable.find((name) => names[name] !== undefined) ?? 'jti';
   const value = names[by] ?? '';
-  const removed = await broker.revoke({ by, issuer: from, value, until: ends * 1000 });
+  // A token may be from a clock that is ahead, and is taken for a moment after its end.
+  const skew = ends === latest ? 2 * clockToleranceSeconds : 0;
+  const removed = await broker.revoke({ by, issuer: from, value, until: (ends + skew) * 1000 });
   metrics.revocations.inc({ by });
   log.info({ by, value, issuer: from, until: ends, removed }, 'revoked');
   return { [by]: value, issuer: from, until: ends, removed };
@@ -143,6 +147,10 @@ async function revoke({ broker, keyring, metrics, log }: AdminOptions, body: unk
 
 async function issueToken({ keyring, log }: AdminOptions, body: unknown) {
   const { room, role, sub, ttl, scope, issuer: named } = parse(tokenBody, body);
+  if (ttl > keyring.maxTokenLifetimeSeconds) {
+    const message = `ttl: this relay takes tokens of at most ${keyring.maxTokenLifetimeSeconds} seconds (MAX_TOKEN_LIFETIME_SECONDS)`;
+    throw new HttpProblem(400, 'bad_request', message);
+  }
   const signer = signerOf(keyring.keys, issuerOf(keyring.keys, named));
   const expiresAt = Math.floor(Date.now() / 1000) + ttl;
   const options = { ...signer, room, role, subject: sub, ttl, ...(scope !== undefined && { scope }) };

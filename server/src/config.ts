@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { defaultMaxFrameBytes, parseIceUrl, quoteIceUrl } from 'mcp-rendezvous/protocol';
 import * as z from 'zod';
+import { defaultMaxTokenLifetimeSeconds } from './auth.ts';
 import { parseRedisUrl } from './broker/address.ts';
 import type { Rate } from './bucket.ts';
 import type { IceConfig } from './ice.ts';
@@ -65,6 +66,8 @@ export interface Config {
   /** Empty: any. */
   allowedOrigins: string[];
   trustProxy: boolean | string[];
+  /** How far ahead the `exp` of a room token may lie. */
+  maxTokenLifetimeSeconds: number;
   logLevel: string;
   limits: Limits;
   /** What is allowed, and may not be what was meant. No secret is in it. */
@@ -177,6 +180,12 @@ export const environment = z.object({
     .enum(logLevels, `has to be one of ${logLevels.join(', ')}`)
     .prefault('info')
     .describe(`one of ${logLevels.join(', ')}`),
+  MAX_TOKEN_LIFETIME_SECONDS: integer(
+    defaultMaxTokenLifetimeSeconds,
+    60,
+    315_576_000,
+    'how long a room token may live at most, and a revocation lasts',
+  ),
   MAX_FRAME_BYTES: integer(defaultMaxFrameBytes, 1024, 16_777_216, 'largest frame of a peer, in bytes'),
   JOIN_TIMEOUT_MS: integer(5000, 100, 60_000, 'time within which a socket has to send its `join`'),
   RESUME_WINDOW_MS: integer(30_000, 100, 3_600_000, 'time within which a peer whose socket was lost may resume'),
@@ -268,6 +277,7 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
     },
     allowedOrigins: values.ALLOWED_ORIGINS,
     trustProxy: readTrustProxy(values.TRUST_PROXY),
+    maxTokenLifetimeSeconds: values.MAX_TOKEN_LIFETIME_SECONDS,
     logLevel: values.LOG_LEVEL,
     limits: {
       maxFrameBytes: values.MAX_FRAME_BYTES,
