@@ -4,7 +4,7 @@ import { createRoomToken, isPlainText, ttlSeconds } from 'mcp-rendezvous/token';
 import * as z from 'zod';
 import type { Broker, Resident, RoomSummary } from './broker/broker.ts';
 import { clockToleranceSeconds } from './auth.ts';
-import { type Rate, take, wait } from './bucket.ts';
+import { Buckets, type Rate } from './bucket.ts';
 import { networkOf } from './gate.ts';
 import { parseRoomKey, roomKeyOf } from './ids.ts';
 import type { Keyring } from './keyring.ts';
@@ -159,28 +159,25 @@ async function issueToken({ keyring, log }: AdminOptions, body: unknown) {
   return { token, expiresAt };
 }
 
-/** Lets in whoever has the token. An address with too many wrong ones waits, also with the right one: it might be a guess. */
+/**
+ * Lets in whoever has the token. An address with too many wrong ones waits with further ones; the right one always counts, or somebody
+ * behind the same address could lock the operator out.
+ */
 function createGuard(token: string, metrics: Metrics) {
-  const addresses = new Map<string, number>();
+  const wrong = new Buckets(guesses, rememberedAddresses);
   const expected = sha256(token);
   return (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
     reply.header('cache-control', 'no-store');
-    const now = performance.now();
-    const address = networkOf(request.ip);
-    const fullAt = addresses.get(address) ?? 0;
-    const waitMs = wait(fullAt, guesses, 1, now);
-    if (waitMs > 0) {
-      metrics.adminRefused.inc({ status: '429' });
-      reply.header('retry-after', Math.ceil(waitMs / 1000));
-      problem(reply, 429, 'rate_limited', 'Too many requests with a wrong token came from this address.');
-      return;
-    }
     const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
     // Digests have one length, which timingSafeEqual needs and which tells nothing about the token's.
     if (given !== undefined && timingSafeEqual(sha256(given), expected)) return done();
-    if (given !== undefined) {
-      if (addresses.size >= rememberedAddresses) forget(addresses, now);
-      addresses.set(address, take(fullAt, guesses, 1, now) ?? fullAt);
+    const now = performance.now();
+    const address = networkOf(request.ip);
+    if (given !== undefined && !wrong.take(address, now)) {
+      metrics.adminRefused.inc({ status: '429' });
+      reply.header('retry-after', Math.ceil(wrong.wait(address, now) / 1000));
+      problem(reply, 429, 'rate_limited', 'Too many requests with a wrong token came from this address.');
+      return;
     }
     metrics.adminRefused.inc({ status: '401' });
     // RFC 6750 §3
@@ -193,12 +190,6 @@ function createGuard(token: string, metrics: Metrics) {
 }
 
 const sha256 = (data: string): Buffer => createHash('sha256').update(data).digest();
-
-/** Forgets those that have waited long enough; all of them when there are none. */
-function forget(addresses: Map<string, number>, now: number): void {
-  for (const [address, fullAt] of addresses) if (fullAt <= now) addresses.delete(address);
-  if (addresses.size >= rememberedAddresses) addresses.clear();
-}
 
 function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);

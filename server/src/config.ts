@@ -44,6 +44,12 @@ export interface Limits {
   /** Of one connection. */
   messages: Rate;
   bytes: Rate;
+  /** Fresh tokens. */
+  tokens: Rate;
+  joinsPerAddress: Rate;
+  joinsPerSubject: Rate;
+  /** TCP connections, beside as many as there may be WebSockets. */
+  maxHttpConnectionsPerAddress: number;
 }
 
 export interface RedisConfig {
@@ -212,6 +218,26 @@ export const environment = z.object({
   MAX_PENDING_JOINS: integer(1000, 1, 1_000_000, 'sockets that have not joined'),
   MAX_PENDING_JOINS_PER_ADDRESS: integer(100, 1, 1_000_000, 'sockets of one address that have not joined'),
   MAX_CONNECTIONS_PER_ADDRESS: integer(200, 1, 1_000_000, 'sockets of one address; with IPv6 of one /64 network'),
+  MAX_HTTP_CONNECTIONS_PER_ADDRESS: integer(
+    200,
+    1,
+    1_000_000,
+    'connections of one address beside as many as it may have sockets; those of a trusted proxy do not count',
+  ),
+  MAX_JOINS_PER_SECOND_PER_ADDRESS: integer(
+    100,
+    1,
+    1_000_000,
+    'joins of one address; after a pause ten for each socket that it may have at once',
+  ),
+  MAX_JOINS_PER_SECOND_PER_SUBJECT: integer(
+    20,
+    1,
+    1_000_000,
+    'joins of one subject; ten times as many at once after a pause',
+  ),
+  MAX_TOKENS_PER_MINUTE: integer(6, 1, 1_000_000, 'fresh tokens of one socket that is joined'),
+  MAX_TOKENS_BURST: integer(5, 1, 1_000_000, 'fresh tokens of one socket that may come at once, after a pause'),
   MAX_CONNECTIONS_PER_ISSUER: integer(50_000, 1, 10_000_000, 'joined sockets with tokens of one issuer'),
   MAX_ROOMS: integer(50_000, 1, 10_000_000, 'rooms with a peer on this instance'),
   MAX_CLIENTS_PER_ROOM: integer(256, 1, 100_000, 'clients of one room, on all instances together'),
@@ -296,6 +322,16 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
       maxClientsPerRoom: values.MAX_CLIENTS_PER_ROOM,
       messages: { perSecond: values.MAX_MESSAGES_PER_SECOND, burst: values.MAX_MESSAGES_BURST },
       bytes: { perSecond: values.MAX_BYTES_PER_SECOND, burst: values.MAX_BYTES_BURST },
+      tokens: { perSecond: values.MAX_TOKENS_PER_MINUTE / 60, burst: values.MAX_TOKENS_BURST },
+      joinsPerAddress: {
+        perSecond: values.MAX_JOINS_PER_SECOND_PER_ADDRESS,
+        burst: 10 * values.MAX_CONNECTIONS_PER_ADDRESS,
+      },
+      joinsPerSubject: {
+        perSecond: values.MAX_JOINS_PER_SECOND_PER_SUBJECT,
+        burst: 10 * values.MAX_JOINS_PER_SECOND_PER_SUBJECT,
+      },
+      maxHttpConnectionsPerAddress: values.MAX_HTTP_CONNECTIONS_PER_ADDRESS,
     },
   };
 }
