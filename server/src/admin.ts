@@ -3,7 +3,8 @@ import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastif
 import { createRoomToken, isPlainText, ttlSeconds } from 'mcp-rendezvous/token';
 import * as z from 'zod';
 import type { Broker, Resident, RoomSummary } from './broker/broker.ts';
-import { type Rate, take, wait } from './bucket.ts';
+import { clockToleranceSeconds } from './auth.ts';
+import { Buckets, type Rate } from './bucket.ts';
 import { networkOf } from './gate.ts';
 import { parseRoomKey, roomKeyOf } from './ids.ts';
 import type { Keyring } from './keyring.ts';
@@ -17,8 +18,7 @@ const guesses: Rate = { perSecond: 1 / 6, burst: 10 };
 /** Addresses that are remembered for their wrong tokens at most. */
 const rememberedAddresses = 10_000;
 
-/** How long a revocation lasts unless it says so, and at most, in seconds. A token lives no longer than the latter either. */
-const defaultRevocationSeconds = 86_400;
+/** How long a token that is issued here lives at most, in seconds. */
 const longestSeconds = 30 * 86_400;
 
 const bodyLimit = 16_384;
@@ -130,12 +130,16 @@ async function revoke({ broker, keyring, metrics, log }: AdminOptions, body: unk
   const { issuer: named, until, ...names } = parse(revocationBody, body);
   const from = issuerOf(keyring.keys, named);
   const now = Math.floor(Date.now() / 1000);
-  const ends = Math.min(until ?? now + defaultRevocationSeconds, now + longestSeconds);
+  // As long as any token may live that exists now: none outlives what revokes it.
+  const latest = now + keyring.maxTokenLifetimeSeconds;
+  const ends = Math.min(until ?? latest, latest);
   if (ends <= now)
     throw new HttpProblem(400, 'bad_request', 'until: has to be in the future, in seconds (RFC 7519 §2)');
   const by = revocable.find((name) => names[name] !== undefined) ?? 'jti';
   const value = names[by] ?? '';
-  const removed = await broker.revoke({ by, issuer: from, value, until: ends * 1000 });
+  // A token may be from a clock that is ahead, and is taken for a moment after its end.
+  const skew = ends === latest ? 2 * clockToleranceSeconds : 0;
+  const removed = await broker.revoke({ by, issuer: from, value, until: (ends + skew) * 1000 });
   metrics.revocations.inc({ by });
   log.info({ by, value, issuer: from, until: ends, removed }, 'revoked');
   return { [by]: value, issuer: from, until: ends, removed };
@@ -143,6 +147,10 @@ async function revoke({ broker, keyring, metrics, log }: AdminOptions, body: unk
 
 async function issueToken({ keyring, log }: AdminOptions, body: unknown) {
   const { room, role, sub, ttl, scope, issuer: named } = parse(tokenBody, body);
+  if (ttl > keyring.maxTokenLifetimeSeconds) {
+    const message = `ttl: this relay takes tokens of at most ${keyring.maxTokenLifetimeSeconds} seconds (MAX_TOKEN_LIFETIME_SECONDS)`;
+    throw new HttpProblem(400, 'bad_request', message);
+  }
   const signer = signerOf(keyring.keys, issuerOf(keyring.keys, named));
   const expiresAt = Math.floor(Date.now() / 1000) + ttl;
   const options = { ...signer, room, role, subject: sub, ttl, ...(scope !== undefined && { scope }) };
@@ -151,28 +159,25 @@ async function issueToken({ keyring, log }: AdminOptions, body: unknown) {
   return { token, expiresAt };
 }
 
-/** Lets in whoever has the token. An address with too many wrong ones waits, also with the right one: it might be a guess. */
+/**
+ * Lets in whoever has the token. An address with too many wrong ones waits with further ones; the right one always counts, or somebody
+ * behind the same address could lock the operator out.
+ */
 function createGuard(token: string, metrics: Metrics) {
-  const addresses = new Map<string, number>();
+  const wrong = new Buckets(guesses, rememberedAddresses);
   const expected = sha256(token);
   return (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
     reply.header('cache-control', 'no-store');
-    const now = performance.now();
-    const address = networkOf(request.ip);
-    const fullAt = addresses.get(address) ?? 0;
-    const waitMs = wait(fullAt, guesses, 1, now);
-    if (waitMs > 0) {
-      metrics.adminRefused.inc({ status: '429' });
-      reply.header('retry-after', Math.ceil(waitMs / 1000));
-      problem(reply, 429, 'rate_limited', 'Too many requests with a wrong token came from this address.');
-      return;
-    }
     const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
     // Digests have one length, which timingSafeEqual needs and which tells nothing about the token's.
     if (given !== undefined && timingSafeEqual(sha256(given), expected)) return done();
-    if (given !== undefined) {
-      if (addresses.size >= rememberedAddresses) forget(addresses, now);
-      addresses.set(address, take(fullAt, guesses, 1, now) ?? fullAt);
+    const now = performance.now();
+    const address = networkOf(request.ip);
+    if (given !== undefined && !wrong.take(address, now)) {
+      metrics.adminRefused.inc({ status: '429' });
+      reply.header('retry-after', Math.ceil(wrong.wait(address, now) / 1000));
+      problem(reply, 429, 'rate_limited', 'Too many requests with a wrong token came from this address.');
+      return;
     }
     metrics.adminRefused.inc({ status: '401' });
     // RFC 6750 §3
@@ -185,12 +190,6 @@ function createGuard(token: string, metrics: Metrics) {
 }
 
 const sha256 = (data: string): Buffer => createHash('sha256').update(data).digest();
-
-/** Forgets those that have waited long enough; all of them when there are none. */
-function forget(addresses: Map<string, number>, now: number): void {
-  for (const [address, fullAt] of addresses) if (fullAt <= now) addresses.delete(address);
-  if (addresses.size >= rememberedAddresses) addresses.clear();
-}
 
 function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);

@@ -20,6 +20,7 @@ import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { page } from './page.ts';
 import { answerError, problem } from './problem.ts';
+import { trustedProxies } from './proxies.ts';
 import { Rooms } from './rooms.ts';
 import { Session, type SessionContext } from './session.ts';
 import { Sessions } from './sessions.ts';
@@ -60,9 +61,10 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   });
   const broker: Broker = redis ? new RedisBroker(redis, limits, log, metrics) : new MemoryBroker(limits);
   const rooms = new Rooms(broker, { log, metrics, graceMs: limits.leaseMs, maxRooms: limits.maxRooms });
+  const gate = new Gate(limits, metrics);
   const context: SessionContext = {
     rooms,
-    gate: new Gate(limits, metrics),
+    gate,
     unread: new Budget(
       limits.maxUnreadBytesTotal,
       (session) => session.unread,
@@ -122,6 +124,11 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
       // oxlint-disable-next-line promise/no-callback-in-promise -- the plugin takes nothing else
       void ended.then(() => done());
     },
+  });
+  const isProxy = trustedProxies(config.trustProxy);
+  app.server.on('connection', (socket) => {
+    const { remoteAddress = '' } = socket;
+    if (!isProxy(remoteAddress)) gate.connect(socket, remoteAddress);
   });
   // After the plugin's own listener, in which Fastify has answered with 503.
   app.server.on('upgrade', (request) => {

@@ -29,6 +29,9 @@ export type Verify = (token: string) => Promise<Identity>;
 /** Clock skew that `exp` and `nbf` are read with, in seconds. */
 export const clockToleranceSeconds = 5;
 
+/** How long a room token may live unless the relay is configured otherwise, in seconds: 366 days. */
+export const defaultMaxTokenLifetimeSeconds = 31_622_400;
+
 /** Algorithms of public keys. HS256 is never among them: a public key must not be taken for a secret (RFC 8725 §3.1). */
 const asymmetric = ['ES256', 'RS256', 'EdDSA'];
 
@@ -43,17 +46,25 @@ type Claims = Record<string, unknown>;
 /** Keys behind addresses, by address: loaded once, also when the issuers that name them are read again. */
 export type RemoteKeys = Map<string, JWTVerifyGetKey>;
 
-/** The verifier for the relay's keys: its secrets, or each issuer's own keys. */
-export function createVerify(keys: Keys, remote: RemoteKeys = new Map()): Verify {
+/**
+ * The verifier for the relay's keys: its secrets, or each issuer's own keys.
+ *
+ * @param maxLifetimeSeconds how far ahead a token's `exp` may lie
+ */
+export function createVerify(
+  keys: Keys,
+  remote: RemoteKeys = new Map(),
+  maxLifetimeSeconds = defaultMaxTokenLifetimeSeconds,
+): Verify {
   if (keys.kind !== 'issuers') {
     const verifier = secretVerifier(keys.secrets, { audience: defaultAudience });
-    return async (token) => identity(await verifier(token));
+    return async (token) => identity(await verifier(token), maxLifetimeSeconds);
   }
   const issuers = new Map(keys.issuers.map((issuer) => [issuer.issuer, issuerVerifier(issuer, remote)]));
   return async (token) => {
     const verifier = issuers.get(claimedIssuer(token));
     if (!verifier) throw new RelayError('token_wrong_issuer');
-    return identity(await verifier(token));
+    return identity(await verifier(token), maxLifetimeSeconds);
   };
 }
 
@@ -149,9 +160,13 @@ function refusal(error: unknown): RelayError {
   return new RelayError('token_invalid', { cause: error });
 }
 
-function identity(payload: Claims): Identity {
+function identity(payload: Claims, maxLifetimeSeconds: number): Identity {
   const parsed = roomClaims.safeParse(payload);
   if (!parsed.success) throw new RelayError('token_invalid');
-  const { room, iat: _, ...claims } = parsed.data;
+  const { room, iat, ...claims } = parsed.data;
+  const now = Math.floor(Date.now() / 1000);
+  // One that says to be from later would outlive what is revoked today.
+  if (iat !== undefined && iat > now + clockToleranceSeconds) throw new RelayError('token_not_yet_valid');
+  if (claims.exp > Math.max(iat ?? now, now) + maxLifetimeSeconds) throw new RelayError('token_too_long_lived');
   return { claims, room, roomKey: roomKeyOf(claims.iss ?? '', room) };
 }

@@ -19,3 +19,34 @@ export function take(fullAt: number, { perSecond, burst }: Rate, amount: number,
 export function wait(fullAt: number, { perSecond, burst }: Rate, amount: number, now: number): number {
   return Math.max(0, fullAt - now - ((burst - amount) / perSecond) * 1000);
 }
+
+/** Buckets of many keys. A bucket that is full is forgotten; of more than `most` the one that was used least lately. */
+export class Buckets {
+  readonly #rate: Rate;
+  readonly #most: number;
+  /** When each is full again, in the order of their last use. */
+  readonly #fullAt = new Map<string, number>();
+
+  constructor(rate: Rate, most = 100_000) {
+    this.#rate = rate;
+    this.#most = most;
+  }
+
+  /** Takes one out; false when it is empty. */
+  take(key: string, now: number): boolean {
+    const next = take(this.#fullAt.get(key) ?? 0, this.#rate, 1, now);
+    if (next === undefined) return false;
+    this.#fullAt.delete(key);
+    this.#fullAt.set(key, next);
+    for (const [oldest, fullAt] of this.#fullAt) {
+      if (fullAt > now && this.#fullAt.size <= this.#most) break;
+      this.#fullAt.delete(oldest);
+    }
+    return true;
+  }
+
+  /** Milliseconds until there is one in it. */
+  wait(key: string, now: number): number {
+    return wait(this.#fullAt.get(key) ?? 0, this.#rate, 1, now);
+  }
+}

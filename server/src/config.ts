@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { defaultMaxFrameBytes, defaultMaxJoinBytes, parseIceUrl, quoteIceUrl } from 'mcp-rendezvous/protocol';
 import * as z from 'zod';
+import { defaultMaxTokenLifetimeSeconds } from './auth.ts';
 import { parseRedisUrl } from './broker/address.ts';
 import type { Rate } from './bucket.ts';
 import type { IceConfig } from './ice.ts';
@@ -47,6 +48,12 @@ export interface Limits {
   /** Of one connection. */
   messages: Rate;
   bytes: Rate;
+  /** Fresh tokens. */
+  tokens: Rate;
+  joinsPerAddress: Rate;
+  joinsPerSubject: Rate;
+  /** TCP connections, beside as many as there may be WebSockets. */
+  maxHttpConnectionsPerAddress: number;
 }
 
 export interface RedisConfig {
@@ -69,6 +76,8 @@ export interface Config {
   /** Empty: any. */
   allowedOrigins: string[];
   trustProxy: boolean | string[];
+  /** How far ahead the `exp` of a room token may lie. */
+  maxTokenLifetimeSeconds: number;
   logLevel: string;
   limits: Limits;
   /** What is allowed, and may not be what was meant. No secret is in it. */
@@ -181,6 +190,12 @@ export const environment = z.object({
     .enum(logLevels, `has to be one of ${logLevels.join(', ')}`)
     .prefault('info')
     .describe(`one of ${logLevels.join(', ')}`),
+  MAX_TOKEN_LIFETIME_SECONDS: integer(
+    defaultMaxTokenLifetimeSeconds,
+    60,
+    315_576_000,
+    'how long a room token may live at most, and a revocation lasts',
+  ),
   MAX_FRAME_BYTES: integer(defaultMaxFrameBytes, 1024, 16_777_216, 'largest frame of a peer, in bytes'),
   MAX_JOIN_BYTES: integer(
     defaultMaxJoinBytes,
@@ -230,6 +245,26 @@ export const environment = z.object({
   MAX_PENDING_JOINS: integer(1000, 1, 1_000_000, 'sockets that have not joined'),
   MAX_PENDING_JOINS_PER_ADDRESS: integer(100, 1, 1_000_000, 'sockets of one address that have not joined'),
   MAX_CONNECTIONS_PER_ADDRESS: integer(200, 1, 1_000_000, 'sockets of one address; with IPv6 of one /64 network'),
+  MAX_HTTP_CONNECTIONS_PER_ADDRESS: integer(
+    200,
+    1,
+    1_000_000,
+    'connections of one address beside as many as it may have sockets; those of a trusted proxy do not count',
+  ),
+  MAX_JOINS_PER_SECOND_PER_ADDRESS: integer(
+    100,
+    1,
+    1_000_000,
+    'joins of one address; after a pause ten for each socket that it may have at once',
+  ),
+  MAX_JOINS_PER_SECOND_PER_SUBJECT: integer(
+    20,
+    1,
+    1_000_000,
+    'joins of one subject; ten times as many at once after a pause',
+  ),
+  MAX_TOKENS_PER_MINUTE: integer(6, 1, 1_000_000, 'fresh tokens of one socket that is joined'),
+  MAX_TOKENS_BURST: integer(5, 1, 1_000_000, 'fresh tokens of one socket that may come at once, after a pause'),
   MAX_CONNECTIONS_PER_ISSUER: integer(50_000, 1, 10_000_000, 'joined sockets with tokens of one issuer'),
   MAX_ROOMS: integer(50_000, 1, 10_000_000, 'rooms with a peer on this instance'),
   MAX_CLIENTS_PER_ROOM: integer(256, 1, 100_000, 'clients of one room, on all instances together'),
@@ -297,6 +332,7 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
     },
     allowedOrigins: values.ALLOWED_ORIGINS,
     trustProxy: readTrustProxy(values.TRUST_PROXY),
+    maxTokenLifetimeSeconds: values.MAX_TOKEN_LIFETIME_SECONDS,
     logLevel: values.LOG_LEVEL,
     limits: {
       maxFrameBytes: values.MAX_FRAME_BYTES,
@@ -318,6 +354,16 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
       maxClientsPerRoom: values.MAX_CLIENTS_PER_ROOM,
       messages: { perSecond: values.MAX_MESSAGES_PER_SECOND, burst: values.MAX_MESSAGES_BURST },
       bytes: { perSecond: values.MAX_BYTES_PER_SECOND, burst: values.MAX_BYTES_BURST },
+      tokens: { perSecond: values.MAX_TOKENS_PER_MINUTE / 60, burst: values.MAX_TOKENS_BURST },
+      joinsPerAddress: {
+        perSecond: values.MAX_JOINS_PER_SECOND_PER_ADDRESS,
+        burst: 10 * values.MAX_CONNECTIONS_PER_ADDRESS,
+      },
+      joinsPerSubject: {
+        perSecond: values.MAX_JOINS_PER_SECOND_PER_SUBJECT,
+        burst: 10 * values.MAX_JOINS_PER_SECOND_PER_SUBJECT,
+      },
+      maxHttpConnectionsPerAddress: values.MAX_HTTP_CONNECTIONS_PER_ADDRESS,
     },
   };
 }

@@ -20,6 +20,8 @@ export const messages: Record<RelayErrorCode, string> = {
   token_wrong_audience: 'The room token is for another audience than this relay.',
   token_wrong_issuer: 'The room token is from an issuer that this relay is not configured with.',
   token_revoked: 'The operator revoked this token.',
+  token_too_long_lived:
+    'The room token lives longer than this relay allows (MAX_TOKEN_LIFETIME_SECONDS). Issue one with an earlier `exp`.',
   going_away: 'This relay instance stops. Connect again.',
   unavailable: 'The relay cannot do this now because something it depends on does not answer. Try again later.',
   rate_limited: 'More than this relay takes from one peer, address or issuer. Try again later.',

@@ -1,9 +1,20 @@
-import { isIPv6 } from 'node:net';
+import { isIPv6, type Socket } from 'node:net';
+import { Buckets } from './bucket.ts';
 import type { Limits } from './config.ts';
 import type { Metrics } from './metrics.ts';
 
 /** Which limit kept a peer out; a label of `rendezvous_limited_total`. */
-export type LimitName = 'pending' | 'address' | 'issuer' | 'rooms' | 'clients' | 'messages' | 'bytes';
+export type LimitName =
+  | 'pending'
+  | 'address'
+  | 'issuer'
+  | 'rooms'
+  | 'clients'
+  | 'messages'
+  | 'bytes'
+  | 'tokens'
+  | 'joins'
+  | 'http';
 
 /** How many sockets there are of each key. */
 class Tally {
@@ -20,18 +31,46 @@ class Tally {
   }
 }
 
-/** How many sockets this instance takes: of one address, of one issuer, and of those that have not joined. */
+/** How many sockets this instance takes: of one address, of one issuer, and of those that have not joined; and how many joins. */
 export class Gate {
   readonly #limits: Limits;
   readonly #metrics: Metrics;
   readonly #addresses = new Tally();
   readonly #pendingAddresses = new Tally();
   readonly #issuers = new Tally();
+  readonly #connections = new Tally();
+  readonly #joinsOfAddress: Buckets;
+  readonly #joinsOfSubject: Buckets;
   #pending = 0;
 
   constructor(limits: Limits, metrics: Metrics) {
     this.#limits = limits;
     this.#metrics = metrics;
+    this.#joinsOfAddress = new Buckets(limits.joinsPerAddress);
+    this.#joinsOfSubject = new Buckets(limits.joinsPerSubject);
+  }
+
+  /**
+   * Counts a TCP connection, whatever comes over it: an address may have so many beside its WebSockets. One too many is destroyed, because
+   * an answer to each would cost more than the connection.
+   */
+  connect(socket: Socket, address: string): void {
+    const { maxConnectionsPerAddress, maxHttpConnectionsPerAddress } = this.#limits;
+    const network = networkOf(address);
+    if (this.#connections.of(network) >= maxConnectionsPerAddress + maxHttpConnectionsPerAddress) {
+      this.#refuse('http');
+      socket.destroy();
+      return;
+    }
+    this.#connections.change(network, 1);
+    socket.once('close', () => this.#connections.change(network, -1));
+  }
+
+  /** A socket of this network asks to join, before its token is looked at. False when too many have lately. */
+  asks(network: string): boolean {
+    if (this.#joinsOfAddress.take(network, performance.now())) return true;
+    this.#refuse('joins');
+    return false;
   }
 
   /** Takes a socket in; undefined when there are too many. */
@@ -46,8 +85,12 @@ export class Gate {
     return new Pass(this, network);
   }
 
-  /** A socket's token is verified. False when the issuer has as many connections as it may have. */
-  verified(issuer: string): boolean {
+  /** A socket's token is verified. False when the subject has joined too often lately, or the issuer has as many connections as it may have. */
+  verified(issuer: string, subject: string): boolean {
+    if (!this.#joinsOfSubject.take(JSON.stringify([issuer, subject]), performance.now())) {
+      this.#refuse('joins');
+      return false;
+    }
     if (this.#issuers.of(issuer) >= this.#limits.maxConnectionsPerIssuer) {
       this.#refuse('issuer');
       return false;
@@ -90,9 +133,14 @@ export class Pass {
     this.#network = network;
   }
 
-  /** Its token is verified: it counts for the issuer. False when the issuer has as many connections as it may have. */
-  verified(issuer: string): boolean {
-    if (!this.#gate.verified(issuer)) return false;
+  /** It asks to join. False when its address has done so too often lately. */
+  asks(): boolean {
+    return this.#gate.asks(this.#network);
+  }
+
+  /** Its token is verified: it counts for the issuer and the subject. False when one of them has as many as it may have. */
+  verified(issuer: string, subject: string): boolean {
+    if (!this.#gate.verified(issuer, subject)) return false;
     this.#issuer = issuer;
     return true;
   }

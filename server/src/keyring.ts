@@ -1,5 +1,6 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import { createVerify, type RemoteKeys, type Verify } from './auth.ts';
+import type { Config } from './config.ts';
 import type { Keys, KeysFile } from './keys.ts';
 import type { Logger } from './log.ts';
 
@@ -11,6 +12,8 @@ const lookEveryMs = 2000;
  * as they were. Who is in stays in: a token is verified when a peer joins, resumes or refreshes it.
  */
 export class Keyring {
+  /** How far ahead a token's end may lie. A revocation lasts as long. */
+  readonly maxTokenLifetimeSeconds: number;
   readonly #file: KeysFile | undefined;
   readonly #log: Logger;
   readonly #remote: RemoteKeys = new Map();
@@ -18,9 +21,11 @@ export class Keyring {
   #verify: Verify;
   #outdated = false;
 
-  constructor({ keys, keysFile }: { keys: Keys; keysFile: KeysFile | undefined }, log: Logger) {
+  constructor(config: Pick<Config, 'keys' | 'keysFile' | 'maxTokenLifetimeSeconds'>, log: Logger) {
+    const { keys, keysFile, maxTokenLifetimeSeconds } = config;
+    this.maxTokenLifetimeSeconds = maxTokenLifetimeSeconds;
     this.#keys = keys;
-    this.#verify = createVerify(keys, this.#remote);
+    this.#verify = this.#verifier();
     this.#file = keysFile;
     this.#log = log;
   }
@@ -45,6 +50,10 @@ export class Keyring {
     if (this.#file) unwatchFile(this.#file.path, this.#load);
   }
 
+  #verifier(): Verify {
+    return createVerify(this.#keys, this.#remote, this.maxTokenLifetimeSeconds);
+  }
+
   readonly #load = (): void => {
     const problems: string[] = [];
     const keys = this.#file?.read(problems);
@@ -54,7 +63,7 @@ export class Keyring {
       return;
     }
     this.#keys = keys;
-    this.#verify = createVerify(keys, this.#remote);
+    this.#verify = this.#verifier();
     this.#log.info('the keys have changed');
   };
 }

@@ -89,7 +89,7 @@ export function createMetrics(scraped: Scraped) {
     }),
     limited: new Counter({
       name: 'rendezvous_limited_total',
-      help: 'Sockets that met a limit: pending, address, issuer, rooms, clients, messages, bytes',
+      help: 'Sockets that met a limit: pending, address, issuer, rooms, clients, messages, bytes, tokens, joins, http',
       labelNames: ['limit'],
       registers,
     }),

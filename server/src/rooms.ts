@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type {
   FrameFromRelay,
   OutcomeCode,
@@ -21,6 +22,8 @@ export interface Occupant {
   /** Called once, when the peer has its place and before any other frame for it. */
   seated(seat: Seat, resume: string, peers: Member[]): void;
   send(frame: FrameFromRelay): void;
+  /** Sends a frame that others get as well: its JSON text in UTF-8, one for all of them. */
+  forward(frame: Buffer): void;
   /** Hands over a signal; `data` is JSON text that is passed on as it is. */
   signal(from: string, data: string): void;
   end(code: RelayErrorCode): void;
@@ -168,6 +171,8 @@ export class Rooms implements Instance {
   async refresh(seat: Seat, claims: PeerClaims): Promise<void> {
     const local = this.#rooms.get(seat.room)?.get(seat.id);
     if (local?.connection !== seat.connection) return;
+    // Nobody has to hear what they know.
+    if (isDeepStrictEqual(local.claims, claims)) return;
     local.claims = claims;
     try {
       await this.#broker.update(local);
@@ -274,7 +279,8 @@ export class Rooms implements Instance {
       ...(reason && { reason }),
       ...(lost && { lost }),
     };
-    for (const local of room.values()) if (local.role !== role) local.occupant.send(frame);
+    const bytes = Buffer.from(JSON.stringify(frame));
+    for (const local of room.values()) if (local.role !== role) local.occupant.forward(bytes);
   }
 
   #enter(key: string, role: Role): Room {

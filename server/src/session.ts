@@ -48,6 +48,8 @@ export interface SessionContext {
 export const turnsPerPing = 8;
 /** Unanswered pings in a row that end a socket, one turn apart: within one and a quarter ping intervals of its last word. */
 const missedPings = 2;
+/** Bytes are sent as text, too. */
+const textFrame = { binary: false };
 /** How long a socket stays open whose peer has moved to another one, in milliseconds. Closing it is the peer's. */
 const movedMs = 5000;
 /** The largest payload of a WebSocket control frame (RFC 6455 §5.5). */
@@ -71,6 +73,7 @@ export class Session implements Occupant {
   /** What it may still send: see bucket.ts. */
   #messages = 0;
   #bytes = 0;
+  #tokens = 0;
   /** Those who are pinged together with this one. */
   readonly #turn: Set<Session>;
   /** Of the time for a `join`, then of the token's end, and then of a moved socket's. */
@@ -164,6 +167,10 @@ export class Session implements Occupant {
     this.#write(JSON.stringify(frame));
   }
 
+  forward(frame: Buffer): void {
+    this.#write(frame);
+  }
+
   signal(from: string, data: string): void {
     this.#write(`{"type":"signal","from":${JSON.stringify(from)},"data":${data}}`);
   }
@@ -248,6 +255,14 @@ export class Session implements Occupant {
     return true;
   }
 
+  /** Counts a fresh token. Not by the number of its partners: what it says goes to each of them. */
+  #allowsToken(): boolean {
+    const tokens = take(this.#tokens, this.#context.limits.tokens, 1, performance.now());
+    if (tokens === undefined) return this.#limited('tokens');
+    this.#tokens = tokens;
+    return true;
+  }
+
   #limited(limit: LimitName): false {
     if (this.open) this.#context.metrics.limited.inc({ limit });
     this.end('rate_limited');
@@ -267,7 +282,7 @@ export class Session implements Occupant {
         this.#context.rooms.signal(seat, frame.id, frame.to, frame.data);
         return;
       case 'token':
-        this.#refresh(seat, frame.token).catch((error: unknown) => this.#fail(error));
+        if (this.#allowsToken()) this.#refresh(seat, frame.token).catch((error: unknown) => this.#fail(error));
         return;
       case 'leave':
         if (this.#finish('gone', 'left')) this.#log.info(this.#who, 'left');
@@ -283,10 +298,12 @@ export class Session implements Occupant {
     this.#state = 'joining';
     clearTimeout(this.#timer);
     const { rooms, verify, metrics } = this.#context;
+    if (this.#pass?.asks() !== true) throw new RelayError('rate_limited');
     const identity = await verify(token);
     if (!this.open) return;
     this.#tookLate = hasEnded(identity);
-    if (this.#pass?.verified(identity.claims.iss ?? '') !== true) throw new RelayError('rate_limited');
+    const { iss = '', sub } = identity.claims;
+    if (!this.#pass.verified(iss, sub)) throw new RelayError('rate_limited');
     await rooms.join(this, { room: identity.roomKey, claims: identity.claims, process, resume });
     const seat = this.#seat;
     if (!seat || !this.open) return;
@@ -355,10 +372,10 @@ export class Session implements Occupant {
     return this.unsent > this.#context.limits.maxBufferedBytes;
   }
 
-  #write(text: string): void {
+  #write(text: string | Buffer): void {
     if (this.#state === 'ended') return;
     if (this.#overfull) return this.end('slow_consumer');
-    this.#socket.send(text);
+    this.#socket.send(text, textFrame);
     if (this.#socket.bufferedAmount > 0) this.#context.unsent.add(this, text.length + 2 * pieceBytes);
   }
 

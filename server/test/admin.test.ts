@@ -66,11 +66,11 @@ test('guessing is slowed down for each address', async (t) => {
     [answers.filter((status) => status === 401).length, answers.filter((s) => s === 429).length],
     [10, 20],
   );
-  // The right one might be a guess, too.
-  assert.equal(await guess('192.0.2.1', ADMIN_TOKEN), 429);
+  // Whoever guesses does not lock out who knows.
+  assert.equal(await guess('192.0.2.1', ADMIN_TOKEN), 200);
   assert.equal(await guess('192.0.2.2', ADMIN_TOKEN), 200);
   const metrics = await (await fetch(`${app.url}/metrics`)).text();
-  assert.match(metrics, /^rendezvous_admin_refused_total\{status="429"\} 21$/m);
+  assert.match(metrics, /^rendezvous_admin_refused_total\{status="429"\} 20$/m);
 });
 
 test('rooms and their peers are shown, and a peer is kicked', async (t) => {

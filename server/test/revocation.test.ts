@@ -35,7 +35,7 @@ async function refusal(url: string, token: string, resume?: string): Promise<str
   return undefined;
 }
 
-const client = (subject: string, more: { issuer?: string; room?: string } = {}): Promise<string> =>
+const client = (subject: string, more: { issuer?: string; room?: string; ttl?: number } = {}): Promise<string> =>
   testToken({ room: 'a', role: 'client', subject, ...more });
 
 const naming = {
@@ -60,7 +60,7 @@ for (const [by, name] of Object.entries(naming)) {
     const { status, body } = await operator.ask('POST', '/v1/revocations', { [by]: name(token) });
     assert.equal(status, 201);
     const { until, removed } = body as { until: number; removed: number };
-    assert.ok(Math.abs(until - Date.now() / 1000 - 86_400) < 5);
+    assert.ok(Math.abs(until - Date.now() / 1000 - 31_622_400) < 5);
     assert.equal(removed, by === 'room' ? 3 : 2);
     assert.deepEqual([await near.refusal(), await far.refusal()], ['token_revoked', 'token_revoked']);
     if (by === 'room') assert.equal(await watcher.refusal(), 'token_revoked');
@@ -78,9 +78,9 @@ for (const [by, name] of Object.entries(naming)) {
     good.signal(other, 'still here');
     await other.next('signal');
     assert.deepEqual(foreign.frames, []);
-    // Until then, and no longer than 30 days.
+    // As long as any token may live, and no longer.
     const long = await operator.ask('POST', '/v1/revocations', { [by]: 'x', until: 9_000_000_000 });
-    assert.ok(Math.abs((long.body as { until: number }).until - Date.now() / 1000 - 30 * 86_400) < 5);
+    assert.ok(Math.abs((long.body as { until: number }).until - Date.now() / 1000 - 31_622_400) < 5);
   });
 }
 
@@ -155,4 +155,44 @@ test('a relay that is one process revokes, too', async (t) => {
   assert.deepEqual(good.frames, []);
   const metrics = await (await fetch(`${app.url}/metrics`)).text();
   assert.match(metrics, /^rendezvous_revocations_total\{by="jti"\} 1$/m);
+});
+
+/** This process's clock, so far ahead of what it was. */
+function later(t: TestContext, seconds: number): void {
+  const { now } = Date;
+  t.mock.method(Date, 'now', () => now() + seconds * 1000);
+}
+
+test('a revocation outlives every token that it concerns', async (t) => {
+  const app = await startApp(t, { ADMIN_TOKEN, MAX_TOKEN_LIFETIME_SECONDS: '600' });
+  const operator = new Operator(app.url, ADMIN_TOKEN);
+  const tokens = await Promise.all(['jti', 'sub', 'room'].map((by) => client(by, { room: `of ${by}`, ttl: 600 })));
+  const [one = '', two = '', three = ''] = tokens;
+  for (const body of [{ jti: naming.jti(one) }, { sub: 'sub' }, { room: 'of room' }]) {
+    assert.equal((await operator.ask('POST', '/v1/revocations', body)).status, 201);
+    // A later and shorter one takes nothing away.
+    const until = Math.floor(Date.now() / 1000) + 1;
+    assert.equal((await operator.ask('POST', '/v1/revocations', { ...body, until })).status, 201);
+  }
+  // Up to the last moment at which the clock tolerance still lets such a token in, and after it.
+  for (const seconds of [10, 300, 591]) {
+    later(t, seconds);
+    for (const token of [one, two, three]) assert.equal(await refusal(app.url, token), 'token_revoked');
+    t.mock.restoreAll();
+  }
+  later(t, 606);
+  for (const token of [one, two, three]) assert.equal(await refusal(app.url, token), 'token_expired');
+});
+
+test('Redis keeps a revocation as long as any token may live, and a shorter one does not shorten it', async (t) => {
+  const { redis, operator } = await instances(t);
+  await operator.ask('POST', '/v1/revocations', { sub: 'bad' });
+  await operator.ask('POST', '/v1/revocations', { sub: 'bad', until: Math.floor(Date.now() / 1000) + 60 });
+  const [, ...keys] = (await redis.command('KEYS *barred:sub*')).split('\r\n').filter((line) => !line.startsWith('$'));
+  const names = keys.filter((key) => key !== '');
+  assert.equal(names.length, 16);
+  for (const name of names) {
+    const left = Number((await redis.command(`TTL ${name}`)).slice(1));
+    assert.ok(left > 31_622_400 && left < 31_622_420, `${name}: ${left} s`);
+  }
 });

@@ -21,6 +21,7 @@ export const closeCodes = {
   token_wrong_audience: 4433,
   token_wrong_issuer: 4434,
   token_revoked: 4435,
+  token_too_long_lived: 4436,
   going_away: 4450,
   unavailable: 4451,
   rate_limited: 4452,

@@ -150,7 +150,7 @@ export class RedisBroker implements Broker {
     const where = revocation.by === 'room' ? [shardOf(room)] : Array.from({ length: shards }, (_, shard) => shard);
     await Promise.all(where.map(inShard));
     for (const [old, ends] of this.#revoked) if (ends <= Date.now()) this.#revoked.delete(old);
-    this.#revoked.set(name, until);
+    this.#revoked.set(name, Math.max(until, this.#revoked.get(name) ?? 0));
     return removed;
   }
 

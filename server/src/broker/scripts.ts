@@ -9,6 +9,8 @@ import { rememberedRemovals, removalMemoryMs } from './broker.ts';
  *                               and connection:<connection> for one that lost its place, `moved` if to the peer's next one
  *   rendezvous:{n}:removed:<room> string for an hour: JSON list of the peers that the operator removed from the room: r role,
  *                               i peer id, w why
+ *   rendezvous:{n}:revoked      sorted set of the names that are barred by a revocation, scored by its end, so that a later one of the
+ *                               same name does not shorten it
  *   rendezvous:{n}:rooms        sorted set of the rooms that have a hash, all with score 0, so that they can be listed by name
  *   rendezvous:{n}:room:<room>  hash:
  *     p:<peer id>                       JSON: i instance, s state, r role, u subject, o process, h connection,
@@ -69,6 +71,15 @@ local function names(room, peer)
 end
 
 local function bar(name, code, ends) redis.call('SET', KEYS[1] .. ':barred:' .. name, code, 'PXAT', ends) end
+
+-- Refuses tokens of this name until then, or for as long as they were refused before.
+local function revoke(name, ends)
+  local known = KEYS[1] .. ':revoked'
+  ends = math.max(ends, tonumber(redis.call('ZSCORE', known, name) or 0))
+  redis.call('ZREMRANGEBYSCORE', known, '-inf', now)
+  redis.call('ZADD', known, ends, name)
+  bar(name, 'token_revoked', string.format('%.0f', ends))
+end
 
 -- The code with which a peer is refused, if it is.
 local function barred(room, peer)
@@ -281,7 +292,7 @@ return cjson.encode(result)
  */
 const tend = `${library}
 result.missing, result.groups = {}, {}
-for _, lost in ipairs(request.barred) do bar(lost.name, 'token_revoked', lost.ends) end
+for _, lost in ipairs(request.barred) do revoke(lost.name, lost.ends) end
 for _, holding in ipairs(request.rooms) do
   local room = holding.room
   for _, seat in ipairs(holding.seats) do
@@ -329,7 +340,7 @@ return cjson.encode(result)
  * the reply's cursor is 0 when all pages were looked at.
  */
 const revoke = `${library}
-bar(request.name, 'token_revoked', request.ends)
+revoke(request.name, request.ends)
 local page = redis.call('ZSCAN', leases, request.cursor, 'COUNT', 200)
 result.cursor, result.removed = page[1], 0
 for n = 1, #page[2], 2 do

@@ -73,6 +73,8 @@ function adviceFor(code: RendezvousError['code']): string | undefined {
     case 'token_wrong_audience':
     case 'token_wrong_issuer':
       return 'Backend and relay have to agree on it: RELAY_ISSUERS_FILE at the relay, issuer and audience in the backend.';
+    case 'token_too_long_lived':
+      return 'Ask for one with an earlier end: the relay sets the limit (MAX_TOKEN_LIFETIME_SECONDS).';
     case 'token_expired':
     case 'token_not_yet_valid':
       return 'The relay goes by its own clock.';

@@ -9,6 +9,7 @@ export function adviceFor(code: string, step: StepName): string {
     case 'token_invalid':
     case 'token_revoked':
     case 'token_not_yet_valid':
+    case 'token_too_long_lived':
     case 'token_wrong_audience':
     case 'token_wrong_issuer':
       return 'Ask your backend, or the operator of this relay, for a fresh room token, and paste that one.';
