@@ -84,6 +84,7 @@ interface AdminOptions {
 export function admin(options: AdminOptions): FastifyPluginCallback {
   const guard = createGuard(options.token, options.metrics);
   return (app, _, done) => {
+    app.addHook('onRequest', refuseDotSegments);
     app.addHook('onRequest', guard);
     app.get('/v1/rooms', ({ query }) => listRooms(options, query));
     app.get('/v1/rooms/:room', ({ params, query }) => showRoom(options, params, query));
@@ -158,6 +159,19 @@ async function issueToken({ keyring, log }: AdminOptions, body: unknown) {
   log.info({ room, role, sub }, 'token issued');
   return { token, expiresAt };
 }
+
+/**
+ * A proxy that compares normalised paths and passes on what the client wrote, as ingress controllers do, takes
+ * `/v1/rooms/a%2f..%2f..%2f..%2fhealthz` for `/healthz`. To the relay it is a room of a strange name.
+ */
+function refuseDotSegments({ params }: FastifyRequest, reply: FastifyReply, done: () => void): void {
+  const climbs = Object.values(params as Record<string, string>).some((value) => dotSegment.test(value));
+  if (climbs) problem(reply, 404, 'not_found', 'There is nothing at this address.');
+  else done();
+}
+
+/** RFC 3986 §3.3 */
+const dotSegment = /(^|\/)\.{1,2}(\/|$)/;
 
 /**
  * Lets in whoever has the token. An address with too many wrong ones waits with further ones; the right one always counts, or somebody

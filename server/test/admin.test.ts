@@ -55,6 +55,21 @@ test('without the token, or with a wrong one: 401, and nothing about why', async
   assert.ok(!app.log().includes(ADMIN_TOKEN));
 });
 
+test('a path that a proxy could take for another one leads nowhere, with the token neither', async (t) => {
+  const { url } = await startApp(t, { ADMIN_TOKEN });
+  const operator = new Operator(url, ADMIN_TOKEN);
+  for (const room of ['../x', 'x/..', 'a/../../../healthz', 'a/./b', '../../../']) {
+    const name = encodeURIComponent(room);
+    for (const path of [`/v1/rooms/${name}`, `/v1/rooms/${name}/peers/p`, `/v1/rooms/a/peers/${name}`]) {
+      const { code } = await operator.ask(path.includes('peers') ? 'DELETE' : 'GET', path);
+      assert.equal(code, 'not_found', path);
+    }
+  }
+  for (const room of ['...', '.a', 'a..b', 'a/b']) {
+    assert.equal((await operator.ask('GET', `/v1/rooms/${encodeURIComponent(room)}`)).code, 'room_not_found', room);
+  }
+});
+
 test('guessing is slowed down for each address', async (t) => {
   const app = await startApp(t, { ADMIN_TOKEN, TRUST_PROXY: 'loopback' });
   const guess = async (from: string, token: string): Promise<number> => {

@@ -8,9 +8,10 @@ import { createCertificate } from '../support/certificate.ts';
 import { freePort, takesConnections } from '../support/port.ts';
 import { eventually } from '../support/wait.ts';
 
-export type FrontName = 'nginx' | 'haproxy' | 'caddy';
+/** `ingress` is nginx as an ingress controller has it: it compares the normalised path, and passes on what the client wrote. */
+export type FrontName = 'nginx' | 'haproxy' | 'caddy' | 'ingress';
 
-const files = { nginx: 'nginx.conf', haproxy: 'haproxy.cfg', caddy: 'Caddyfile' };
+const files = { nginx: 'nginx.conf', haproxy: 'haproxy.cfg', caddy: 'Caddyfile', ingress: 'nginx.conf' };
 
 /** A proxy with its configuration in deploy/, changed for this machine, on a port of 127.0.0.1. */
 export class Front {
@@ -58,14 +59,15 @@ export class Front {
       )
       .replace(/dynamic a relay[^}]*}/, relays.map((relay) => `to 127.0.0.1:${relay}`).join('\n'))
       .replace('http://localhost:8080, http://127.0.0.1:8080', `http://127.0.0.1:${await freePort()}`);
-    await writeFile(path('config'), changed);
+    await writeFile(path('config'), name === 'ingress' ? changed.replace('http://relay$uri', 'http://relay') : changed);
+    const program = name === 'ingress' ? 'nginx' : name;
     const args = {
       nginx: ['-c', path('config'), '-p', directory, '-e', 'stderr', '-g', `daemon off; pid ${path('pid')};`],
       haproxy: ['-db', '-f', path('config')],
       caddy: ['run', '--config', path('config'), '--adapter', 'caddyfile'],
-    }[name];
+    }[program];
     const env = { ...process.env, XDG_DATA_HOME: directory, XDG_CONFIG_HOME: directory };
-    const child = spawn(name, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
+    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
     let said = '';
     child.stderr.setEncoding('utf8').on('data', (part: string) => (said += part));
     const front = new Front(port, child, directory);

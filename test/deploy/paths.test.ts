@@ -7,7 +7,7 @@ import { ask, findLeaks, oddTargets, privatePaths } from './targets.ts';
 
 const adminToken = 'a'.repeat(16);
 
-for (const name of ['nginx', 'haproxy', 'caddy'] as const) {
+for (const name of ['nginx', 'haproxy', 'caddy', 'ingress'] as const) {
   test(`${name}: only what is public comes to the relay, however a path is spelled`, async (t) => {
     const redis = await RedisServer.start();
     t.after(() => redis.stop());

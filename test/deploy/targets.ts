@@ -50,6 +50,10 @@ const ends = [
 /** What some parser takes for the end of a path, or for a step up. */
 const joints = [...words('? # ; %3f %23 %3b %00 %0a %20 %0d%0a \\ %5c'), '', bytes('é')];
 const steps = words('/.. /../.. /%2e%2e /.%2e %2f.. %2f%2e%2e \\.. /..; /..%00 /%252e%252e');
+/** Steps that lead from a path back to the root, of which a router that splits before it decodes sees one segment only. */
+const climbs = words('%2f..%2f %2f%2e%2e%2f').flatMap((step) =>
+  [1, 2, 3, 4].map((count) => step + '..%2f'.repeat(count - 1)),
+);
 const authorities = [
   ...words('http://localhost https://localhost HTTP://localhost http://localhost:1 http://a@localhost http://'),
   ...words('http://localhost? http://localhost# http://localhost/healthz? http://localhost/healthz# //localhost'),
@@ -94,6 +98,7 @@ const wrapped = (path: string): fc.Arbitrary<string> => {
     fc.tuple(open, joint, step).map(([front, glue, up]) => front + glue + up + path),
     fc.tuple(open, joint, step).map(([front, glue, up]) => path + glue + up + front),
     fc.tuple(open, joint).map(([front, glue]) => front + glue + path),
+    fc.tuple(open, fc.constantFrom(...climbs)).map(([front, up]) => path + up + front.slice(1)),
     fc.constantFrom(...authorities).map((authority) => authority + path),
   );
 };
@@ -113,7 +118,11 @@ export function oddTargets(count: number, seed: number): { path: string; target:
     .chain(([path, changes]) =>
       wrapped(changes.reduce((text, change) => change(text), path)).map((target) => ({ path, target })),
     );
+  const back = privatePaths.flatMap((path) =>
+    climbs.flatMap((up) => publicPaths.map((front) => ({ path, target: path + up + front.slice(1) }))),
+  );
   return [
+    ...back,
     ...fc.sample(fc.constantFrom(...every), { numRuns: count, seed }),
     ...fc.sample(some, { numRuns: count, seed }),
   ];
