@@ -1,19 +1,17 @@
 import assert from 'node:assert/strict';
-import { suite, test, type TestContext } from 'node:test';
 import { type JsonRpcMessage, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
-import { oddDescriptions } from '../sdk/src/testing/odd.ts';
-import { testToken } from '../server/test/support/peer.ts';
-import { BreakableEngine } from './support/breakable.ts';
-import { engineNames, engines, type EngineName } from './support/engines.ts';
-import { type MiddleOptions, MiddleRelay } from './support/middle.ts';
-import { eventually } from './support/wait.ts';
+import { type ContractCase, contractCase, type Scope } from '../../sdk/src/testing/case.ts';
+import { oddDescriptions } from '../../sdk/src/testing/odd.ts';
+import { testToken } from '../../server/test/support/peer.ts';
+import { BreakableEngine } from '../support/breakable.ts';
+import { engines, type EngineName } from '../support/engines.ts';
+import { type MiddleOptions, MiddleRelay } from '../support/middle.ts';
+import { eventually } from '../support/wait.ts';
 
 // A relay in the middle that writes descriptions which two parsers may read differently.
 
 const secret = 'OGAb1kJfd3Qzq2r0pVkqj2cYzvXq8Hn2';
 const hello: JsonRpcMessage = { jsonrpc: '2.0', method: 'notifications/hello', params: { word: 'xylophone' } };
-/** What failed comes again with the HOSTILE_SEED that the name of its suite has. */
-const seed = Number(process.env['HOSTILE_SEED'] ?? Date.now() % 1_000_000);
 const firstAttempts = 12;
 const laterAttempts = 4;
 
@@ -27,7 +25,7 @@ const twoFaced: Forge = (sdp, honest) =>
   );
 
 /** Whatever a generator makes of the two fingerprints, another thing each time, for one victim after the other. */
-function anything(): Forge {
+function anything(seed: number): Forge {
   let made = 0;
   return (sdp, honest, victim) => {
     const [line = '', evil = ''] = /^a=fingerprint:(.*)\r\n/m.exec(sdp) ?? [];
@@ -46,7 +44,7 @@ const change = (data: string | Uint8Array<ArrayBuffer>) =>
     ? data.replaceAll('xylophone', 'saxophone')
     : new Uint8Array(Buffer.from(Buffer.from(data).toString('latin1').replaceAll('xylophone', 'saxophone'), 'latin1'));
 
-async function ends(t: TestContext, name: EngineName, options: MiddleOptions) {
+async function ends(t: Scope, name: EngineName, options: MiddleOptions) {
   const middle = await MiddleRelay.start({ change, ...options });
   t.after(() => middle.stop());
   const engine = new BreakableEngine(engines[name]);
@@ -69,7 +67,7 @@ async function ends(t: TestContext, name: EngineName, options: MiddleOptions) {
 }
 
 /** A first connection: nothing of the client's message may be read, or come. */
-async function first(t: TestContext, name: EngineName, forge: Forge): Promise<void> {
+async function first(t: Scope, name: EngineName, forge: Forge): Promise<void> {
   const { middle, client, server, received } = await ends(t, name, { forge });
   const serving = server.start().then(
     () => 'connected',
@@ -90,7 +88,7 @@ async function first(t: TestContext, name: EngineName, forge: Forge): Promise<vo
 }
 
 /** A session that was begun honestly and is lost: it may not go on over the relay's connections. */
-async function later(t: TestContext, name: EngineName, forge: Forge, attempts: number): Promise<void> {
+async function later(t: Scope, name: EngineName, forge: Forge, attempts: number): Promise<void> {
   const { middle, engine, client, server, received } = await ends(t, name, { forge, honest: true });
   await Promise.all([client.start(), server.start()]);
   middle.takeOver();
@@ -104,18 +102,19 @@ async function later(t: TestContext, name: EngineName, forge: Forge, attempts: n
   assert.doesNotMatch(middle.read.join(), /xylophone/);
 }
 
-suite(`a relay in the middle, with HOSTILE_SEED=${seed}`, { concurrency: 4 }, () => {
-  for (const name of engineNames) {
-    test(`${name}: a description that names two certificates, each for another reader, connects nobody`, (t) =>
-      first(t, name, twoFaced));
-
-    test(`${name}: nor is a session that was begun honestly taken over by one`, (t) => later(t, name, twoFaced, 2));
-
-    test(`${name}: whatever it writes, a first connection is refused`, async (t) => {
-      const forge = anything();
-      for (let attempt = 0; attempt < firstAttempts; attempt++) await first(t, name, forge);
-    });
-
-    test(`${name}: whatever it writes, a session is not taken over`, (t) => later(t, name, anything(), laterAttempts));
-  }
-});
+/** @param seed of what the relay writes */
+export const trials = (name: EngineName, seed: number): ContractCase[] => [
+  contractCase('a description that names two certificates, each for another reader, connects nobody', (scope) =>
+    first(scope, name, twoFaced),
+  ),
+  contractCase('a session that was begun honestly is not taken over by one', (scope) =>
+    later(scope, name, twoFaced, 2),
+  ),
+  contractCase('whatever it writes, a first connection is refused', async (scope) => {
+    const forge = anything(seed);
+    for (let attempt = 0; attempt < firstAttempts; attempt++) await first(scope, name, forge);
+  }),
+  contractCase('whatever it writes, a session is not taken over', (scope) =>
+    later(scope, name, anything(seed), laterAttempts),
+  ),
+];
