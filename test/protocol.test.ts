@@ -257,7 +257,9 @@ void suite('PROTOCOL.md', () => {
     const formulas = new Formulas(formula?.body ?? '');
     const example = examples().find(({ word }) => word === 'auth');
     const said = auth.parse(JSON.parse(example?.body ?? ''));
-    const [offererSdp, answererSdp] = said.fingerprints.map((value) => `v=0\r\na=fingerprint:${value}\r\n`);
+    const [offererSdp, answererSdp] = said.fingerprints.map(
+      (value) => `v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=fingerprint:${value}\r\n`,
+    );
     assert.ok(offererSdp && answererSdp);
     const read = [offererSdp, answererSdp].map((sdp) => parseDescription(sdp).fingerprint);
     assert.deepEqual(read, said.fingerprints);

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { launch, type Browser as Firefox } from 'puppeteer-core';
 import type { Browser as Chromium } from 'playwright-core';
-import type { RtcPeerConnectionConstructor } from 'mcp-rendezvous';
+import type { RtcPeerConnection, RtcPeerConnectionConstructor } from 'mcp-rendezvous';
 import { type Description, parseDescription } from '../../sdk/src/peer/description.ts';
+import { remoteFingerprint } from '../../sdk/src/peer/stats.ts';
 import { leniently, oddDescriptions } from '../../sdk/src/testing/odd.ts';
 import { launchBrowser } from '../support/browser.ts';
 
@@ -58,6 +59,33 @@ async function readInPage(offers: string[]): Promise<(string | undefined)[]> {
   return results;
 }
 
+/** What a page's engine tells of the certificate of the other side, and that side's description; runs there. */
+async function certificateInPage(): Promise<[der: number[], sdp: string]> {
+  const [offerer, answerer] = [0, 1].map(
+    () => new RTCPeerConnection({ iceServers: [], iceTransportPolicy: 'all' }),
+  ) as [RtcPeerConnection, RtcPeerConnection];
+  const pass = (from: RtcPeerConnection, to: RtcPeerConnection) => {
+    from.onicecandidate = ({ candidate }) => {
+      if (candidate) void to.addIceCandidate(candidate);
+    };
+  };
+  pass(offerer, answerer);
+  pass(answerer, offerer);
+  const channel = offerer.createDataChannel('mcp');
+  const opened = new Promise((resolve) => (channel.onopen = resolve));
+  const { sdp = '' } = await offerer.createOffer();
+  await offerer.setLocalDescription({ type: 'offer', sdp });
+  await answerer.setRemoteDescription({ type: 'offer', sdp });
+  const answer = await answerer.createAnswer();
+  await answerer.setLocalDescription({ type: 'answer', sdp: answer.sdp ?? '' });
+  await offerer.setRemoteDescription({ type: 'answer', sdp: answer.sdp ?? '' });
+  await opened;
+  const [der] = offerer.sctp?.transport?.getRemoteCertificates?.() ?? [];
+  const told = Array.from(new Uint8Array(der ?? new ArrayBuffer(0)));
+  await Promise.all([offerer.close(), answerer.close()]);
+  return [told, answer.sdp ?? ''];
+}
+
 /** The different meanings of so many odd descriptions. */
 function accepted(sdp: string): Description[] {
   const texts = oddDescriptions(sdp, Array<string>(32).fill('0F').join(':'), seed);
@@ -93,6 +121,17 @@ suite(`descriptions in a page, of HOSTILE_SEED=${seed}`, () => {
       }
       const read = results.filter((result) => result != null).length;
       assert.ok(read > 20, `it read ${read} of ${results.length}`);
+      await page.close();
+    });
+
+    test(`${name} tells which certificate the DTLS handshake was made with`, async () => {
+      const page = name === 'Chromium' ? await chromium.newPage() : await firefox.newPage();
+      const [der, sdp] = await (
+        page as { evaluate: (work: typeof certificateInPage) => ReturnType<typeof certificateInPage> }
+      ).evaluate(certificateInPage);
+      const transport = { getRemoteCertificates: () => [Uint8Array.from(der).buffer] };
+      const connection = { sctp: { maxMessageSize: 1, transport } } as unknown as RtcPeerConnection; // what is read of it
+      assert.equal(await remoteFingerprint(connection), parseDescription(sdp).fingerprint);
       await page.close();
     });
   }

@@ -9,7 +9,7 @@ import {
   subprotocol,
 } from 'mcp-rendezvous/protocol';
 import { decodeJwt } from 'jose';
-import { type Signaling, wrtcEngine } from 'mcp-rendezvous';
+import { nodeDatachannelEngine, type Signaling } from 'mcp-rendezvous';
 import { type ConnectedPeer, type Offer, PeerNegotiation } from '../../sdk/src/peer/peer.ts';
 import { RelayChannel } from '../../sdk/src/signaling/channel.ts';
 
@@ -192,7 +192,7 @@ export class MiddleRelay {
         started,
         offerer: started.offer === undefined,
         // Not werift, which has one certificate for all connections of a process: here that would be the victims' own.
-        engine: wrtcEngine,
+        engine: nodeDatachannelEngine,
         iceServers: () => [],
         iceTransportPolicy: 'all',
         trickle: true,

@@ -21,11 +21,12 @@ const single: Readonly<Record<string, RegExp>> = {
   'tls-id': /^[!-~]+$/,
 };
 /** What a whole description has at most once. */
-const singleInAll = ['group', 'mcp-framed', 'm=application'];
+const singleInAll = ['group', 'mcp-framed'];
 
 const printable = /^[a-z]=[ -~]+$/;
 /** RFC 8866 §9: `token [":" byte-string]`. */
 const attribute = /^a=([!#-'*+\-.\dA-Z^-~]+)(?::(.*))?$/;
+const dataChannel = /^m=application \d+ \S*DTLS\/SCTP /;
 const fingerprintForm = /^a=fingerprint:(sha-(256|384|512)) ([\dA-F]{2}(?::[\dA-F]{2})*)$/i;
 
 /**
@@ -41,10 +42,8 @@ export function parseDescription(text: string): Description {
   const all = new Map<string, string>();
   let section = session;
   const kept: string[] = [];
-  for (const [at, line] of text
-    .replace(/\r?\n$/, '')
-    .split(/\r?\n/)
-    .entries()) {
+  const lines = text.replace(/\r?\n$/, '').split(/\r?\n/);
+  for (const [at, line] of lines.entries()) {
     const require = (condition: boolean, problem: string) => {
       if (!condition) throw malformed(`line ${at + 1} ${problem}`);
     };
@@ -67,6 +66,7 @@ export function parseDescription(text: string): Description {
     if (!isDigest) kept.push(line);
     else if (name === 'sha-256') kept.push(`a=fingerprint:${name} ${value}`);
   }
+  if (!lines.some((line) => dataChannel.test(line))) throw malformed('it has no data channel in it');
   const digest = all.get('sha-256');
   if (digest === undefined) throw malformed('it has no SHA-256 fingerprint');
   return { sdp: kept.map((line) => `${line}\r\n`).join(''), fingerprint: `sha-256 ${digest}` };
@@ -83,7 +83,6 @@ function readSingle(
     require(complete, 'mentions a fingerprint and is not exactly a=fingerprint: with SHA-256, SHA-384 or SHA-512');
     return { name: hash.toLowerCase(), value: digest.toUpperCase() };
   }
-  if (line.startsWith('m=application')) return { name: 'm=application', value: line };
   if (!line.startsWith('a=')) return undefined;
   const [, written = '', value = ''] = attribute.exec(line) ?? [];
   require(written !== '', 'has no name of an attribute');

@@ -31,7 +31,11 @@ export interface RtcPeerConnection {
   readonly iceGatheringState: string;
   readonly localDescription: { type: string; sdp: string } | null;
   readonly remoteDescription: { type: string; sdp: string } | null;
-  readonly sctp: { readonly maxMessageSize: number } | null;
+  readonly sctp: {
+    readonly maxMessageSize: number;
+    /** `getRemoteCertificates`: in DER, that of the other side first. */
+    readonly transport?: { getRemoteCertificates?(): ArrayBuffer[] };
+  } | null;
   createDataChannel(label: string, options?: { ordered?: boolean; protocol?: string }): RtcDataChannel;
   /** `iceRestart`: with a new user name and password for ICE (RFC 8445 §9), only where {@link Engine.restartsIce}. */
   createOffer(options?: { iceRestart?: boolean }): Promise<{ type: string; sdp?: string | undefined }>;

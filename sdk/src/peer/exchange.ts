@@ -83,9 +83,6 @@ export class Exchange {
 
   /** Takes the other side's description. Rejects with `bad_signal`. */
   async accept(type: 'offer' | 'answer', { sdp }: Description): Promise<void> {
-    if (!/^m=application .*(?:DTLS\/SCTP|UDP\/DTLS)/m.test(sdp)) {
-      throw new RendezvousError('bad_signal', `The other peer's ${type} has no data channel in it.`);
-    }
     // Not behind the engine's word: a data channel may be open before a busy page hears that its answer was taken.
     this.remoteSdp = sdp;
     if (type === 'answer') await this.#set.promise;

@@ -37,6 +37,17 @@ export async function readStats(connection: RtcPeerConnection): Promise<Transpor
  * the engine does not tell it by SHA-256.
  */
 export async function remoteFingerprint(connection: RtcPeerConnection): Promise<string | undefined> {
+  const [certificate] = connection.sctp?.transport?.getRemoteCertificates?.() ?? [];
+  // A page that is not a secure context has no Web Crypto.
+  if (certificate && (crypto.subtle as SubtleCrypto | undefined)) {
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', certificate));
+    const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0').toUpperCase());
+    return `sha-256 ${hex.join(':')}`;
+  }
+  return await reportedFingerprint(connection);
+}
+
+async function reportedFingerprint(connection: RtcPeerConnection): Promise<string | undefined> {
   const { reports, transport } = await readReports(connection);
   const certificate = reports.get(String(transport?.['remoteCertificateId']));
   if (string(certificate, 'fingerprintAlgorithm')?.toLowerCase() !== 'sha-256') return undefined;

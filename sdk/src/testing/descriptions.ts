@@ -47,14 +47,14 @@ function* accepted(sdp: string, count: number, seed = 1): Generator<Description,
   const seen = new Set<string>();
   const texts = oddDescriptions(sdp, someoneElse, seed);
   for (let made = 0; made < count; made++) {
-    const description = parsed(texts.next().value);
+    const description = parse(texts.next().value);
     if (!description || seen.has(description.sdp)) continue;
     seen.add(description.sdp);
     yield description;
   }
 }
 
-function parsed(text: string): Description | undefined {
+function parse(text: string): Description | undefined {
   try {
     return parseDescription(text);
   } catch {

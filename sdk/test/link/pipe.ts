@@ -35,7 +35,8 @@ export class PipeEnd {
       // The members of a connection that a link has no use for.
     } as unknown as RtcPeerConnection;
     const fingerprint = Array(32).fill('00').join(':');
-    const sdp = `v=0\r\na=fingerprint:sha-256 ${fingerprint}\r\na=max-message-size:262144\r\n`;
+    const section = `m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=fingerprint:sha-256 ${fingerprint}\r\n`;
+    const sdp = `v=0\r\n${section}a=max-message-size:262144\r\n`;
     const flush: Engine['flush'] = async (opened) => await this.flush?.(opened);
     const engine = { name: 'pipe', flush } as Engine;
     this.carrier = { engine, connection, channel, early: [], localSdp: sdp, remoteSdp: sdp };
