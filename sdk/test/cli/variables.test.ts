@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { environmentOfChild, variables } from '../../src/cli/variables.ts';
 
 const source = fileURLToPath(new URL('../../src', import.meta.url));
