@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { after, before, test } from 'node:test';
+import { after, before, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as fc from 'fast-check';
 import { type Browser, chromium, type Page } from 'playwright-core';
@@ -122,14 +122,17 @@ class Trial {
 
   async run(step: Step): Promise<void> {
     const most = await this.#do(step);
-    const before = new Map(this.#since);
+    const known = new Map(this.#since);
     const { at } = this.#seen;
     const count = this.#seen.consents.length;
     await this.#look();
+    // Without an answer to send, a press would lead to nothing.
+    if (this.#world === 'sampling' && this.#seen.shown.length > 0)
+      await this.#page.locator('.ask textarea').fill('text');
     const given = this.#seen.consents.slice(count);
     assert.ok(given.length <= most, `${given.length} consents by ${JSON.stringify(step)}`);
     for (const { to } of given) {
-      const shown = before.get(to);
+      const shown = known.get(to);
       assert.ok(shown, `consent to ${to}, which was not shown`);
       const began = Math.min(at, this.#down?.at ?? at);
       assert.ok(began - shown.at >= settleMs, `consent to ${to}, ${began - shown.at} ms after it came or moved`);
@@ -143,8 +146,6 @@ class Trial {
     await this.run({ do: 'wait', ms: settleMs + 100 });
     const [first] = this.#seen.shown;
     if (!first) return;
-    const field = this.#page.locator('.ask textarea');
-    if ((await field.count()) > 0) await field.fill('a model’s answer');
     const count = this.#seen.consents.length;
     await this.run({ do: 'click', which: 0 });
     assert.deepEqual(
@@ -273,19 +274,83 @@ class Trial {
   }
 }
 
+/** A page whose clock stands still. */
+async function open(t: TestContext): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width: 800, height: 700 } });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  await page.clock.install({ time: 0 });
+  await page.goto(url);
+  await page.addStyleTag({ path: style });
+  await page.clock.pauseAt(10_000);
+  return page;
+}
+
+const start = (page: Page) => page.evaluate(() => (globalThis as unknown as Global).start());
+const consents = async (page: Page) => (await see(page)).consents.map(({ to }) => to);
+
+/** Two requests, of which the first has been read. */
+async function twoRequests(page: Page): Promise<{ x: number; y: number }> {
+  await start(page);
+  for (const name of ['x1', 'x2']) {
+    await page.evaluate((asked) => (globalThis as unknown as Global).ask('request', asked), name);
+  }
+  await page.clock.runFor(1000);
+  const [{ x, y }] = (await see(page)).shown as [Shown];
+  return { x: x + 5, y: y + 5 };
+}
+
+test('a double click allows one request, and the next one is not allowed by it', async (t) => {
+  const page = await open(t);
+  const { x, y } = await twoRequests(page);
+  await page.mouse.dblclick(x, y);
+  assert.deepEqual(await consents(page), ['x1']);
+  assert.deepEqual(
+    (await see(page)).shown.map(({ name }) => name),
+    ['x2'],
+  );
+});
+
+test('a request that is withdrawn 150 ms before the click stays, and passes nothing on', async (t) => {
+  const page = await open(t);
+  const { x, y } = await twoRequests(page);
+  await page.evaluate(() => (globalThis as unknown as Global).withdraw('x1'));
+  await page.clock.runFor(150);
+  await page.mouse.click(x, y);
+  assert.deepEqual(await consents(page), []);
+  const panel = page.getByRole('alertdialog');
+  await panel.getByText('wants to do x1').waitFor();
+  await panel.getByText('The client has withdrawn this.').waitFor();
+  await page.clock.runFor(1000);
+  await panel.getByRole('button', { name: 'Dismiss' }).dblclick();
+  await panel.getByText('wants to do x2').waitFor();
+  assert.deepEqual(await consents(page), []);
+});
+
+for (const key of ['Enter', 'Space']) {
+  test(`${key} that is held allows one request at most`, async (t) => {
+    const page = await open(t);
+    await twoRequests(page);
+    const allow = page.getByRole('button', { name: 'Allow once' });
+    await allow.focus();
+    for (let repeat = 0; repeat < 40; repeat++) {
+      await page.keyboard.down(key);
+      await page.clock.runFor(50);
+      await allow.focus();
+    }
+    await page.keyboard.up(key);
+    // Enter presses when it goes down; Space when it comes up, and then it has been held for too long to count.
+    assert.deepEqual(await consents(page), key === 'Enter' ? ['x1'] : []);
+  });
+}
+
 for (const world of ['request', 'elicitation', 'sampling', 'row'] as const) {
   test(`a consent is for what was shown under the button for 0.8 s, whatever comes and goes: ${world}`, async (t) => {
-    const context = await browser.newContext({ viewport: { width: 800, height: 700 } });
-    t.after(() => context.close());
-    const page = await context.newPage();
-    await page.clock.install({ time: 0 });
-    await page.goto(url);
-    await page.addStyleTag({ path: style });
-    await page.clock.pauseAt(10_000);
+    const page = await open(t);
     let given = 0;
     await fc.assert(
       fc.asyncProperty(steps, async (moves) => {
-        await page.evaluate(() => (globalThis as unknown as Global).start());
+        await start(page);
         const trial = new Trial(page, world);
         try {
           for (const move of moves) await trial.run(move);

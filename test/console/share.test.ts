@@ -111,6 +111,14 @@ test('files that are picked, and a request that the client takes back', async (t
   await page.getByRole('button', { name: 'Call' }).click();
   await permission(shared.page).waitFor();
   await page.getByRole('button', { name: 'Cancel', exact: true }).click();
+  await permission(shared.page).getByText('The client has withdrawn this.').waitFor();
+  assert.equal(await permission(shared.page).getByRole('button', { name: 'Allow once' }).count(), 0);
+  await assertAccessible(shared.page);
+  await picture(shared.page, 'withdrawn');
+  await shared.page.setViewportSize({ width: 390, height: 844 });
+  await picture(shared.page, 'withdrawn-narrow');
+  await shared.page.getByRole('log').getByText('withdrawn').waitFor();
+  await permission(shared.page).getByRole('button', { name: 'Dismiss' }).click();
   await permission(shared.page).waitFor({ state: 'detached' });
 });
 

@@ -93,7 +93,7 @@ function parse(file: string): Record<string, Entry> {
 }
 
 function serverOf(
-  { command, args = [], cwd, env: variables, url, headers = {} }: Entry,
+  { command, args = [], cwd, env: given, url, headers = {} }: Entry,
   flags: ExposeFlags,
   env: NodeJS.ProcessEnv,
 ) {
@@ -104,7 +104,7 @@ function serverOf(
   }
   if (command === undefined) throw usage('It has neither a command nor a url.');
   const { discover = false } = flags;
-  return { command, args, variables, discover, ...(cwd === undefined ? {} : { cwd: resolve(cwd) }) };
+  return { command, args, variables: given, discover, ...(cwd === undefined ? {} : { cwd: resolve(cwd) }) };
 }
 
 function connectionOf(

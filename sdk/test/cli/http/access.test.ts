@@ -31,8 +31,20 @@ test('names: those of loopback with the right port, and those that are allowed',
   }
   for (const host of ['desk.example', 'Desk.Example:8443']) assert.equal(await status(url, { host }), 200, host);
   for (const name of [
-    ...['evil.example', 'localhost.evil.example', '127.0.0.1.evil.example', '[::2]', 'x@localhost', 'localhost.'],
-    ...['', '127.1', '0x7f000001', '2130706433', '0.0.0.0', 'desk.example.evil.example', 'xdesk.example', '[::1]x'],
+    'evil.example',
+    'localhost.evil.example',
+    '127.0.0.1.evil.example',
+    '[::2]',
+    'x@localhost',
+    'localhost.',
+    '',
+    '127.1',
+    '0x7f000001',
+    '2130706433',
+    '0.0.0.0',
+    'desk.example.evil.example',
+    'xdesk.example',
+    '[::1]x',
   ]) {
     assert.equal(await status(url, { host: `${name}:${port}` }), 403, name);
   }
@@ -84,8 +96,16 @@ test('of all origins, those that are allowed and no other', async (t) => {
 test('with a token every request presents it; a preflight, which cannot, is for allowed origins only', async (t) => {
   const { url, children } = await startGateway(t, undefined, { token, origins: [origin] });
   const wrong = [
-    ...['Bearer', 'Bearer ', `Bearer ${token}x`, `Bearer ${token.slice(1)}`, `Basic ${token}`, token, `Bearer  x`],
-    ...[`Bearer ${token}, Bearer ${token}`, `Bearer ${token.toUpperCase()}`, `bearer${token}`],
+    'Bearer',
+    'Bearer ',
+    `Bearer ${token}x`,
+    `Bearer ${token.slice(1)}`,
+    `Basic ${token}`,
+    token,
+    `Bearer  x`,
+    `Bearer ${token}, Bearer ${token}`,
+    `Bearer ${token.toUpperCase()}`,
+    `bearer${token}`,
   ];
   for (const authorization of [undefined, ...wrong]) {
     for (const method of ['POST', 'GET', 'DELETE', 'PUT']) {

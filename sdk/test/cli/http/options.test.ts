@@ -91,8 +91,21 @@ test('origins are whole ones', () => {
     ['http://localhost:6274', 'https://app.example', 'http://[::1]', 'chrome-extension://abcdef'],
   );
   for (const text of [
-    ...['*', 'null', '', 'localhost', 'localhost:6274', '//localhost', 'http://', 'http://*.example:x', 'file:///'],
-    ...['http://a.example/path', 'http://a.example?', 'http://a.example/#', 'http://me@a.example', 'data:x', 'x://a/b'],
+    '*',
+    'null',
+    '',
+    'localhost',
+    'localhost:6274',
+    '//localhost',
+    'http://',
+    'http://*.example:x',
+    'file:///',
+    'http://a.example/path',
+    'http://a.example?',
+    'http://a.example/#',
+    'http://me@a.example',
+    'data:x',
+    'x://a/b',
   ]) {
     assert.throws(() => origins(text), { code: 'bad_option', message: /one whole origin/ }, text);
   }

@@ -8,7 +8,7 @@ interface Settled<T> {
   /** Whether a press would count now. */
   live: boolean;
   /** Whether the press that is being handled counts. */
-  admit(): boolean;
+  admit: () => boolean;
 }
 
 /** Holds an element back until it has stood for the same thing at the same place of the screen for long enough: see {@link Settling}. */

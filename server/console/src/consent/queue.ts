@@ -11,9 +11,9 @@ export type Question<T> = T & {
 /** One question's place among the others. */
 export interface Place {
   /** Takes the question away for its answer. False when it was answered or withdrawn before: then nothing may come of the answer. */
-  take(): boolean;
+  take: () => boolean;
   /** Whoever asked does not wait any more. False when it was answered or withdrawn before. */
-  withdraw(): boolean;
+  withdraw: () => boolean;
 }
 
 let count = 0;

@@ -20,8 +20,8 @@ export interface Ask {
   kind: 'sampling' | 'elicitation';
   params: Record<string, unknown>;
   /** Answers it, once. */
-  answer(result: Record<string, unknown>): void;
-  refuse(message: string): void;
+  answer: (result: Record<string, unknown>) => void;
+  refuse: (message: string) => void;
 }
 
 export interface CallOptions extends RequestOptions {

@@ -15,7 +15,7 @@ export interface CallRecord {
   at: number;
   subject: string;
   tool: string;
-  outcome: 'running' | 'answered' | 'denied' | 'failed';
+  outcome: 'running' | 'answered' | 'denied' | 'withdrawn' | 'failed';
 }
 
 const mostRecords = 200;
@@ -41,14 +41,14 @@ export class Gate {
       end('answered');
       return result;
     } catch (error) {
-      end(error instanceof Denied ? 'denied' : 'failed');
+      end(error instanceof Withdrawn ? 'withdrawn' : error instanceof Denied ? 'denied' : 'failed');
       throw error;
     }
   }
 
   /**
    * Asks the person, and runs the work within the click that allows it: browsers open pickers and the clipboard then only. Rejects
-   * with Denied, with what the work throws, or when the client cancels.
+   * with Denied, with what the work throws, or with Withdrawn when the client cancels.
    */
   async permit<T>(peer: RemotePeer, what: string, cancelled: AbortSignal, work: () => Promise<T>): Promise<T> {
     if (this.requests.waiting >= mostRequests)
@@ -60,7 +60,7 @@ export class Gate {
       allow: () => void (take() && work().then(resolve, reject)),
       deny: () => void (take() && reject(new Denied('The person at that tab did not allow it.'))),
     }));
-    const withdraw = (): void => void (place.withdraw() && reject(new Denied('The request was withdrawn.')));
+    const withdraw = (): void => void (place.withdraw() && reject(new Withdrawn('The request was withdrawn.')));
     cancelled.addEventListener('abort', withdraw);
     if (cancelled.aborted) withdraw();
     return await promise;
@@ -68,3 +68,4 @@ export class Gate {
 }
 
 class Denied extends Error {}
+class Withdrawn extends Error {}
