@@ -1,3 +1,4 @@
+import { fromBase64Url } from '../protocol/base64url.ts';
 import { violation } from './frame.ts';
 import { fields, join } from './transcript.ts';
 
@@ -64,9 +65,4 @@ export function fingerprints(sdp: string): string {
   );
   if (lines.length === 0) throw violation('a description without a DTLS fingerprint');
   return [...new Set(lines)].toSorted().join('\n');
-}
-
-function fromBase64Url(text: string): Uint8Array<ArrayBuffer> {
-  const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
-  return Uint8Array.from(binary, (character) => character.charCodeAt(0));
 }
