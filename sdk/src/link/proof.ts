@@ -1,3 +1,4 @@
+import { fromBase64Url } from '../protocol/base64url.ts';
 import { fields, join } from './transcript.ts';
 
 /** The cryptography of AUTH: PROTOCOL.md §7. */
@@ -54,8 +55,3 @@ const statement = (sender: 'offerer' | 'answerer', witness: Witness): Uint8Array
     witness.context,
     witness.binding,
   );
-
-function fromBase64Url(text: string): Uint8Array<ArrayBuffer> {
-  const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
-  return Uint8Array.from(binary, (character) => character.charCodeAt(0));
-}

@@ -1,3 +1,5 @@
+import { fromBase64Url, toBase64Url } from './base64url.ts';
+
 /** The one form of an end-to-end secret: PROTOCOL.md §7, AUTH. */
 const prefix = 'mcps1';
 const keyBytes = 32;
@@ -27,18 +29,11 @@ export function formatSecret(key: Uint8Array): string {
  */
 export function secretKeyBytes(secret: string): Uint8Array<ArrayBuffer> | undefined {
   if (!form.test(secret)) return undefined;
-  const text = secret.slice(prefix.length, -6).replaceAll('-', '+').replaceAll('_', '/');
-  const key = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const key = fromBase64Url(secret.slice(prefix.length, -6));
   if (new Set(key).size < leastDistinctBytes) return undefined;
   // Comparing what is written for this key also refuses base64url whose last bits are not zero.
   return formatSecret(key) === secret ? key : undefined;
 }
-
-const toBase64Url = (bytes: Uint8Array): string =>
-  btoa(String.fromCharCode(...bytes))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_')
-    .replaceAll('=', '');
 
 /**
  * CRC-32 (ISO-HDLC, as in zlib), in network order. It is there for mistakes only, which it finds for certain where a hash

@@ -1,8 +1,6 @@
+import { toBase64Url } from '../protocol/base64url.ts';
+
 /** A name that nobody guesses. Not `crypto.randomUUID()`, which a page has in a secure context only: over https and on localhost. */
 export function randomBase64Url(bytes: number): string {
-  const random = crypto.getRandomValues(new Uint8Array(bytes));
-  return btoa(String.fromCharCode(...random))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_')
-    .replaceAll('=', '');
+  return toBase64Url(crypto.getRandomValues(new Uint8Array(bytes)));
 }
