@@ -17,7 +17,12 @@ const names = [
   'FINGERPRINT',
   '\uFB01ngerprint',
   'f\u0131ngerprint',
-  ...['finger-print', 'x-print', 'identity', 'cert', 'tls-id', 'key-mgmt'],
+  'finger-print',
+  'x-print',
+  'identity',
+  'cert',
+  'tls-id',
+  'key-mgmt',
 ];
 const colons = [':', ': ', ':\t', ' :', '\t:', '::', '', '=', ':\u00A0'];
 const hashes = ['sha-512', 'sha-256', 'sha-384', 'SHA-512', 'SHA-256', 'sha256', 'sha-1', 'md5', 'sha-256\t', ''];
