@@ -117,9 +117,9 @@ suite(`descriptions in a page, of HOSTILE_SEED=${seed}`, () => {
         descriptions.map((description) => description.sdp),
       );
       for (const [at, read] of results.entries()) {
-        if (read != null) assert.deepEqual(leniently(read), [descriptions[at]?.fingerprint]);
+        if (typeof read === 'string') assert.deepEqual(leniently(read), [descriptions[at]?.fingerprint]);
       }
-      const read = results.filter((result) => result != null).length;
+      const read = results.filter((result) => typeof result === 'string').length;
       assert.ok(read > 20, `it read ${read} of ${results.length}`);
       await page.close();
     });
