@@ -32,8 +32,21 @@ function random(seed: number): (most: number) => number {
 /** Strings that JSON can say and no name should be: half surrogate pairs and control characters anywhere in a text, and lengths. */
 function* oddStrings(longest: number, next: (most: number) => number): Generator<string> {
   const odd = [
-    ...['\ud800', '\udbff', '\udc00', '\udfff', '\udc00\ud800'],
-    ...['\u0000', '\u0001', '\t', '\n', '\r', '\u001e', '\u001f', '\u007f', '\u0080', '\u009f'],
+    '\ud800',
+    '\udbff',
+    '\udc00',
+    '\udfff',
+    '\udc00\ud800',
+    '\u0000',
+    '\u0001',
+    '\t',
+    '\n',
+    '\r',
+    '\u001e',
+    '\u001f',
+    '\u007f',
+    '\u0080',
+    '\u009f',
   ];
   const plain = ['a', 'ü', '漢', '😀', ' ', '"', '\\', "'", ':', ']'];
   const text = (): string => Array.from({ length: next(8) }, () => plain[next(plain.length)]).join('');

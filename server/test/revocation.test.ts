@@ -66,8 +66,8 @@ for (const [by, name] of Object.entries(naming)) {
     if (by === 'room') assert.equal(await watcher.refusal(), 'token_revoked');
     else for (const each of [near, far]) await watcher.sees(each, 'gone');
 
-    const later = await start();
-    for (const { url } of [a, b, later]) {
+    const newcomer = await start();
+    for (const { url } of [a, b, newcomer]) {
       assert.equal(await refusal(url, token), 'token_revoked');
       assert.equal(await refusal(url, token, near.joined.resume), 'token_revoked');
     }
