@@ -21,7 +21,7 @@ const single: Readonly<Record<string, RegExp>> = {
   'tls-id': /^[!-~]+$/,
 };
 /** What a whole description has at most once. */
-const singleInAll = ['group', 'mcp-framed'];
+const singleInAll = new Set(['group', 'mcp-framed']);
 
 const printable = /^[a-z]=[ -~]+$/;
 /** RFC 8866 §9: `token [":" byte-string]`. */
@@ -57,8 +57,8 @@ export function parseDescription(text: string): Description {
     }
     const { name, value } = said;
     const isDigest = name.startsWith('sha-');
-    const before = (isDigest || singleInAll.includes(name) ? all : session).get(name) ?? value;
-    const again = section.has(name) || (singleInAll.includes(name) && all.has(name));
+    const before = (isDigest || singleInAll.has(name) ? all : session).get(name) ?? value;
+    const again = section.has(name) || (singleInAll.has(name) && all.has(name));
     require(!again, 'repeats what a description says only once');
     require(before === value, 'contradicts an earlier line');
     section.set(name, value);
