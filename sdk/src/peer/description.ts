@@ -21,7 +21,7 @@ const single: Readonly<Record<string, RegExp>> = {
   'tls-id': /^[!-~]+$/,
 };
 /** What a whole description has at most once. */
-const singleInAll: ReadonlySet<string> = new Set(['group', 'mcp-framed']);
+const singleInAll = new Set(['group', 'mcp-framed']);
 
 const printable = /^[a-z]=[ -~]+$/;
 /** RFC 8866 §9: `token [":" byte-string]`. */
