@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 /**
- * Packs both packages as `npm publish` would, and checks what is in them: only what belongs there, an entry for every
+ * Packs the packages as `npm publish` would, and checks what is in them: only what belongs there, an entry for every
  * export (publint), types that resolve (attw), the licence of the project. Needs a build.
  *
  * Usage: node scripts/packages.ts
@@ -96,7 +96,7 @@ async function problemsOf(folder: string, destination: string): Promise<string[]
 
 const destination = await mkdtemp(join(tmpdir(), 'packages-'));
 try {
-  const problems = (await Promise.all(['sdk', 'server'].map((folder) => problemsOf(folder, destination)))).flat();
+  const problems = (await Promise.all(['protocol', 'sdk', 'server'].map((folder) => problemsOf(folder, destination)))).flat();
   for (const problem of problems) console.error(problem);
   process.exitCode = problems.length === 0 ? 0 : 1;
 } finally {

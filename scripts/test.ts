@@ -9,7 +9,7 @@ import { spec } from 'node:test/reporters';
  *
  * Usage: node scripts/test.ts [globs…]; without globs everything but test/compose, which needs scripts/engine.sh.
  */
-const folders = ['sdk', 'server', 'test/!(compose)', 'examples', 'scripts'];
+const folders = ['protocol', 'sdk', 'server', 'test/!(compose)', 'examples', 'scripts'];
 const everything = ['test/*.test.ts', ...folders.map((folder) => `${folder}/**/*.test.ts`)];
 const testTimeoutMs = 120_000;
 // A test that hangs ends by the timeout above; what is silent for longer is a process that something keeps alive.

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { createSecret } from 'mcp-rendezvous';
-import { secretKeyBytes } from '../sdk/src/protocol/secret.ts';
+import { secretKeyBytes } from '../protocol/src/secret.ts';
 import { Cli, fixture } from '../sdk/test/cli/support/process.ts';
 import { RelayProcess, testSecret } from './support/relay.ts';
 import { Room } from './support/room.ts';

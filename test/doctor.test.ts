@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { SignJWT } from 'jose';
 import { createApp, createLogger, parseConfig } from 'mcp-rendezvous-server';
-import { createRoomToken, defaultAudience, type RoomTokenOptions } from 'mcp-rendezvous/token';
+import { createRoomToken, defaultAudience, type RoomTokenOptions } from 'mcp-rendezvous-protocol/token';
 import type { Finding } from '../sdk/src/cli/doctor/finding.ts';
 import { isPrivate } from '../sdk/src/cli/doctor/private.ts';
 import { Cli } from '../sdk/test/cli/support/process.ts';

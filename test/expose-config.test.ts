@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { once } from 'node:events';
 import { json } from 'node:stream/consumers';
 import { after, before, suite, test, type TestContext } from 'node:test';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { Cli, fixture } from '../sdk/test/cli/support/process.ts';
 import { RelayProcess, testSecret } from './support/relay.ts';
 

@@ -10,8 +10,8 @@ import {
   WebRTCClientTransport,
   wrtcEngine,
 } from 'mcp-rendezvous';
-import { type FrameToRelay, type PeerData, peerData } from 'mcp-rendezvous/protocol';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { type FrameToRelay, type PeerData, peerData } from 'mcp-rendezvous-protocol';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import type { WebSocket } from 'ws';
 import { engineNames, engines } from './support/engines.ts';
 import { claims, joined, otherRelay, send } from './support/other-relay.ts';

@@ -8,8 +8,8 @@ import {
   WebRTCClientTransport,
   WebRTCServerTransport,
 } from 'mcp-rendezvous';
-import type { PeerClaims, Role } from 'mcp-rendezvous/protocol';
-import type { RoomTokenOptions } from 'mcp-rendezvous/token';
+import type { PeerClaims, Role } from 'mcp-rendezvous-protocol';
+import type { RoomTokenOptions } from 'mcp-rendezvous-protocol/token';
 import { testToken } from '../server/test/support/peer.ts';
 import { crossingRelay, type Tell } from './support/crossing.ts';
 import { eventually } from './support/wait.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import * as z from 'zod/mini';
-import { closeCodes, frameFromRelay, frameToRelay, peerData, type Verdict, verdictOf } from 'mcp-rendezvous/protocol';
+import { closeCodes, frameFromRelay, frameToRelay, peerData, type Verdict, verdictOf } from 'mcp-rendezvous-protocol';
 import {
   decode,
   type DataFrame,
@@ -22,8 +22,8 @@ import { parseDescription } from '../sdk/src/peer/description.ts';
 import { parseBytes } from '../sdk/src/link/text.ts';
 import { certificateBinding, relayContext, signalingContext } from '../sdk/src/link/transcript.ts';
 import { readFraming } from '../sdk/src/peer/framing.ts';
-import { outcomeCode } from '../sdk/src/protocol/frames.ts';
-import { secretKeyBytes } from '../sdk/src/protocol/secret.ts';
+import { outcomeCode } from '../protocol/src/frames.ts';
+import { secretKeyBytes } from '../protocol/src/secret.ts';
 
 /** PROTOCOL.md says what the schemas take: its examples parse, its tables are theirs. */
 const text = readFileSync(join(import.meta.dirname, '..', 'PROTOCOL.md'), 'utf8');

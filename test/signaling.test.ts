@@ -11,7 +11,7 @@ import {
   WebRTCServerTransport,
   type WebRTCTransport,
 } from 'mcp-rendezvous';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import type { Engine } from '../sdk/src/peer/engine.ts';
 import { weriftEngine } from '../sdk/src/peer/werift.ts';
 import { RelayProcess, testSecret } from './support/relay.ts';

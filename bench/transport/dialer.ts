@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { WebRTCClientTransport } from 'mcp-rendezvous';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { engines, type EngineName } from '../../test/support/engines.ts';
 import { type RelayProcess, testSecret } from '../../test/support/relay.ts';
 import { type Caller, WireCaller } from './caller.ts';

@@ -1,4 +1,4 @@
-import type { RelayErrorCode } from './protocol/index.ts';
+import type { RelayErrorCode } from 'mcp-rendezvous-protocol';
 
 /**
  * Every code that this SDK's errors carry. The codes of the relay (PROTOCOL.md §5) come through unchanged.

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
-import { createRoomToken, isPlainText, ttlSeconds } from 'mcp-rendezvous/token';
+import { createRoomToken, isPlainText, ttlSeconds } from 'mcp-rendezvous-protocol/token';
 import * as z from 'zod';
 import type { Broker, Resident, RoomSummary } from './broker/broker.ts';
 import { clockToleranceSeconds } from './auth.ts';

@@ -6,7 +6,7 @@ import Fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify';
-import { connectPath, subprotocol } from 'mcp-rendezvous/protocol';
+import { connectPath, subprotocol } from 'mcp-rendezvous-protocol';
 import { admin } from './admin.ts';
 import type { Broker } from './broker/broker.ts';
 import { MemoryBroker } from './broker/memory.ts';

@@ -8,8 +8,8 @@ import {
   type JWTVerifyGetKey,
   type JWTVerifyOptions,
 } from 'jose';
-import type { PeerClaims } from 'mcp-rendezvous/protocol';
-import { defaultAudience, roomClaims } from 'mcp-rendezvous/token';
+import type { PeerClaims } from 'mcp-rendezvous-protocol';
+import { defaultAudience, roomClaims } from 'mcp-rendezvous-protocol/token';
 import { RelayError } from './errors.ts';
 import { checkClaims, verifyHs256 } from './hs256.ts';
 import { roomKeyOf } from './ids.ts';

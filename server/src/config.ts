@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { defaultMaxFrameBytes, defaultMaxJoinBytes, parseIceUrl, quoteIceUrl } from 'mcp-rendezvous/protocol';
+import { defaultMaxFrameBytes, defaultMaxJoinBytes, parseIceUrl, quoteIceUrl } from 'mcp-rendezvous-protocol';
 import * as z from 'zod';
 import { defaultMaxTokenLifetimeSeconds } from './auth.ts';
 import { parseRedisUrl } from './broker/address.ts';

@@ -1,4 +1,4 @@
-import type { RelayErrorCode } from 'mcp-rendezvous/protocol';
+import type { RelayErrorCode } from 'mcp-rendezvous-protocol';
 
 /** What a peer's developer reads next to the code (PROTOCOL.md §5): what happened, and what to do. */
 export const messages: Record<RelayErrorCode, string> = {

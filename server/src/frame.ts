@@ -4,7 +4,7 @@ import {
   type JoinFrame,
   maxFrameDepth,
   type RelayErrorCode,
-} from 'mcp-rendezvous/protocol';
+} from 'mcp-rendezvous-protocol';
 import { membersOf } from './json.ts';
 
 /** A signal's `data` is its JSON text as it came: the relay passes it on and does not look at it. */

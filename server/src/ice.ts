@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import type { IceServer } from 'mcp-rendezvous/protocol';
+import type { IceServer } from 'mcp-rendezvous-protocol';
 
 export interface IceConfig {
   stunUrls: string[];

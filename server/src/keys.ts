@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { defaultAudience, minimumSecretBytes } from 'mcp-rendezvous/token';
+import { defaultAudience, minimumSecretBytes } from 'mcp-rendezvous-protocol/token';
 import * as z from 'zod';
 import { readSecretFile } from './secrets.ts';
 

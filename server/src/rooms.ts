@@ -6,7 +6,7 @@ import type {
   PeerReason,
   RelayErrorCode,
   Role,
-} from 'mcp-rendezvous/protocol';
+} from 'mcp-rendezvous-protocol';
 import type { Broker, Change, Group, Holding, Instance, Member, Message, Seat } from './broker/broker.ts';
 import { RelayError } from './errors.ts';
 import { digest, newPeerId, newResumeSecret, parseResume } from './ids.ts';

@@ -5,7 +5,7 @@ import {
   type PeerReason,
   type RelayErrorCode,
   verdictOf,
-} from 'mcp-rendezvous/protocol';
+} from 'mcp-rendezvous-protocol';
 import type { RawData } from 'ws';
 import { clockToleranceSeconds, type Identity, type Verify } from './auth.ts';
 import { type Member, removalReason, type Seat } from './broker/broker.ts';

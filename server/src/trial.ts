@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { FastifyPluginCallback, FastifyRequest } from 'fastify';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { HttpProblem } from './problem.ts';
 
 /** Longer than anyone tries something out. */

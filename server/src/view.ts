@@ -1,4 +1,4 @@
-import type { PeerReason, PeerState } from 'mcp-rendezvous/protocol';
+import type { PeerReason, PeerState } from 'mcp-rendezvous-protocol';
 import { type Change, type Group, isRemoval, type Member, rememberedRemovals, type Removal } from './broker/broker.ts';
 import { Roster } from './roster.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { frameToRelay, maxFrameDepth } from 'mcp-rendezvous/protocol';
+import { frameToRelay, maxFrameDepth } from 'mcp-rendezvous-protocol';
 import { jsonObject, jsonText } from '../../test/support/hostile-json.ts';
 import { parseFrame } from '../src/frame.ts';
 

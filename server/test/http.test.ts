@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
-import { subprotocol } from 'mcp-rendezvous/protocol';
+import { subprotocol } from 'mcp-rendezvous-protocol';
 import { RedisServer } from '../../test/support/redis.ts';
 import { eventually } from '../../test/support/wait.ts';
 import { iceServers } from '../src/ice.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { SignJWT } from 'jose';
-import { maxFrameDepth } from 'mcp-rendezvous/protocol';
+import { maxFrameDepth } from 'mcp-rendezvous-protocol';
 import { testSecret } from '../../test/support/relay.ts';
 import { type RunningApp, startApp } from './support/app.ts';
 import { RawPeer, testToken } from './support/peer.ts';

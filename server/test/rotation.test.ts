@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { generateKeyPair, type GenerateKeyPairResult, exportJWK } from 'jose';
-import { createRoomToken, type RoomTokenOptions } from 'mcp-rendezvous/token';
+import { createRoomToken, type RoomTokenOptions } from 'mcp-rendezvous-protocol/token';
 import { RelayProcess } from '../../test/support/relay.ts';
 import { eventually } from '../../test/support/wait.ts';
 import { Operator } from './support/operator.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { PeerState } from 'mcp-rendezvous/protocol';
+import type { PeerState } from 'mcp-rendezvous-protocol';
 import type { Change, Member } from '../src/broker/broker.ts';
 import { GroupView, type Notice } from '../src/view.ts';
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { Fleet } from '../faults/fleet.ts';
 import { RedisServer } from '../support/redis.ts';
 import { testSecret } from '../support/relay.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import type { Frame, Page } from 'playwright-core';
 import { type RelayProcess, testSecret } from '../support/relay.ts';
 import { within } from '../support/wait.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listen, WebRTCClientTransport } from 'mcp-rendezvous';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { connect, type Session } from '../mcp/clients.ts';
 import { Witness } from '../mcp/fixture.ts';
 import { serve } from '../mcp/servers.ts';

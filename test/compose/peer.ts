@@ -1,6 +1,6 @@
 import { env, stdin, stdout } from 'node:process';
 import { listen, WebRTCClientTransport } from 'mcp-rendezvous';
-import type { IceServer } from 'mcp-rendezvous/protocol';
+import type { IceServer } from 'mcp-rendezvous-protocol';
 import { connect } from '../mcp/clients.ts';
 import { Witness } from '../mcp/fixture.ts';
 import { serve } from '../mcp/servers.ts';

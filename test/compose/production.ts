@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { text } from 'node:stream/consumers';
 import { parseEnv } from 'node:util';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { iceServers } from '../../server/src/ice.ts';
 import { testSecret } from '../support/relay.ts';
 import { eventually, within } from '../support/wait.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import type { Browser, Page } from 'playwright-core';
 import { launchBrowser } from '../support/browser.ts';
 import { RelayProcess, testSecret } from '../support/relay.ts';

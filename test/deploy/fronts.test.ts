@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { test, type TestContext } from 'node:test';
-import { connectPath, subprotocol } from 'mcp-rendezvous/protocol';
+import { connectPath, subprotocol } from 'mcp-rendezvous-protocol';
 import { WebSocket } from 'ws';
 import { RawPeer, testToken } from '../../server/test/support/peer.ts';
 import { RedisServer } from '../support/redis.ts';

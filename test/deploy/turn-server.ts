@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { IceServer } from 'mcp-rendezvous/protocol';
+import type { IceServer } from 'mcp-rendezvous-protocol';
 import { iceServers } from '../../server/src/ice.ts';
 import { createCertificate } from '../support/certificate.ts';
 import { freePort } from '../support/port.ts';

@@ -1,4 +1,4 @@
-import { connectPath, type FrameFromRelay, subprotocol } from 'mcp-rendezvous/protocol';
+import { connectPath, type FrameFromRelay, subprotocol } from 'mcp-rendezvous-protocol';
 import { WebSocket } from 'ws';
 import { backoffMs } from '../../sdk/src/signaling/backoff.ts';
 import { testToken } from '../../server/test/support/peer.ts';

@@ -18,7 +18,7 @@ import {
   tuple,
   uint8Array,
 } from 'fast-check';
-import { closeCodes, codeOf, subprotocol } from 'mcp-rendezvous/protocol';
+import { closeCodes, codeOf, subprotocol } from 'mcp-rendezvous-protocol';
 import { WebSocket } from 'ws';
 import { RawPeer, testToken } from '../../server/test/support/peer.ts';
 import { damaged, jsonName, jsonObject, jsonText } from '../support/hostile-json.ts';

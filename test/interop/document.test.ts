@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { RelayConnection } from 'mcp-rendezvous';
-import { connectPath } from 'mcp-rendezvous/protocol';
+import { connectPath } from 'mcp-rendezvous-protocol';
 import type { RelayChannel } from '../../sdk/src/signaling/channel.ts';
 import { TcpProxy } from '../support/proxy.ts';
 import { RedisServer } from '../support/redis.ts';

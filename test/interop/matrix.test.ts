@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { after, before, suite, test } from 'node:test';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { Coturn, turnSecret } from '../support/coturn.ts';
 import { engineNames, engines } from '../support/engines.ts';
 import { RelayProcess, testSecret } from '../support/relay.ts';

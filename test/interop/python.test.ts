@@ -10,7 +10,7 @@ import {
   WebRTCClientTransport,
   WebRTCServerTransport,
 } from 'mcp-rendezvous';
-import { subprotocol } from 'mcp-rendezvous/protocol';
+import { subprotocol } from 'mcp-rendezvous-protocol';
 import { WebSocketServer } from 'ws';
 import { RawPeer } from '../../server/test/support/peer.ts';
 import { TcpProxy } from '../support/proxy.ts';

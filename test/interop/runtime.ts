@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { argv, exit, versions } from 'node:process';
 import { listen, MemorySignaling, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
 import { transportContract } from 'mcp-rendezvous/testing';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { engineNames, engines } from '../support/engines.ts';
 import { testSecret } from '../support/relay.ts';
 import { complete, connectClient, createServer, exchange, serverName } from './exchange.ts';

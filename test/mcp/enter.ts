@@ -1,6 +1,6 @@
 import type { TestContext } from 'node:test';
 import { listen, type Listener, WebRTCClientTransport } from 'mcp-rendezvous';
-import type { RoomTokenOptions } from 'mcp-rendezvous/token';
+import type { RoomTokenOptions } from 'mcp-rendezvous-protocol/token';
 import { testToken } from '../../server/test/support/peer.ts';
 import { Witness } from './fixture.ts';
 import { serve, type ServerKind } from './servers.ts';

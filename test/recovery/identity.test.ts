@@ -7,7 +7,7 @@ import {
   WebRTCClientTransport,
   type WebRTCServerTransport,
 } from 'mcp-rendezvous';
-import type { RoomTokenOptions } from 'mcp-rendezvous/token';
+import type { RoomTokenOptions } from 'mcp-rendezvous-protocol/token';
 import { testToken } from '../../server/test/support/peer.ts';
 import { BreakableEngine } from '../support/breakable.ts';
 import { RelayProcess } from '../support/relay.ts';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import { decodeJwt } from 'jose';
-import { frameToRelay, type FrameFromRelay, type PeerClaims, type Role, subprotocol } from 'mcp-rendezvous/protocol';
+import { frameToRelay, type FrameFromRelay, type PeerClaims, type Role, subprotocol } from 'mcp-rendezvous-protocol';
 import { type WebSocket, WebSocketServer } from 'ws';
 
 /** What the relay tells one side of the other's token, whose claims these are. */

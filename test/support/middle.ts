@@ -7,7 +7,7 @@ import {
   type PeerData,
   type Role,
   subprotocol,
-} from 'mcp-rendezvous/protocol';
+} from 'mcp-rendezvous-protocol';
 import { decodeJwt } from 'jose';
 import { nodeDatachannelEngine, type Signaling } from 'mcp-rendezvous';
 import { type ConnectedPeer, type Offer, PeerNegotiation } from '../../sdk/src/peer/peer.ts';

@@ -8,9 +8,9 @@ import {
   type PeerClaims,
   type Role,
   subprotocol,
-} from 'mcp-rendezvous/protocol';
+} from 'mcp-rendezvous-protocol';
 import { RelayConnection } from 'mcp-rendezvous';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { testSecret } from './relay.ts';
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { connectPath, subprotocol } from 'mcp-rendezvous/protocol';
+import { connectPath, subprotocol } from 'mcp-rendezvous-protocol';
 import { within } from './wait.ts';
 
 /** Opens a WebSocket to a relay by hand, to write what no library would. It never closes by itself. */

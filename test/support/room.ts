@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { Cli, fixture } from '../../sdk/test/cli/support/process.ts';
 import { type RelayProcess, testSecret } from './relay.ts';
 

@@ -9,7 +9,7 @@ import {
   type StunResponse,
   xorAddress,
 } from '../../sdk/src/cli/doctor/stun.ts';
-import type { IceServer } from 'mcp-rendezvous/protocol';
+import type { IceServer } from 'mcp-rendezvous-protocol';
 
 const createPermission = 0x008; // RFC 8656 §18.1
 const sendIndication = 0x016;

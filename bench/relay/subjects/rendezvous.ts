@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { createRoomToken } from 'mcp-rendezvous/token';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { WebSocket } from 'ws';
 import { freePort } from '../../../test/support/port.ts';
 import { MeasuredProcess } from '../../lib/process.ts';

@@ -1,5 +1,5 @@
 import { CommanderError } from 'commander';
-import { createSecret } from '../protocol/secret.ts';
+import { createSecret } from 'mcp-rendezvous-protocol';
 import { within } from './async.ts';
 import { killAll } from './child.ts';
 import { readConfig, refuseStray } from './config.ts';

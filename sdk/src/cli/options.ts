@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { Role } from '../protocol/index.ts';
-import { secretKeyBytes } from '../protocol/secret.ts';
+import type { Role } from 'mcp-rendezvous-protocol';
+import { secretKeyBytes } from 'mcp-rendezvous-protocol';
 import type { TokenSource } from '../signaling/token.ts';
 import { usage } from './errors.ts';
 import { containsSecret, containsToken, type LogLevel } from './log.ts';

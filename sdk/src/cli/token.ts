@@ -1,8 +1,8 @@
 import { createPrivateKey } from 'node:crypto';
 import { hostname } from 'node:os';
 import { decodeJwt, type JWK } from 'jose';
-import type { Role } from '../protocol/index.ts';
-import { createRoomToken, type RoomTokenOptions } from '../token/index.ts';
+import type { Role } from 'mcp-rendezvous-protocol';
+import { createRoomToken, type RoomTokenOptions } from 'mcp-rendezvous-protocol/token';
 import { usage } from './errors.ts';
 import { readSecretFile } from './options.ts';
 import { variables } from './variables.ts';

@@ -1,4 +1,4 @@
-import { fromBase64Url } from '../protocol/base64url.ts';
+import { fromBase64Url } from 'mcp-rendezvous-protocol';
 import { fields, join } from './transcript.ts';
 
 /** The cryptography of AUTH: PROTOCOL.md §7. */

@@ -1,4 +1,4 @@
-import type { Role } from '../protocol/index.ts';
+import type { Role } from 'mcp-rendezvous-protocol';
 
 /**
  * What AUTH covers, in bytes: PROTOCOL.md §7. Every field goes behind its length, so that no two different lists of fields have

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import type { CandidateInit } from '../protocol/index.ts';
+import type { CandidateInit } from 'mcp-rendezvous-protocol';
 import { isMdnsName, type MdnsResolver } from './mdns.ts';
 
 /** The address of a candidate (RFC 8839 §5.1: foundation, component, transport, priority, address, port). */

@@ -1,4 +1,4 @@
-import type { CandidateInit, IceServer } from '../protocol/index.ts';
+import type { CandidateInit, IceServer } from 'mcp-rendezvous-protocol';
 
 /** Declared as a method, whose parameter TypeScript compares both ways, so that the DOM's handlers fit. */
 type Handler<E> = { handle(event: E): void }['handle'] | null;

@@ -1,5 +1,5 @@
 import { RendezvousError } from '../errors.ts';
-import { type IceServer, type IceUrl, parseIceUrl, quoteIceUrl } from '../protocol/index.ts';
+import { type IceServer, type IceUrl, parseIceUrl, quoteIceUrl } from 'mcp-rendezvous-protocol';
 import type { RtcConfiguration } from './engine.ts';
 
 export interface ChosenServer {

@@ -1,5 +1,5 @@
 import { RendezvousError } from '../errors.ts';
-import { type OutcomeCode, type PeerData, peerData } from '../protocol/index.ts';
+import { type OutcomeCode, type PeerData, peerData } from 'mcp-rendezvous-protocol';
 import { type Sequenced, toData, toMessage } from './data.ts';
 import type { Signaling, SignalMessage } from './signaling.ts';
 

@@ -6,7 +6,7 @@ import {
   type JoinFrame,
   type PeerData,
   peerData,
-} from '../protocol/index.ts';
+} from 'mcp-rendezvous-protocol';
 import { peerGone, RelayChannel, type Sequence } from './channel.ts';
 import type { Peers, RemotePeer } from './peers.ts';
 

@@ -1,4 +1,4 @@
-import type { Role } from '../protocol/index.ts';
+import type { Role } from 'mcp-rendezvous-protocol';
 import { wait } from './backoff.ts';
 import { fetchToken, type TokenSource } from './token.ts';
 

@@ -1,4 +1,4 @@
-import type { PeerData } from '../protocol/index.ts';
+import type { PeerData } from 'mcp-rendezvous-protocol';
 import type { SignalMessage } from './signaling.ts';
 
 /** What may carry a `seq`: all but acknowledgements. */

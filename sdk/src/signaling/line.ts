@@ -1,5 +1,5 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
-import type { FrameFromRelay, FrameToRelay, JoinedFrame, JoinFrame } from '../protocol/index.ts';
+import type { FrameFromRelay, FrameToRelay, JoinedFrame, JoinFrame } from 'mcp-rendezvous-protocol';
 import { backoffMs, wait } from './backoff.ts';
 import type { Credential } from './credential.ts';
 import { RelaySocket, type SocketEnd } from './socket.ts';

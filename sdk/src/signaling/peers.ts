@@ -1,4 +1,4 @@
-import type { PeerClaims } from '../protocol/index.ts';
+import type { PeerClaims } from 'mcp-rendezvous-protocol';
 
 /** A peer in the room, as the relay vouches for it. */
 export interface RemotePeer {

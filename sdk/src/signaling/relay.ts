@@ -8,7 +8,7 @@ import {
   type PeerClaims,
   type PeerState,
   type Role,
-} from '../protocol/index.ts';
+} from 'mcp-rendezvous-protocol';
 import type { RelayChannel } from './channel.ts';
 import { Channels } from './channels.ts';
 import { Credential } from './credential.ts';

@@ -1,4 +1,4 @@
-import type { ByeCode, CandidateInit } from '../protocol/index.ts';
+import type { ByeCode, CandidateInit } from 'mcp-rendezvous-protocol';
 
 /** What two peers tell each other to get connected. `gen` numbers the negotiation: PROTOCOL.md §6. */
 export type SignalMessage =

@@ -12,7 +12,7 @@ import {
   subprotocol,
   type Verdict,
   verdictOf,
-} from '../protocol/index.ts';
+} from 'mcp-rendezvous-protocol';
 
 /** Why a socket to the relay ended, and what PROTOCOL.md §5 says to do about it. */
 export interface SocketEnd {

@@ -1,6 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { RendezvousError } from '../errors.ts';
-import { peerData } from '../protocol/index.ts';
+import { peerData } from 'mcp-rendezvous-protocol';
 import { wait } from './backoff.ts';
 import { toData, toMessage } from './data.ts';
 import type { Signaling, SignalingRole, SignalMessage } from './signaling.ts';

@@ -1,6 +1,6 @@
 import { decodeJwt } from 'jose';
 import { RendezvousError } from '../errors.ts';
-import type { Role } from '../protocol/index.ts';
+import type { Role } from 'mcp-rendezvous-protocol';
 import { abortable } from './backoff.ts';
 
 /** A room token, or a function that fetches one: called for every connection and whenever one is about to expire. */

@@ -3,7 +3,7 @@ import { signalingContext } from '../link/transcript.ts';
 import type { Engine } from '../peer/engine.ts';
 import { type ConnectedPeer, PeerNegotiation } from '../peer/peer.ts';
 import { relayServers } from '../peer/servers.ts';
-import type { Role } from '../protocol/index.ts';
+import type { Role } from 'mcp-rendezvous-protocol';
 import type { RelayChannel } from '../signaling/channel.ts';
 import { randomBase64Url } from '../signaling/random.ts';
 import { RelayConnection, type RelayOptions, type RemotePeer } from '../signaling/relay.ts';

@@ -1,4 +1,4 @@
-import type { ByeCode } from '../protocol/index.ts';
+import type { ByeCode } from 'mcp-rendezvous-protocol';
 import type { RelayChannel } from '../signaling/channel.ts';
 
 /** Tells a client, in answer to its first signal, that it is not taken, so that it need not wait. */

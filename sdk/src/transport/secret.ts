@@ -1,5 +1,5 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
-import { secretKeyBytes } from '../protocol/secret.ts';
+import { secretKeyBytes } from 'mcp-rendezvous-protocol';
 import { abortable } from '../signaling/backoff.ts';
 import type { RelayChannel } from '../signaling/channel.ts';
 import type { RemotePeer } from '../signaling/relay.ts';

@@ -7,7 +7,7 @@ import { PlainLink } from '../link/plain.ts';
 import { dispatch } from '../peer/dispatch.ts';
 import type { Engine } from '../peer/engine.ts';
 import { closeConnection, type ConnectedPeer } from '../peer/peer.ts';
-import type { Role } from '../protocol/index.ts';
+import type { Role } from 'mcp-rendezvous-protocol';
 import { readStats, type TransportStats } from '../peer/stats.ts';
 import { type RemotePeer, relayUrl } from '../signaling/relay.ts';
 import type { Signaling } from '../signaling/signaling.ts';

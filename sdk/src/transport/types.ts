@@ -1,7 +1,7 @@
 import type { MessageMeta } from '../link/link.ts';
 import type { Engine } from '../peer/engine.ts';
 import type { RtcPeerConnectionConstructor } from '../peer/native.ts';
-import type { IceServer } from '../protocol/index.ts';
+import type { IceServer } from 'mcp-rendezvous-protocol';
 import type { RelayOptions, RemotePeer } from '../signaling/relay.ts';
 import type { Signaling } from '../signaling/signaling.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import test from 'node:test';
-import { createSecret } from '../../src/protocol/secret.ts';
+import { createSecret } from 'mcp-rendezvous-protocol';
 import { boundedWriter, createLog, detail } from '../../src/cli/log.ts';
 
 const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJyb29tIjoiZGVzayJ9.c2lnbmF0dXJl';

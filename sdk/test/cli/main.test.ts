@@ -6,7 +6,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { createLocalJWKSet, exportJWK, importSPKI, jwtVerify } from 'jose';
-import { createRoomToken, type RoomTokenOptions } from '../../src/token/index.ts';
+import { createRoomToken, type RoomTokenOptions } from 'mcp-rendezvous-protocol/token';
 import { type Answer, Cli, fixture } from './support/process.ts';
 
 const secret = 'a secret of thirty-two characters';

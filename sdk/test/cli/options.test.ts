@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { readConnection } from '../../src/cli/options.ts';
-import { createRoomToken } from '../../src/token/index.ts';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 
 test('a token of the environment is a fixed one, and that of a file is read again', async (t) => {
   const key = 'a secret that is at least 32 bytes long';

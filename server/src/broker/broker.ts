@@ -1,4 +1,4 @@
-import type { PeerClaims, PeerReason, PeerState, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
+import type { PeerClaims, PeerReason, PeerState, RelayErrorCode, Role } from 'mcp-rendezvous-protocol';
 import type { Revocation } from './barred.ts';
 
 /** A peer's place in a room, held by one connection at a time. */

@@ -1,4 +1,4 @@
-import type { PeerReason, PeerState, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
+import type { PeerReason, PeerState, RelayErrorCode, Role } from 'mcp-rendezvous-protocol';
 import { RelayError } from '../errors.ts';
 import { newInstanceId } from '../ids.ts';
 import { Roster } from '../roster.ts';

@@ -1,4 +1,4 @@
-import { closeCodes, type PeerClaims, peerClaims, peerState, type RelayErrorCode } from 'mcp-rendezvous/protocol';
+import { closeCodes, type PeerClaims, peerClaims, peerState, type RelayErrorCode } from 'mcp-rendezvous-protocol';
 import * as z from 'zod';
 import type { Change, Message } from './broker.ts';
 

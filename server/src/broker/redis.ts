@@ -1,5 +1,5 @@
 import { setImmediate as turnEnds } from 'node:timers/promises';
-import type { PeerReason, RelayErrorCode, Role } from 'mcp-rendezvous/protocol';
+import type { PeerReason, RelayErrorCode, Role } from 'mcp-rendezvous-protocol';
 import type { RedisConfig } from '../config.ts';
 import { RelayError } from '../errors.ts';
 import { newInstanceId, roomKeyOf } from '../ids.ts';

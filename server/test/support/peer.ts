@@ -6,8 +6,8 @@ import {
   frameFromRelay,
   type FrameToRelay,
   subprotocol,
-} from 'mcp-rendezvous/protocol';
-import { createRoomToken, type RoomTokenOptions } from 'mcp-rendezvous/token';
+} from 'mcp-rendezvous-protocol';
+import { createRoomToken, type RoomTokenOptions } from 'mcp-rendezvous-protocol/token';
 import { WebSocket } from 'ws';
 import { testSecret } from '../../../test/support/relay.ts';
 import { eventually, within } from '../../../test/support/wait.ts';

@@ -1,12 +1,12 @@
 import { signal } from '@preact/signals';
 import type { RemotePeer } from 'mcp-rendezvous';
 import { render } from 'preact';
-import { SettledButton } from '../../../server/console/src/consent/button.tsx';
-import { McpSession } from '../../../server/console/src/mcp/session.ts';
-import type { Rpc } from '../../../server/console/src/rpc/rpc.ts';
-import { Gate } from '../../../server/console/src/share/gate.ts';
-import { Asks } from '../../../server/console/src/view/asks.tsx';
-import { Requests } from '../../../server/console/src/view/permission.tsx';
+import { SettledButton } from '../../../console/src/consent/button.tsx';
+import { McpSession } from '../../../console/src/mcp/session.ts';
+import type { Rpc } from '../../../console/src/rpc/rpc.ts';
+import { Gate } from '../../../console/src/share/gate.ts';
+import { Asks } from '../../../console/src/view/asks.tsx';
+import { Requests } from '../../../console/src/view/permission.tsx';
 
 /** What the person has agreed to, by which name, and when. */
 const consents: { to: string; at: number }[] = [];

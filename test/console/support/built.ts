@@ -13,6 +13,6 @@ const newest = (folder: string): number =>
 export function assertBuilt(): void {
   assert.ok(
     newest(dist) > newest(join(server, 'console')),
-    'server/console was changed after it was built: npm run console',
+    'console was changed after it was built: npm run console',
   );
 }

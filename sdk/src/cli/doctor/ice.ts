@@ -1,5 +1,5 @@
 import type { TLSSocket } from 'node:tls';
-import { type IceServer, parseIceUrl, quoteIceUrl } from '../../protocol/index.ts';
+import { type IceServer, parseIceUrl, quoteIceUrl } from 'mcp-rendezvous-protocol';
 import { type Check, type Finding, type Report, within } from './finding.ts';
 import { certificateProblem, toObstacle } from './open.ts';
 import { isPrivate } from './private.ts';

@@ -1,6 +1,6 @@
 import { wait } from '../../signaling/backoff.ts';
 import { toRendezvousError } from '../../errors.ts';
-import type { IceServer } from '../../protocol/index.ts';
+import type { IceServer } from 'mcp-rendezvous-protocol';
 import { WebRTCClientTransport } from '../../transport/client.ts';
 import { engineFor } from '../../transport/rtc.ts';
 import { WebRTCServerTransport } from '../../transport/server.ts';

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { request as requestHttp, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { connectPath, subprotocol } from '../../protocol/index.ts';
+import { connectPath, subprotocol } from 'mcp-rendezvous-protocol';
 import { connectUrl } from '../../signaling/socket.ts';
 import { type Finding, type Report, span, within } from './finding.ts';
 import { certificateProblem, daysLeft, toObstacle, openTcp, openTls, resolve } from './open.ts';

@@ -1,5 +1,5 @@
 import { type RendezvousError, toRendezvousError } from '../../errors.ts';
-import type { IceServer, PeerState } from '../../protocol/index.ts';
+import type { IceServer, PeerState } from 'mcp-rendezvous-protocol';
 import { RelayConnection, type RemotePeer } from '../../signaling/relay.ts';
 import { inTime } from '../../transport/deadline.ts';
 import { type Finding, type Report, stepMs } from './finding.ts';

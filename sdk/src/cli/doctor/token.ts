@@ -1,6 +1,6 @@
 import { decodeJwt, decodeProtectedHeader, type JWTPayload } from 'jose';
-import type { Role } from '../../protocol/index.ts';
-import { defaultAudience, roomClaims } from '../../token/index.ts';
+import type { Role } from 'mcp-rendezvous-protocol';
+import { defaultAudience, roomClaims } from 'mcp-rendezvous-protocol/token';
 import { CliError } from '../errors.ts';
 import { type Finding, type Report, span } from './finding.ts';
 

@@ -1,4 +1,4 @@
-import type { CandidateInit } from '../../protocol/index.ts';
+import type { CandidateInit } from 'mcp-rendezvous-protocol';
 import { RendezvousError } from '../../errors.ts';
 import { resolveCandidate, takeCandidates } from '../candidates.ts';
 import { dispatch } from '../dispatch.ts';

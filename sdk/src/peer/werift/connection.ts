@@ -1,5 +1,5 @@
 import { type RTCDataChannel, type RTCDtlsTransport, RTCPeerConnection } from 'werift';
-import type { CandidateInit } from '../../protocol/index.ts';
+import type { CandidateInit } from 'mcp-rendezvous-protocol';
 import { RendezvousError } from '../../errors.ts';
 import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { WeriftChannel } from './channel.ts';

@@ -1,4 +1,4 @@
-import type { CandidateInit } from '../../protocol/index.ts';
+import type { CandidateInit } from 'mcp-rendezvous-protocol';
 import { resolveCandidate, takeCandidates } from '../candidates.ts';
 import { dispatch } from '../dispatch.ts';
 import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';

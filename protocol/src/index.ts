@@ -1,5 +1,5 @@
 /** The wire, in one place for the relay and the SDK: PROTOCOL.md is its text, these are its schemas. */
-export { closeCodes, codeOf, isRelayErrorCode, type RelayErrorCode, type Verdict, verdictOf } from './errors.ts';
+export { closeCodes, codeOf, isRelayErrorCode, type RelayErrorCode, type Verdict, verdictOf } from './close-codes.ts';
 export {
   connectPath,
   defaultMaxFrameBytes,
@@ -23,4 +23,4 @@ export {
   subprotocol,
 } from './frames.ts';
 export { type IceUrl, parseIceUrl, quoteIceUrl } from './ice-url.ts';
-export { type ByeCode, type CandidateInit, type PeerData, peerData } from './data.ts';
+export { type ByeCode, type CandidateInit, type PeerData, peerData } from './peer-data.ts';

@@ -1,4 +1,4 @@
-export { createSecret } from '../protocol/secret.ts';
+export { createSecret } from '../secret.ts';
 export { isPlainText, type RoomClaims, roomClaims } from './claims.ts';
 export { minimumSecretBytes, type SigningKey } from './key.ts';
 import { SignJWT } from 'jose';

@@ -1,14 +1,14 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 
-/** The console as static files under `dist/console`, which the relay serves (`src/page.ts`). */
+/** The console as static files in the relay's `dist/console`. */
 const config = defineConfig({
   root: fileURLToPath(new URL('.', import.meta.url)),
   // Relative, so that a proxy may serve the relay below a path.
   base: './',
   resolve: { conditions: ['mcp-rendezvous-source', 'module', 'browser', 'production'] },
   build: {
-    outDir: '../dist/console',
+    outDir: '../server/dist/console',
     emptyOutDir: true,
     target: 'es2024',
     // Small files inlined as data: URLs would be the same bytes in every page instead of once in the cache.

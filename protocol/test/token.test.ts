@@ -11,7 +11,7 @@ import {
   type JWK,
   jwtVerify,
 } from 'jose';
-import { createRoomToken, defaultAudience, roomClaims, ttlSeconds } from 'mcp-rendezvous/token';
+import { createRoomToken, defaultAudience, roomClaims, ttlSeconds } from 'mcp-rendezvous-protocol/token';
 
 const secret = 'correct horse battery staple, thirty-two bytes and more';
 const options = { key: secret, room: 'desk', role: 'server', subject: 'desktop-1', ttl: '15m' } as const;
