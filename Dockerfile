@@ -3,35 +3,38 @@
 FROM node:26-slim AS build
 WORKDIR /build
 COPY package.json package-lock.json .npmrc ./
+COPY protocol/package.json protocol/
 COPY sdk/package.json sdk/
 COPY server/package.json server/
+COPY console/package.json console/
+COPY bench/package.json bench/
 # Without install scripts: what they fetch or build, browsers and engines, is for tests.
 RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts
 COPY tsconfig.base.json ./
+COPY protocol protocol
 COPY sdk sdk
 COPY server server
+COPY console console
 # Types are checked where the tests run; here they are only left out.
 RUN node_modules/.bin/tsc -b --noCheck server/tsconfig.build.json && npm run --if-present console
 
 FROM node:26-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+COPY protocol/package.json protocol/
 COPY sdk/package.json sdk/
 COPY server/package.json server/
-# Of the SDK the relay imports the protocol and the tokens only (test/architecture.test.ts holds it), so that what the rest of
-# the SDK needs, a WebRTC engine first of all, is left out; the lock file goes on naming the versions of what stays.
+COPY console/package.json console/
+COPY bench/package.json bench/
 RUN --mount=type=cache,target=/root/.npm \
-  npm pkg delete --workspace sdk dependencies.werift dependencies.commander dependencies.cross-spawn \
-    peerDependencies peerDependenciesMeta \
-  && npm install --omit=dev --ignore-scripts --workspace server \
+  npm ci --omit=dev --ignore-scripts --workspace server \
   && find node_modules -type f '(' -name '*.ts' -o -name '*.[cm]ts' -o -name '*.map' ')' -delete \
-  && rm package-lock.json .npmrc node_modules/.package-lock.json
+  && rm -r package-lock.json .npmrc node_modules/.package-lock.json sdk console bench
 COPY LICENSE ./
 COPY server/bin server/bin
+COPY --from=build /build/protocol/dist protocol/dist
 COPY --from=build /build/server/dist server/dist
-COPY --from=build /build/sdk/dist/protocol sdk/dist/protocol
-COPY --from=build /build/sdk/dist/token sdk/dist/token
-RUN find sdk server -type f '(' -name '*.d.ts' -o -name .tsbuildinfo ')' -delete
+RUN find protocol server -type f '(' -name '*.d.ts' -o -name .tsbuildinfo ')' -delete
 
 FROM node:26-slim
 ENV NODE_ENV=production RELAY_HOST=0.0.0.0

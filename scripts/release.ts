@@ -15,4 +15,3 @@ const { version } = JSON.parse(readFileSync('server/package.json', 'utf8')) as {
 const chart = 'deploy/helm/mcp-rendezvous/Chart.yaml';
 writeFileSync(chart, readFileSync(chart, 'utf8').replaceAll(/^(version|appVersion): .*$/gm, `$1: ${version}`));
 run('npm', 'install', '--package-lock-only', '--ignore-scripts');
-run(execPath, 'scripts/complete-lock.ts');

@@ -17,12 +17,17 @@ interface Lock {
   packages: Record<string, Manifest>;
 }
 const execute = promisify(execFile);
-const folders = { 'mcp-rendezvous': 'sdk', 'mcp-rendezvous-server': 'server' };
+const folders = {
+  'mcp-rendezvous-protocol': 'protocol',
+  'mcp-rendezvous': 'sdk',
+  'mcp-rendezvous-server': 'server',
+};
 type Name = keyof typeof folders;
 /** What each document is of: a package, and those of ours that it needs. */
 const bills: Record<Name, Name[]> = {
-  'mcp-rendezvous': ['mcp-rendezvous'],
-  'mcp-rendezvous-server': ['mcp-rendezvous-server', 'mcp-rendezvous'],
+  'mcp-rendezvous-protocol': ['mcp-rendezvous-protocol'],
+  'mcp-rendezvous': ['mcp-rendezvous', 'mcp-rendezvous-protocol'],
+  'mcp-rendezvous-server': ['mcp-rendezvous-server', 'mcp-rendezvous-protocol'],
 };
 const forTests = new Set([
   'devDependencies',
