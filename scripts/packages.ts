@@ -96,7 +96,9 @@ async function problemsOf(folder: string, destination: string): Promise<string[]
 
 const destination = await mkdtemp(join(tmpdir(), 'packages-'));
 try {
-  const problems = (await Promise.all(['protocol', 'sdk', 'server'].map((folder) => problemsOf(folder, destination)))).flat();
+  const problems = (
+    await Promise.all(['protocol', 'sdk', 'server'].map((folder) => problemsOf(folder, destination)))
+  ).flat();
   for (const problem of problems) console.error(problem);
   process.exitCode = problems.length === 0 ? 0 : 1;
 } finally {

@@ -16,7 +16,7 @@ import {
   encodePong,
   hello,
 } from '../sdk/src/link/frame.ts';
-import { Inbox } from '../sdk/src/link/inbox.ts';
+import { Reassembler } from '../sdk/src/link/reassembler.ts';
 import { importKey, prove, sessionKey, type Witness } from '../sdk/src/link/proof.ts';
 import { parseDescription } from '../sdk/src/peer/description.ts';
 import { parseBytes } from '../sdk/src/link/text.ts';
@@ -240,7 +240,7 @@ void suite('PROTOCOL.md', () => {
     const said = /^The message `(.*?)` in two parts[^]*?^The same with `(.*?)` in one part/m.exec(text);
     assert.ok(said);
     const [, message = '', meta = ''] = said;
-    const inbox = new Inbox(1_000);
+    const inbox = new Reassembler(1_000);
     const data = frames()
       .map((bytes) => decode(bytes))
       .filter((frame): frame is DataFrame => frame.type === 'data');

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { pino } from 'pino';
-import { createApp } from './app.ts';
-import { type Config, ConfigError, parseConfig } from './config.ts';
+import { createApp } from './http/app.ts';
+import { type Config, ConfigError, parseConfig } from './config/config.ts';
 import { createLogger } from './log.ts';
 
 /** The process: reads the environment, listens, and stops on SIGTERM or SIGINT. */

@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { suite, test, type TestContext } from 'node:test';
 import { exportJWK, exportSPKI, generateKeyPair, type GenerateKeyPairResult, type JWK, SignJWT } from 'jose';
 import { createRoomToken } from 'mcp-rendezvous-protocol/token';
-import { createVerify, type Verify } from '../src/auth.ts';
-import { parseConfig } from '../src/config.ts';
+import { createVerify, type Verify } from '../src/auth/verify.ts';
+import { parseConfig } from '../src/config/config.ts';
 import { startApp } from './support/app.ts';
 import { RawPeer } from './support/peer.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { Budget } from '../src/budget.ts';
+import { Budget } from '../src/connections/budget.ts';
 
 test('the sum never stays above the limit, and only those with the most are closed', () => {
   const step = fc.record({

@@ -10,7 +10,7 @@ import { RedisSentinels } from '../../test/support/redis-sentinel.ts';
 import { freePort } from '../../test/support/port.ts';
 import { RedisServer } from '../../test/support/redis.ts';
 import { eventually } from '../../test/support/wait.ts';
-import { parseRedisUrl } from '../src/broker/address.ts';
+import { parseRedisUrl } from '../src/broker/redis-url.ts';
 import { type RunningApp, startApp } from './support/app.ts';
 import { RawPeer, testToken } from './support/peer.ts';
 

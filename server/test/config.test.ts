@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import * as z from 'zod';
-import { ConfigError, environment, parseConfig } from '../src/config.ts';
+import { ConfigError, environment, parseConfig } from '../src/config/config.ts';
 
 const secret = 'a secret that is long enough for HS256';
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { frameToRelay, maxFrameDepth } from 'mcp-rendezvous-protocol';
 import { jsonObject, jsonText } from '../../test/support/hostile-json.ts';
-import { parseFrame } from '../src/frame.ts';
+import { parseFrame } from '../src/connections/frame.ts';
 
 const name = fc
   .oneof(

@@ -4,7 +4,7 @@ import { suite, test } from 'node:test';
 import * as fc from 'fast-check';
 import { jwtVerify } from 'jose';
 import { RelayError } from '../src/errors.ts';
-import { checkClaims, verifyHs256 } from '../src/hs256.ts';
+import { checkClaims, verifyHs256 } from '../src/auth/hs256.ts';
 
 const secrets = ['the first secret of this file, long enough', 'the other secret of this file, long enough'] as const;
 const keys = secrets.map((secret) => createSecretKey(secret, 'utf8'));

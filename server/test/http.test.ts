@@ -7,7 +7,7 @@ import { WebSocket } from 'ws';
 import { subprotocol } from 'mcp-rendezvous-protocol';
 import { RedisServer } from '../../test/support/redis.ts';
 import { eventually } from '../../test/support/wait.ts';
-import { iceServers } from '../src/ice.ts';
+import { iceServers } from '../src/connections/ice-servers.ts';
 import { startApp } from './support/app.ts';
 import { RawPeer, testToken } from './support/peer.ts';
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { testSecret } from '../../test/support/relay.ts';
 import { eventually } from '../../test/support/wait.ts';
-import { createApp } from '../src/app.ts';
-import { parseConfig } from '../src/config.ts';
+import { createApp } from '../src/http/app.ts';
+import { parseConfig } from '../src/config/config.ts';
 import { createLogger } from '../src/log.ts';
 import { RawPeer, testToken } from './support/peer.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { damaged, jsonName, jsonObject, jsonText } from '../../test/support/hostile-json.ts';
-import { membersOf } from '../src/json.ts';
+import { membersOf } from '../src/connections/json.ts';
 
 const maxDepth = 64;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
-import { createVerify } from '../src/auth.ts';
+import { createVerify } from '../src/auth/verify.ts';
 
 const secret = 'a secret for tests that is long enough';
 const limit = 3600;

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
 import { eventually, within } from '../../test/support/wait.ts';
-import { networkOf } from '../src/gate.ts';
-import { newResumeSecret } from '../src/ids.ts';
+import { networkOf } from '../src/connections/connection-limits.ts';
+import { newResumeSecret } from '../src/rooms/ids.ts';
 import { type RunningApp, startApp } from './support/app.ts';
 import { RawPeer, testToken } from './support/peer.ts';
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TcpProxy } from '../../test/support/proxy.ts';
-import { parseConfig } from '../src/config.ts';
+import { parseConfig } from '../src/config/config.ts';
 import { startApp } from './support/app.ts';
 import { RawPeer, testToken } from './support/peer.ts';
 

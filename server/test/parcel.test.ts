@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { bundle, type Envelope, pack, unpack } from '../src/broker/parcel.ts';
+import { bundle, type Envelope, pack, unpack } from '../src/broker/batch.ts';
 
 test('what is put into a parcel comes out of it, in its order, whatever is in it', () => {
   const text = fc.oneof(fc.string({ maxLength: 12 }), fc.constantFrom('', '\u001e', '["a"]', '\n'));

@@ -4,8 +4,8 @@ import { connect, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { WebSocket } from 'ws';
 import { eventually } from '../../test/support/wait.ts';
-import { trustedProxies } from '../src/proxies.ts';
-import { Buckets } from '../src/bucket.ts';
+import { trustedProxies } from '../src/config/proxies.ts';
+import { Buckets } from '../src/connections/bucket.ts';
 import { type RunningApp, startApp } from './support/app.ts';
 import { RawPeer, testToken } from './support/peer.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Roster } from '../src/roster.ts';
+import { Roster } from '../src/rooms/roster.ts';
 
 interface Entry {
   id: string;

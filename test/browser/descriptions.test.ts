@@ -8,7 +8,7 @@ import type { Browser as Chromium } from 'playwright-core';
 import type { RtcPeerConnection, RtcPeerConnectionConstructor } from 'mcp-rendezvous';
 import { type Description, parseDescription } from '../../sdk/src/peer/description.ts';
 import { remoteFingerprint } from '../../sdk/src/peer/stats.ts';
-import { leniently, oddDescriptions } from '../../sdk/src/testing/odd.ts';
+import { leniently, oddDescriptions } from '../../sdk/src/testing/odd-descriptions.ts';
 import { launchBrowser } from '../support/browser.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'firefox-'));

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { nodeDatachannelEngine } from 'mcp-rendezvous';
 import type { Page } from 'playwright-core';
-import { receiving } from '../../sdk/src/testing/rtc.ts';
+import { receiving } from '../../sdk/src/testing/rtc-pair.ts';
 import { launchBrowser } from '../support/browser.ts';
 import { bundle } from '../support/bundle.ts';
 import { within } from '../support/wait.ts';

@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 import { text } from 'node:stream/consumers';
 import { parseEnv } from 'node:util';
 import { createRoomToken } from 'mcp-rendezvous-protocol/token';
-import { iceServers } from '../../server/src/ice.ts';
+import { iceServers } from '../../server/src/connections/ice-servers.ts';
 import { testSecret } from '../support/relay.ts';
 import { eventually, within } from '../support/wait.ts';
 import { Island } from './island.ts';

@@ -5,7 +5,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { IceServer } from 'mcp-rendezvous-protocol';
-import { iceServers } from '../../server/src/ice.ts';
+import { iceServers } from '../../server/src/connections/ice-servers.ts';
 import { createCertificate } from '../support/certificate.ts';
 import { freePort } from '../support/port.ts';
 import { TurnUser } from '../support/turn-user.ts';

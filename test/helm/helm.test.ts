@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, suite, test } from 'node:test';
 import { parse } from 'yaml';
-import { environment, parseConfig } from '../../server/src/config.ts';
+import { environment, parseConfig } from '../../server/src/config/config.ts';
 import { RedisServer } from '../support/redis.ts';
 import { RelayProcess } from '../support/relay.ts';
 import { eventually } from '../support/wait.ts';

@@ -14,7 +14,7 @@ import {
 } from 'fast-check';
 import { Redis } from 'ioredis';
 import { inboxOf } from '../../server/src/broker/scripts.ts';
-import { roomKeyOf } from '../../server/src/ids.ts';
+import { roomKeyOf } from '../../server/src/rooms/ids.ts';
 import { Operator } from '../../server/test/support/operator.ts';
 import { RawPeer, testToken } from '../../server/test/support/peer.ts';
 import { damaged, jsonName, jsonObject, jsonText } from '../support/hostile-json.ts';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { RelayConnection } from 'mcp-rendezvous';
 import { connectPath } from 'mcp-rendezvous-protocol';
-import type { RelayChannel } from '../../sdk/src/signaling/channel.ts';
+import type { RelayChannel } from '../../sdk/src/signaling/relay-channel.ts';
 import { TcpProxy } from '../support/proxy.ts';
 import { RedisServer } from '../support/redis.ts';
 import { RelayProcess, testSecret } from '../support/relay.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type JsonRpcMessage, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
 import { type ContractCase, contractCase, type Scope } from '../../sdk/src/testing/case.ts';
-import { oddDescriptions } from '../../sdk/src/testing/odd.ts';
+import { oddDescriptions } from '../../sdk/src/testing/odd-descriptions.ts';
 import { testToken } from '../../server/test/support/peer.ts';
 import { BreakableEngine } from '../support/breakable.ts';
 import { engines, type EngineName } from '../support/engines.ts';

@@ -10,8 +10,8 @@ import {
 } from 'mcp-rendezvous-protocol';
 import { decodeJwt } from 'jose';
 import { nodeDatachannelEngine, type Signaling } from 'mcp-rendezvous';
-import { type ConnectedPeer, type Offer, PeerNegotiation } from '../../sdk/src/peer/peer.ts';
-import { RelayChannel } from '../../sdk/src/signaling/channel.ts';
+import { type ConnectedPeer, type Offer, PeerNegotiation } from '../../sdk/src/peer/negotiation.ts';
+import { RelayChannel } from '../../sdk/src/signaling/relay-channel.ts';
 
 /** What a description says of a certificate, as its writer puts it. */
 const fingerprintLine = /^a=fingerprint:(.*\S)/m;

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { openWire, type Wire } from '../../sdk/src/cli/doctor/wire.ts';
+import { openWire, type Wire } from '../../sdk/src/cli/doctor/turn-socket.ts';
 import {
   type Attribute,
   attribute,

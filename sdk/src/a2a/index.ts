@@ -9,4 +9,4 @@ export {
   readInvitation,
   signalMediaType,
 } from './parts.ts';
-export { A2ASignaling, type Deliver } from './signaling.ts';
+export { A2ASignaling, type Deliver } from './a2a-signaling.ts';

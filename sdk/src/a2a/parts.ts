@@ -2,7 +2,7 @@ import type { AgentExtension, Message, Part, StreamResponse, Task } from '@a2a-j
 import * as z from 'zod/mini';
 import { RendezvousError } from '../errors.ts';
 import { peerData } from 'mcp-rendezvous-protocol';
-import { type Sequenced, toData, toMessage } from '../signaling/data.ts';
+import { type Sequenced, toData, toMessage } from '../signaling/signal-data.ts';
 import type { SignalMessage } from '../signaling/signaling.ts';
 
 /** The extension's name in an agent card, in messages and in `A2A-Extensions`: docs/a2a.md. */

@@ -7,8 +7,8 @@ import {
 } from '../link/message.ts';
 import type { MessageMeta } from '../link/link.ts';
 import { within } from './async.ts';
-import { watchClosing } from './closing.ts';
-import { CliError } from './errors.ts';
+import { watchClosing } from './end-reason.ts';
+import { CliError } from './cli-error.ts';
 import { idProblem } from './ids.ts';
 
 /** One end of the pipe: a process, standard input and output, or a transport. The transports of the SDK are ends as they are. */

@@ -6,7 +6,7 @@ import spawn from 'cross-spawn';
 import type { JsonRpcMessage } from '../link/message.ts';
 import { within } from './async.ts';
 import { type End, errorResponse } from './bridge.ts';
-import { CliError } from './errors.ts';
+import { CliError } from './cli-error.ts';
 import { maxMessageBytes, readLines, readMessages, writeMessage } from './jsonlines.ts';
 import { unwatch, watch } from './watchdog.ts';
 

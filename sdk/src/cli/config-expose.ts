@@ -1,5 +1,5 @@
 import type { Share } from './config.ts';
-import { CliError } from './errors.ts';
+import { CliError } from './cli-error.ts';
 import { expose } from './expose.ts';
 import { detail, type Log } from './log.ts';
 import type { Slots } from './slots.ts';

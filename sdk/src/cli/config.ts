@@ -1,12 +1,12 @@
 import { resolve } from 'node:path';
 import * as z from 'zod/mini';
-import { CliError, usage } from './errors.ts';
+import { CliError, usage } from './cli-error.ts';
 import type { SharedCommand } from './expose.ts';
-import { readShared, variablesIn } from './http/options.ts';
+import { readShared, variablesIn } from './http/http-flags.ts';
 import type { UpstreamOptions } from './http/upstream.ts';
-import { type Connection, connectionWith, readSecret, readSecretFile, relayUrl } from './options.ts';
+import { type Connection, connectionWith, readSecret, readSecretFile, relayUrl } from './connection-flags.ts';
 import type { ExposeFlags } from './program.ts';
-import { defaultSubject, sign, signingKey } from './token.ts';
+import { defaultSubject, sign, signingKey } from './token-command.ts';
 import { environmentOfChild, variables } from './variables.ts';
 
 /** An entry of a configuration: what to share and where, or what is wrong with it. */

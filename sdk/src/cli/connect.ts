@@ -1,8 +1,8 @@
 import { WebRTCClientTransport } from '../transport/client.ts';
 import { Bridge, brokenEnd, type End } from './bridge.ts';
-import { CliError } from './errors.ts';
+import { CliError } from './cli-error.ts';
 import { detail, type Log } from './log.ts';
-import type { Connection } from './options.ts';
+import type { Connection } from './connection-flags.ts';
 
 export interface ConnectOptions {
   connection: Connection;

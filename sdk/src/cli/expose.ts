@@ -1,20 +1,20 @@
 import { once } from 'node:events';
 import type { JsonRpcMessage, JsonRpcRequest } from '../link/message.ts';
-import type { RemotePeer } from '../signaling/relay.ts';
+import type { RemotePeer } from '../signaling/relay-connection.ts';
 import { type Listener, listen } from '../transport/listen.ts';
 import type { WebRTCServerTransport } from '../transport/server.ts';
 import { Bridge } from './bridge.ts';
 import { Child } from './child.ts';
 import { pathOf } from './connect.ts';
-import { CliError } from './errors.ts';
-import { LateEnd } from './late.ts';
+import { CliError } from './cli-error.ts';
+import { LazyEnd } from './lazy-end.ts';
 import { detail, type Log } from './log.ts';
-import { HttpSource } from './http/source.ts';
+import { HttpSource } from './http/http-source.ts';
 import type { UpstreamOptions } from './http/upstream.ts';
-import type { Connection } from './options.ts';
-import { Pool } from './pool.ts';
+import type { Connection } from './connection-flags.ts';
+import { WarmProcess } from './warm-process.ts';
 import type { Slots } from './slots.ts';
-import type { Source } from './source.ts';
+import type { ServerSource } from './server-source.ts';
 
 /** A stdio server, started for each client. */
 export interface SharedCommand {
@@ -52,10 +52,10 @@ export async function expose(options: ExposeOptions): Promise<void> {
   const ending = AbortSignal.any([stop, failure.signal]);
   const sessions = new Set<Bridge>();
   const { server } = options;
-  const source: Source =
+  const source: ServerSource =
     'url' in server
       ? new HttpSource(server, log)
-      : new Pool({
+      : new WarmProcess({
           name: server.command,
           spawn: spawner(server, options),
           log,
@@ -116,11 +116,16 @@ function spawner({ command, args, cwd, variables }: SharedCommand, { env, log }:
   };
 }
 
-function serve(transport: WebRTCServerTransport, peer: RemotePeer, source: Source, options: ExposeOptions): Bridge {
+function serve(
+  transport: WebRTCServerTransport,
+  peer: RemotePeer,
+  source: ServerSource,
+  options: ExposeOptions,
+): Bridge {
   const { log, server } = options;
   const client = `client ${peer.subject}`;
   // A token is enough for an offer, and a process is dear: there is one when the channel is open.
-  const upstream = new LateEnd(() => source.take());
+  const upstream = new LazyEnd(() => source.take());
   let connected = false;
   transport.onstatechange = (state) => {
     if (state === 'recovering') log.info(`lost the connection to ${client}, it is being restored…`);

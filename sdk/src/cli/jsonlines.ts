@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import { CliError } from './errors.ts';
+import { CliError } from './cli-error.ts';
 import { insteadOfDeep, isTooDeep } from '../link/depth.ts';
 import { isJsonRpcMessage, type JsonRpcId, type JsonRpcMessage } from '../link/message.ts';
 

@@ -5,17 +5,17 @@ import { killAll } from './child.ts';
 import { readConfig, refuseStray } from './config.ts';
 import { exposeConfig } from './config-expose.ts';
 import { connect, refuse } from './connect.ts';
-import { CliError, usage } from './errors.ts';
+import { CliError, usage } from './cli-error.ts';
 import { expose } from './expose.ts';
-import { connectHttp } from './http/connect.ts';
-import { readEndpoint, readShared } from './http/options.ts';
+import { connectHttp } from './http/connect-http.ts';
+import { readEndpoint, readShared } from './http/http-flags.ts';
 import { boundedWriter, createLog, detail, type Log } from './log.ts';
-import { logLevel, readConnection, refuseTokens, seconds } from './options.ts';
+import { logLevel, readConnection, refuseTokens, seconds } from './connection-flags.ts';
 import { report } from './doctor/report.ts';
 import { createProgram } from './program.ts';
 import { readMaxSessions, Slots } from './slots.ts';
 import { Stdio } from './stdio.ts';
-import { token } from './token.ts';
+import { token } from './token-command.ts';
 import { environmentOfChild } from './variables.ts';
 
 /** Signals that end the program, with their numbers. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
-import type { ConnectionFlags } from './options.ts';
-import { defaultSubject, type TokenFlags } from './token.ts';
+import type { ConnectionFlags } from './connection-flags.ts';
+import { defaultSubject, type TokenFlags } from './token-command.ts';
 import { variables } from './variables.ts';
 
 export interface ExposeFlags extends ConnectionFlags {

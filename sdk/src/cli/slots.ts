@@ -1,6 +1,6 @@
 import { RendezvousError } from '../errors.ts';
-import type { RemotePeer } from '../signaling/relay.ts';
-import { usage } from './errors.ts';
+import type { RemotePeer } from '../signaling/relay-connection.ts';
+import { usage } from './cli-error.ts';
 
 /** What one subject may have of a small total, too: a person's own clients usually share a token. */
 const fewestOfSubject = 16;

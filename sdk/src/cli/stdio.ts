@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { JsonRpcMessage } from '../link/message.ts';
 import type { End } from './bridge.ts';
-import { CliError } from './errors.ts';
+import { CliError } from './cli-error.ts';
 import { maxMessageBytes, readMessages, writeMessage } from './jsonlines.ts';
 
 /** This process's own standard input and output, with an MCP client at the other end. */

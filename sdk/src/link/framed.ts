@@ -1,11 +1,11 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
-import { closeConnection } from '../peer/peer.ts';
-import { Flow, lowWater } from './flow.ts';
+import { closeConnection } from '../peer/negotiation.ts';
+import { SendReceiveWindow, lowWater } from './send-receive-window.ts';
 import { encodeMeta, encodePing, encodePong, type Frame, violation } from './frame.ts';
-import { closeCode, closeCodeOf, closeError, type Session, shakeHands } from './handshake.ts';
-import type { Received } from './inbox.ts';
+import { closeCode, closeCodeOf, closeError, type SessionState, shakeHands } from './handshake.ts';
+import type { Received } from './reassembler.ts';
 import { Keepalive, silentMs } from './keepalive.ts';
-import { Lane } from './lane.ts';
+import { FrameChannel } from './frame-channel.ts';
 import { type Carrier, closedError, type Link, type MessageMeta } from './link.ts';
 import { isResponse, type JsonRpcMessage } from './message.ts';
 import { hasWebCrypto } from './proof.ts';
@@ -38,13 +38,13 @@ export class FramedLink implements Link {
   onfound?: () => void;
   onclose?: (error?: RendezvousError) => void;
   readonly #options: FramedLinkOptions;
-  readonly #flow: Flow;
+  readonly #flow: SendReceiveWindow;
   readonly #keepalive: Keepalive;
   readonly #ended = Promise.withResolvers<void>();
-  #session: Session | undefined;
+  #session: SessionState | undefined;
   /** The channel in use, and the one whose handshake is under way. */
-  #lane: Lane | undefined;
-  #attaching: Lane | undefined;
+  #lane: FrameChannel | undefined;
+  #attaching: FrameChannel | undefined;
   #lost = false;
   #closing = false;
   #closed = false;
@@ -60,7 +60,7 @@ export class FramedLink implements Link {
       );
     }
     this.#options = options;
-    this.#flow = new Flow(options.maxMessageBytes, () => {
+    this.#flow = new SendReceiveWindow(options.maxMessageBytes, () => {
       if (this.#closing) this.#lane?.sayClose(closeCode.done);
     });
     this.#keepalive = new Keepalive({
@@ -96,7 +96,7 @@ export class FramedLink implements Link {
       throw closedError();
     }
     this.#attaching?.fail(new RendezvousError('aborted', 'A newer connection took the place of this one.'));
-    const lane = new Lane(carrier, lowWater);
+    const lane = new FrameChannel(carrier, lowWater);
     this.#attaching = lane;
     const abort = () => lane.fail(toRendezvousError(signal?.reason, 'aborted', 'Connecting was aborted.'));
     const timer = setTimeout(() => lane.fail(silence(silentMs)), silentMs);
@@ -192,7 +192,7 @@ export class FramedLink implements Link {
     this.onclose?.(error);
   }
 
-  #adopt(lane: Lane, session: Session): void {
+  #adopt(lane: FrameChannel, session: SessionState): void {
     const resumed = this.#session !== undefined;
     this.#lane?.shut();
     this.#flow.use(undefined);
@@ -254,7 +254,7 @@ export class FramedLink implements Link {
     this.#flow.throwIfStuck();
   }
 
-  /** @param last see {@link Flow.next} */
+  /** @param last see {@link SendReceiveWindow.next} */
   #passOn(last = false): void {
     while (!this.#closed) {
       let next: Received | 'part' | undefined;
@@ -292,7 +292,7 @@ export class FramedLink implements Link {
     this.#closeTimer = setTimeout(() => this.end(this.#flow.empty ? undefined : unconfirmed()), withinMs);
   }
 
-  #broken(lane: Lane, reason: RendezvousError): void {
+  #broken(lane: FrameChannel, reason: RendezvousError): void {
     // Whoever has heard our CLOSE, and had everything, may leave without waiting for us.
     if (!lane.open && lane.saidClose && this.#flow.empty) return this.end();
     this.#lose(reason);

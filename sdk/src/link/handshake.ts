@@ -1,7 +1,7 @@
 import { RendezvousError } from '../errors.ts';
-import { randomBase64Url } from '../signaling/random.ts';
+import { randomBase64Url } from '../util/random.ts';
 import { encodeAuth, encodeHello, type Frame, type Hello, violation } from './frame.ts';
-import type { Lane } from './lane.ts';
+import type { FrameChannel } from './frame-channel.ts';
 import { hasWebCrypto, importKey, prove, sessionKey, verify, type Witness } from './proof.ts';
 import { parseDescription } from '../peer/description.ts';
 import { certificateBinding } from './transcript.ts';
@@ -10,7 +10,7 @@ import { certificateBinding } from './transcript.ts';
 const leastFrameBytes = 1_024;
 
 /** What outlives a channel. */
-export interface Session {
+export interface SessionState {
   readonly name: string;
   /** Without it there is no other channel after this one: a side without Web Crypto can prove nothing. */
   readonly key: CryptoKey | undefined;
@@ -27,7 +27,7 @@ export interface HandshakeOptions {
   /** Who was introduced to whom, and where: the same at both ends. */
   context: Uint8Array;
   /** The session to be resumed. */
-  session: Session | undefined;
+  session: SessionState | undefined;
   /** The highest `seq` that this side has had in it. */
   received: number;
 }
@@ -37,9 +37,9 @@ export interface HandshakeOptions {
  * waits in the lane. Rejects with `secret_mismatch`, `session_lost`, `bad_channel`, or with what the lane was failed with.
  */
 export async function shakeHands(
-  lane: Lane,
+  lane: FrameChannel,
   options: HandshakeOptions,
-): Promise<{ session: Session; received: number }> {
+): Promise<{ session: SessionState; received: number }> {
   const { offerer, secret, session } = options;
   if (lane.maxFrameBytes < leastFrameBytes) throw violation(`a max-message-size of ${lane.maxFrameBytes}`);
   const name = session?.name ?? (offerer ? randomBase64Url(16) : undefined);
@@ -73,14 +73,14 @@ export async function shakeHands(
   return { session: { name: agreed, key, maxMessageBytes }, received: 0 };
 }
 
-async function helloOf(lane: Lane): Promise<Hello> {
+async function helloOf(lane: FrameChannel): Promise<Hello> {
   const frame = await following(lane);
   if (frame.type !== 'hello') throw violation(`${frame.type.toUpperCase()} where HELLO is due`);
   return frame.hello;
 }
 
 /** The next frame that means something; the other side's CLOSE ends the handshake. */
-async function following(lane: Lane): Promise<Exclude<Frame, { type: 'close' | 'unknown' }>> {
+async function following(lane: FrameChannel): Promise<Exclude<Frame, { type: 'close' | 'unknown' }>> {
   while (true) {
     const frame = await lane.next();
     if (frame.type === 'close') throw closeError(frame.code, frame.reason) ?? left();
@@ -98,13 +98,13 @@ function begun(own: string | undefined, offerer: boolean, other: Hello): string 
   return name;
 }
 
-function resumed(session: Session, other: Hello): string {
+function resumed(session: SessionState, other: Hello): string {
   if (other.session !== session.name) throw sessionLost('The other peer does not go on with the same session.');
   return session.name;
 }
 
 function witnessOf(
-  lane: Lane,
+  lane: FrameChannel,
   { offerer, context }: HandshakeOptions,
   own: Hello,
   other: Hello,
@@ -178,7 +178,7 @@ const oneSided = ({ auth }: Hello) =>
       : 'The other side has an end-to-end secret and this one has none. Give both the same one.',
   );
 
-const disproved = (session: Session | undefined) =>
+const disproved = (session: SessionState | undefined) =>
   new RendezvousError(
     'secret_mismatch',
     session

@@ -1,6 +1,6 @@
 import { RendezvousError } from '../errors.ts';
 import type { RtcDataChannel } from '../peer/engine.ts';
-import { closeConnection } from '../peer/peer.ts';
+import { closeConnection } from '../peer/negotiation.ts';
 import { maxMessageSize } from '../peer/sdp.ts';
 import { type Carrier, closedError, type Link } from './link.ts';
 import type { JsonRpcMessage } from './message.ts';

@@ -1,4 +1,4 @@
-import { dispatch } from './dispatch.ts';
+import { callHandler } from '../util/call-handler.ts';
 import type { RtcPeerConnection } from './engine.ts';
 import type { ChosenServer } from './servers.ts';
 
@@ -31,8 +31,8 @@ export class ConnectionStates {
     const { connectionState, iceConnectionState } = connection;
     const told = this.#told;
     this.#told = { connectionState, iceConnectionState };
-    if (iceConnectionState !== told.iceConnectionState) dispatch(connection.oniceconnectionstatechange, undefined);
-    if (connectionState !== told.connectionState) dispatch(connection.onconnectionstatechange, undefined);
+    if (iceConnectionState !== told.iceConnectionState) callHandler(connection.oniceconnectionstatechange, undefined);
+    if (connectionState !== told.connectionState) callHandler(connection.onconnectionstatechange, undefined);
   }
 }
 
@@ -41,6 +41,6 @@ export function reportSilent(handlers: ConnectionHandlers, servers: readonly Cho
   for (const { urls } of servers) {
     // https://www.w3.org/TR/webrtc/#dom-rtcpeerconnectioniceerrorevent-errorcode: no answer. It may be a refusal as well.
     const errorText = 'The server gave no address: it does not answer, or it refused the credentials.';
-    dispatch(handlers.onicecandidateerror, { errorCode: 701, errorText, url: urls });
+    callHandler(handlers.onicecandidateerror, { errorCode: 701, errorText, url: urls });
   }
 }

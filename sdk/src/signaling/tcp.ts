@@ -1,8 +1,8 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { RendezvousError } from '../errors.ts';
 import { peerData } from 'mcp-rendezvous-protocol';
-import { wait } from './backoff.ts';
-import { toData, toMessage } from './data.ts';
+import { wait } from '../util/abort.ts';
+import { toData, toMessage } from './signal-data.ts';
 import type { Signaling, SignalingRole, SignalMessage } from './signaling.ts';
 
 const retryMs = 250;

@@ -1,6 +1,6 @@
 import type { Engine } from '../peer/engine.ts';
 import type { Scope } from './case.ts';
-import type { Pair } from './rtc.ts';
+import type { Pair } from './rtc-pair.ts';
 
 /** What a case of the engine contract is given. */
 export interface Engines {

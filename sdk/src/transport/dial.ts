@@ -1,20 +1,20 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
 import { signalingContext } from '../link/transcript.ts';
 import type { Engine } from '../peer/engine.ts';
-import { type ConnectedPeer, PeerNegotiation } from '../peer/peer.ts';
+import { type ConnectedPeer, PeerNegotiation } from '../peer/negotiation.ts';
 import { relayServers } from '../peer/servers.ts';
 import type { Role } from 'mcp-rendezvous-protocol';
-import type { RelayChannel } from '../signaling/channel.ts';
-import { randomBase64Url } from '../signaling/random.ts';
-import { RelayConnection, type RelayOptions, type RemotePeer } from '../signaling/relay.ts';
+import type { RelayChannel } from '../signaling/relay-channel.ts';
+import { randomBase64Url } from '../util/random.ts';
+import { RelayConnection, type RelayOptions, type RemotePeer } from '../signaling/relay-connection.ts';
 import type { Signaling } from '../signaling/signaling.ts';
-import { introduction } from './context.ts';
-import { inTime } from './deadline.ts';
-import { OwnSignaling } from './own.ts';
-import { refuse } from './refuse.ts';
-import { isSame, Resumable } from './resumable.ts';
-import { keyOf, secretFor } from './secret.ts';
-import type { Route, Session } from './session.ts';
+import { introduction } from './introduction.ts';
+import { withTimeout } from '../util/with-timeout.ts';
+import { SafeSignaling } from './safe-signaling.ts';
+import { rejectOffer } from './reject-offer.ts';
+import { isSame, SessionRegistry } from './session-registry.ts';
+import { keyOf, secretFor } from './peer-secret.ts';
+import type { Route, Recovery } from './recovery.ts';
 import type { Dialled } from './transport.ts';
 import { type ConnectOptions, defaultConnectTimeoutMs, type SignalingOptions } from './types.ts';
 
@@ -26,7 +26,7 @@ export async function dialSignaling(
   signal: AbortSignal,
   onerror: (error: RendezvousError) => void,
 ): Promise<Dialled> {
-  const signaling = new OwnSignaling(options.signaling, onerror);
+  const signaling = new SafeSignaling(options.signaling, onerror);
   const close = () => void signaling.close();
   const route: Route = {
     engine,
@@ -230,7 +230,7 @@ class FromClient {
   remote: RemotePeer | undefined;
   #next = Promise.withResolvers<[RelayChannel, RemotePeer]>();
   #taken = false;
-  readonly #sessions = new Resumable();
+  readonly #sessions = new SessionRegistry();
   readonly #relay: RelayConnection;
 
   constructor(relay: RelayConnection) {
@@ -238,7 +238,7 @@ class FromClient {
     // Also before anyone waits: an offer may come in one read with `joined`.
     relay.onchannel = (channel, remote, sdp) => {
       if (this.#sessions.take(channel, remote, sdp)) return;
-      if (this.#taken) return refuse(channel, 'busy', 'This server takes one client at a time and has one.');
+      if (this.#taken) return rejectOffer(channel, 'busy', 'This server takes one client at a time and has one.');
       this.#taken = true;
       this.#next.resolve([channel, remote]);
     };
@@ -265,12 +265,12 @@ class FromClient {
 
   /** One client that offers and goes no further must not have a server that waits for ever to itself. */
   async negotiate(channel: RelayChannel, route: Route, signal: AbortSignal): Promise<ConnectedPeer> {
-    return await inTime({ connectTimeoutMs: defaultConnectTimeoutMs }, (limit) =>
+    return await withTimeout({ connectTimeoutMs: defaultConnectTimeoutMs }, (limit) =>
       negotiate(channel, route, AbortSignal.any([signal, limit])),
     );
   }
 
-  keep(session: Session, first: RemotePeer): void {
+  keep(session: Recovery, first: RemotePeer): void {
     const moved = (remote: RemotePeer, channel: RelayChannel) => {
       this.remote = remote;
       channel.patient = true;

@@ -1,17 +1,17 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
-import { dispatch } from '../peer/dispatch.ts';
+import { callHandler } from '../util/call-handler.ts';
 import type { Engine } from '../peer/engine.ts';
-import type { RelayChannel } from '../signaling/channel.ts';
-import { RelayConnection, type RelayOptions, type RelayState, type RemotePeer } from '../signaling/relay.ts';
-import { introduction } from './context.ts';
-import { inTime } from './deadline.ts';
+import type { RelayChannel } from '../signaling/relay-channel.ts';
+import { RelayConnection, type RelayOptions, type RelayState, type RemotePeer } from '../signaling/relay-connection.ts';
+import { introduction } from './introduction.ts';
+import { withTimeout } from '../util/with-timeout.ts';
 import { credentials, negotiate, relayRoute } from './dial.ts';
-import { refuse } from './refuse.ts';
-import { Resumable } from './resumable.ts';
-import { engineFor } from './rtc.ts';
-import { secretFor } from './secret.ts';
+import { rejectOffer } from './reject-offer.ts';
+import { SessionRegistry } from './session-registry.ts';
+import { engineFor } from './choose-engine.ts';
+import { secretFor } from './peer-secret.ts';
 import { WebRTCServerTransport } from './server.ts';
-import type { Session } from './session.ts';
+import type { Recovery } from './recovery.ts';
 import { checkOptions, type Dialled } from './transport.ts';
 import type { ConnectOptions } from './types.ts';
 
@@ -62,7 +62,7 @@ class RoomListener implements Listener {
   readonly #onconnection: ConnectionHandler;
   readonly #relay: RelayConnection;
   readonly #transports = new Set<AcceptedTransport>();
-  readonly #sessions = new Resumable();
+  readonly #sessions = new SessionRegistry();
   #closed = false;
 
   constructor(options: ListenOptions, onconnection: ConnectionHandler) {
@@ -74,14 +74,14 @@ class RoomListener implements Listener {
     this.#relay.onchannel = (channel, peer, sdp) => {
       if (!this.#sessions.take(channel, peer, sdp)) void this.#accept(channel, peer);
     };
-    this.#relay.onstatechange = (state) => dispatch(() => this.onstatechange?.(state), undefined);
+    this.#relay.onstatechange = (state) => callHandler(() => this.onstatechange?.(state), undefined);
     this.#relay.onerror = (error) => this.#tellError(error);
     this.#relay.onremoved = (error, gone) => {
       for (const transport of this.#transports) {
         if (gone === undefined || gone === transport.remote.id) transport.remove(error);
       }
     };
-    this.#relay.onclose = (error) => dispatch(() => this.onclose?.(error), undefined);
+    this.#relay.onclose = (error) => callHandler(() => this.onclose?.(error), undefined);
   }
 
   get state(): RelayState {
@@ -89,7 +89,7 @@ class RoomListener implements Listener {
   }
 
   async start(): Promise<void> {
-    await inTime(this.#options, (signal) => this.#relay.start(signal));
+    await withTimeout(this.#options, (signal) => this.#relay.start(signal));
   }
 
   async close(): Promise<void> {
@@ -124,12 +124,12 @@ class RoomListener implements Listener {
     if (transport?.dialled) return;
     // Closed, by the handler or for it, before it was started: nobody else tells the client, or that it ended.
     if (busy === undefined) refuseClient(channel);
-    else refuse(channel, 'busy', busy);
+    else rejectOffer(channel, 'busy', busy);
     if (transport) this.#transports.delete(transport);
   }
 
   #tellError(error: RendezvousError): void {
-    dispatch(() => this.onerror?.(error), undefined);
+    callHandler(() => this.onerror?.(error), undefined);
   }
 
   #transportFor(channel: RelayChannel, peer: RemotePeer): AcceptedTransport {
@@ -148,14 +148,14 @@ class RoomListener implements Listener {
 }
 
 const refuseClient = (channel: RelayChannel): void =>
-  refuse(channel, 'refused', 'The server does not take this client.');
+  rejectOffer(channel, 'refused', 'The server does not take this client.');
 
 interface Arrival {
   channel: RelayChannel;
   remote: RemotePeer;
   relay: RelayConnection;
   engine: Engine;
-  sessions: Resumable;
+  sessions: SessionRegistry;
   ended: () => void;
 }
 
@@ -184,7 +184,7 @@ class AcceptedTransport extends WebRTCServerTransport {
   protected override async dial(signal: AbortSignal): Promise<Dialled> {
     this.dialled = true;
     const { channel, relay, engine, sessions, ended } = this.#arrival;
-    let kept: Session | undefined;
+    let kept: Recovery | undefined;
     try {
       const route = relayRoute(engine, this.#options, relay);
       const context = introduction(relay, this.remote, false);

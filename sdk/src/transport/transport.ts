@@ -4,19 +4,19 @@ import { closeCode } from '../link/handshake.ts';
 import type { Link, MessageMeta } from '../link/link.ts';
 import type { JsonRpcMessage } from '../link/message.ts';
 import { PlainLink } from '../link/plain.ts';
-import { dispatch } from '../peer/dispatch.ts';
+import { callHandler } from '../util/call-handler.ts';
 import type { Engine } from '../peer/engine.ts';
-import { closeConnection, type ConnectedPeer } from '../peer/peer.ts';
+import { closeConnection, type ConnectedPeer } from '../peer/negotiation.ts';
 import type { Role } from 'mcp-rendezvous-protocol';
 import { readStats, type TransportStats } from '../peer/stats.ts';
-import { type RemotePeer, relayUrl } from '../signaling/relay.ts';
+import { type RemotePeer, relayUrl } from '../signaling/relay-connection.ts';
 import type { Signaling } from '../signaling/signaling.ts';
-import { authInfoOf } from './auth.ts';
-import { inTime } from './deadline.ts';
+import { authInfoOf } from './auth-info.ts';
+import { withTimeout } from '../util/with-timeout.ts';
 import { dialRelay, dialSignaling } from './dial.ts';
-import { engineFor } from './rtc.ts';
-import { keyOf } from './secret.ts';
-import { type Route, Session } from './session.ts';
+import { engineFor } from './choose-engine.ts';
+import { keyOf } from './peer-secret.ts';
+import { type Route, Recovery } from './recovery.ts';
 import {
   type ConnectOptions,
   defaultMaxMessageBytes,
@@ -46,7 +46,7 @@ export interface Dialled {
   /** The MCP session's name in plain mode. */
   sessionId: string;
   /** A session that may need other connections: later offers for it are given to it. */
-  keep?: (session: Session) => void;
+  keep?: (session: Recovery) => void;
   release: () => void;
 }
 
@@ -73,7 +73,7 @@ export abstract class WebRTCTransport {
   #state: TransportState = 'new';
   #dialled: Dialled | undefined;
   #link: Link | undefined;
-  #session: Session | undefined;
+  #session: Recovery | undefined;
   /** What ended the link. */
   #failure: RendezvousError | undefined;
   #sessionName: string | undefined;
@@ -129,7 +129,7 @@ export abstract class WebRTCTransport {
     }
     this.#setState('connecting');
     try {
-      await inTime(this.#options, async (limit) => {
+      await withTimeout(this.#options, async (limit) => {
         const signal = AbortSignal.any([this.#abort.signal, limit]);
         this.#dialled = await this.dial(signal);
         await this.#open(this.#dialled, signal);
@@ -204,7 +204,7 @@ export abstract class WebRTCTransport {
     this.#throwIfOver(); // its CLOSE came with the end of the handshake: there is nothing to be kept alive
     this.#named(link.session ?? dialled.sessionId);
     if (!link.resumable) return;
-    const session = new Session(link, dialled.route, peer, dialled.signaling);
+    const session = new Recovery(link, dialled.route, peer, dialled.signaling);
     session.onstate = (state) => this.#setState(state);
     session.onerror = (error) => this.#tellError(error);
     this.#session = session;
@@ -250,7 +250,7 @@ export abstract class WebRTCTransport {
       const { message, meta } = this.#waiting.shift()!;
       // Each time anew: the other side may have a fresh token.
       const authInfo = this.#role === 'server' && remote ? authInfoOf(remote(), room) : undefined;
-      dispatch(() => this.#onmessage?.(message, authInfo ? { ...meta, authInfo } : meta), undefined);
+      callHandler(() => this.#onmessage?.(message, authInfo ? { ...meta, authInfo } : meta), undefined);
     }
   }
 
@@ -269,7 +269,7 @@ export abstract class WebRTCTransport {
     this.#dialled?.release();
     this.#ended.resolve();
     this.#setState('closed');
-    dispatch(() => this.onclose?.(), undefined);
+    callHandler(() => this.onclose?.(), undefined);
   }
 
   /** Connected and over in one turn; or close() came when there was nothing left to abort. */
@@ -281,11 +281,11 @@ export abstract class WebRTCTransport {
 
   #setState(state: TransportState): void {
     this.#state = state;
-    dispatch(() => this.onstatechange?.(state), undefined);
+    callHandler(() => this.onstatechange?.(state), undefined);
   }
 
   #tellError(error: RendezvousError): void {
-    dispatch(() => this.onerror?.(error), undefined);
+    callHandler(() => this.onerror?.(error), undefined);
   }
 }
 

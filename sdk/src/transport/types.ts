@@ -2,7 +2,7 @@ import type { MessageMeta } from '../link/link.ts';
 import type { Engine } from '../peer/engine.ts';
 import type { RtcPeerConnectionConstructor } from '../peer/native.ts';
 import type { IceServer } from 'mcp-rendezvous-protocol';
-import type { RelayOptions, RemotePeer } from '../signaling/relay.ts';
+import type { RelayOptions, RemotePeer } from '../signaling/relay-connection.ts';
 import type { Signaling } from '../signaling/signaling.ts';
 
 /** The secret that a server shares with this client; undefined: none. */

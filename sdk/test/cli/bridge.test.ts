@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Bridge, brokenEnd, type End } from '../../src/cli/bridge.ts';
-import { CliError } from '../../src/cli/errors.ts';
+import { CliError } from '../../src/cli/cli-error.ts';
 import { RendezvousError } from '../../src/errors.ts';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 import { fixture, until } from './support/process.ts';

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
-import { readConnection } from '../../src/cli/options.ts';
+import { readConnection } from '../../src/cli/connection-flags.ts';
 import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 
 test('a token of the environment is a fixed one, and that of a file is read again', async (t) => {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { Child } from '../../src/cli/child.ts';
-import type { CliError } from '../../src/cli/errors.ts';
+import type { CliError } from '../../src/cli/cli-error.ts';
 import { createLog } from '../../src/cli/log.ts';
-import { Pool } from '../../src/cli/pool.ts';
+import { WarmProcess } from '../../src/cli/warm-process.ts';
 import { fixture, runs, until } from './support/process.ts';
 
 /** A pool whose next processes run `command`, which a test may change. */
@@ -15,7 +15,7 @@ function poolOf(t: TestContext, command: [string, ...string[]]) {
     children: [] as Child[],
     hopeless: undefined as CliError | undefined,
   };
-  const pool = new Pool({
+  const pool = new WarmProcess({
     name: 'fixture',
     spawn() {
       const [program, ...args] = state.command;

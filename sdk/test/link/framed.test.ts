@@ -11,7 +11,7 @@ import {
   encodePing,
   maxFrameBytes,
 } from '../../src/link/frame.ts';
-import { windowBytes } from '../../src/link/outbox.ts';
+import { windowBytes } from '../../src/link/send-queue.ts';
 import type { Engine } from '../../src/peer/engine.ts';
 import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';

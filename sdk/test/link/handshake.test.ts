@@ -4,7 +4,7 @@ import { eventually } from '../../../test/support/wait.ts';
 import { encodeAuth, encodeClose } from '../../src/link/frame.ts';
 import type { FramedLinkOptions } from '../../src/link/framed.ts';
 import type { Carrier } from '../../src/link/link.ts';
-import { randomBase64Url } from '../../src/signaling/random.ts';
+import { randomBase64Url } from '../../src/util/random.ts';
 import { type Carriers, connectCarriers, connectLinks, note, Recorder } from './carriers.ts';
 import { RawPeer } from './raw.ts';
 

@@ -1,7 +1,7 @@
 import { eventually } from '../../../test/support/wait.ts';
 import { decode, encodeData, encodeHello, type Frame, type Hello } from '../../src/link/frame.ts';
 import type { Carrier } from '../../src/link/link.ts';
-import { randomBase64Url } from '../../src/signaling/random.ts';
+import { randomBase64Url } from '../../src/util/random.ts';
 
 /** The other end of a channel, driven frame by frame: what a peer may send that this SDK's link never would. */
 export class RawPeer {

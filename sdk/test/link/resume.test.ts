@@ -3,8 +3,8 @@ import { suite, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../../../test/support/wait.ts';
 import { encodeAuth, encodeClose } from '../../src/link/frame.ts';
-import { Outbox } from '../../src/link/outbox.ts';
-import { randomBase64Url } from '../../src/signaling/random.ts';
+import { SendQueue } from '../../src/link/send-queue.ts';
+import { randomBase64Url } from '../../src/util/random.ts';
 import {
   attachBoth,
   type Carriers,
@@ -266,7 +266,7 @@ void suite('a session outlives its connection', () => {
   });
 
   test('nothing is sent again that was acknowledged, and nothing was received that was never sent', () => {
-    const outbox = new Outbox();
+    const outbox = new SendQueue();
     outbox.add({ bytes: new Uint8Array(2_500), headroom: false }, undefined, false);
     const seqs = () => Array.from({ length: 9 }, () => outbox.next(1_024)?.seq).filter((seq) => seq !== undefined);
     assert.deepEqual(seqs(), [1, 2, 3]);
@@ -283,7 +283,7 @@ void suite('a session outlives its connection', () => {
     assert.deepEqual(seqs(), [4]);
     assert.throws(() => outbox.resume(3, 1_000), { code: 'bad_channel', message: /max-message-size/ });
     // Metadata is not cut, also that of a message of which nothing was sent.
-    const waiting = new Outbox();
+    const waiting = new SendQueue();
     waiting.add({ bytes: new Uint8Array(1_000), headroom: false }, new Uint8Array(10_000), false);
     assert.throws(() => waiting.resume(0, 1_024), { code: 'bad_channel', message: /max-message-size/ });
   });

@@ -1,10 +1,10 @@
 import type { TestContext } from 'node:test';
 import type { RtcPeerConnection } from '../../src/peer/engine.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';
-import { within as inTime } from '../../src/testing/case.ts';
-import * as rtc from '../../src/testing/rtc.ts';
+import { within as withTimeout } from '../../src/testing/case.ts';
+import * as rtc from '../../src/testing/rtc-pair.ts';
 
-export * from '../../src/testing/rtc.ts';
+export * from '../../src/testing/rtc-pair.ts';
 
 export interface PairOptions extends rtc.PairOptions {
   offerer?: RtcPeerConnection;
@@ -31,4 +31,4 @@ export async function pairUp(t: TestContext, options: PairOptions = {}): Promise
   return await connectPair({ ...options, offerer, answerer });
 }
 
-export const within = <T>(promise: Promise<T>, what: string, ms = 10_000): Promise<T> => inTime(promise, what, ms);
+export const within = <T>(promise: Promise<T>, what: string, ms = 10_000): Promise<T> => withTimeout(promise, what, ms);

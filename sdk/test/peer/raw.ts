@@ -8,7 +8,7 @@ import {
   SignatureAlgorithm,
 } from 'werift';
 import type { RtcPeerConnection } from '../../src/peer/engine.ts';
-import { Gate } from '../../src/peer/werift/gate.ts';
+import { PacketFilter } from '../../src/peer/werift/packet-filter.ts';
 import { iceInternals, peerInternals } from '../../src/peer/werift/internals.ts';
 
 export type Identity = Awaited<ReturnType<typeof CipherContext.createSelfSignedCertificateWithKey>>;
@@ -44,7 +44,7 @@ export interface RawPeer {
   inject(packet: Buffer): Promise<void>;
   readonly transport: RTCDtlsTransport;
   /** Of a gated one. */
-  readonly gate: Gate;
+  readonly gate: PacketFilter;
 }
 
 /** werift without the adapter: the other side of an attack. */
@@ -53,13 +53,13 @@ export function rawPeer({ keys, gated = false, alter }: RawOptions = {}): RawPee
   const internals = peerInternals(peer);
   const createDtlsTransport = internals.createDtlsTransport.bind(peer);
   let made: RTCDtlsTransport | undefined;
-  let gate: Gate | undefined;
+  let gate: PacketFilter | undefined;
   let inject: (packet: Buffer) => Promise<void> = () => Promise.reject(new Error('There is no transport yet.'));
   internals.createDtlsTransport = (options) => {
     made = createDtlsTransport(options);
     const ice = iceInternals(made);
     ice.stunServer = undefined;
-    if (gated) gate = new Gate(made);
+    if (gated) gate = new PacketFilter(made);
     const { connection } = made.iceTransport;
     inject = connection.send.bind(connection);
     const send = inject;

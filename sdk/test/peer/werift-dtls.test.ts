@@ -4,7 +4,7 @@ import { parseDescription } from '../../src/peer/description.ts';
 import type { RtcPeerConnection } from '../../src/peer/engine.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';
 import { verifyHandshake } from '../../src/peer/werift/dtls.ts';
-import { handshakeType } from '../../src/peer/werift/handshake.ts';
+import { handshakeType } from '../../src/peer/werift/dtls-handshake.ts';
 import type { HandshakeMessage } from '../../src/peer/werift/internals.ts';
 import { closePair, direct, pairUp, receiving, within } from './pair.ts';
 import { identity, rawPeer, stolenCertificate, type RawOptions } from './raw.ts';

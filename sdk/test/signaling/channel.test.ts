@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { RendezvousError, type SignalMessage } from 'mcp-rendezvous';
 import type { PeerData } from 'mcp-rendezvous-protocol';
-import { RelayChannel } from '../../src/signaling/channel.ts';
+import { RelayChannel } from '../../src/signaling/relay-channel.ts';
 
 const candidate = (n: number): SignalMessage => ({
   kind: 'candidate',

@@ -5,7 +5,7 @@ import { testToken } from '../../../server/test/support/peer.ts';
 import { RelayProcess } from '../../../test/support/relay.ts';
 import { eventually, within } from '../../../test/support/wait.ts';
 import { encodeClose } from '../../src/link/frame.ts';
-import { PeerNegotiation } from '../../src/peer/peer.ts';
+import { PeerNegotiation } from '../../src/peer/negotiation.ts';
 import type { SignalMessage } from '../../src/signaling/signaling.ts';
 
 // A client, not this SDK's, that makes another offer under the same id at the relay, on the same channel (PROTOCOL.md §6).

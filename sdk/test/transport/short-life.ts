@@ -8,8 +8,8 @@ import {
 } from 'mcp-rendezvous';
 import { BreakableEngine } from '../../../test/support/breakable.ts';
 import { encodeClose, encodeHello } from '../../src/link/frame.ts';
-import { PeerNegotiation } from '../../src/peer/peer.ts';
-import { randomBase64Url } from '../../src/signaling/random.ts';
+import { PeerNegotiation } from '../../src/peer/negotiation.ts';
+import { randomBase64Url } from '../../src/util/random.ts';
 import { hello } from '../link/raw.ts';
 
 const said = Promise.withResolvers<void>();

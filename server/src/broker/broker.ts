@@ -1,5 +1,5 @@
 import type { PeerClaims, PeerReason, PeerState, RelayErrorCode, Role } from 'mcp-rendezvous-protocol';
-import type { Revocation } from './barred.ts';
+import type { Revocation } from './revocations.ts';
 
 /** A peer's place in a room, held by one connection at a time. */
 export interface Seat {

@@ -1,7 +1,7 @@
-import type { RedisConfig } from '../config.ts';
+import type { RedisConfig } from '../config/config.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { commandTimeoutMs, type Connection, createConnection, open } from './connect.ts';
+import { commandTimeoutMs, type RedisConnection, createConnection, open } from './redis-connection.ts';
 
 /** What an instance sends to its own inbox, to hear whether it hears. */
 const echo = 'echo';
@@ -21,7 +21,7 @@ export class Inbox {
   readonly #redis: RedisConfig;
   readonly #channel: string;
   readonly #options: Options;
-  #connection: Connection | undefined;
+  #connection: RedisConnection | undefined;
   #subscribed = false;
   #heard: (() => void) | undefined;
 

@@ -1,8 +1,8 @@
 import type { PeerReason, PeerState, RelayErrorCode, Role } from 'mcp-rendezvous-protocol';
 import { RelayError } from '../errors.ts';
-import { newInstanceId } from '../ids.ts';
-import { Roster } from '../roster.ts';
-import { barName, barNames, type Revocation } from './barred.ts';
+import { newInstanceId } from '../rooms/ids.ts';
+import { Roster } from '../rooms/roster.ts';
+import { revocationName, revocationNames, type Revocation } from './revocations.ts';
 import {
   type Broker,
   type Group,
@@ -141,12 +141,12 @@ export class MemoryBroker implements Broker {
 
   revoke(revocation: Revocation): Promise<number> {
     for (const [name, until] of this.#barred) if (until <= Date.now()) this.#barred.delete(name);
-    const name = barName(revocation);
+    const name = revocationName(revocation);
     this.#barred.set(name, Math.max(revocation.until, this.#barred.get(name) ?? 0));
     let removed = 0;
     for (const room of this.#rooms.values()) {
       for (const peer of room.values()) {
-        if (!barNames(peer.seat).includes(name)) continue;
+        if (!revocationNames(peer.seat).includes(name)) continue;
         this.#remove(room, peer, 'token_revoked');
         removed++;
       }
@@ -216,7 +216,7 @@ export class MemoryBroker implements Broker {
   }
 
   #isBarred(seat: Seat): boolean {
-    return barNames(seat).some((name) => (this.#barred.get(name) ?? 0) > Date.now());
+    return revocationNames(seat).some((name) => (this.#barred.get(name) ?? 0) > Date.now());
   }
 
   #remove(room: Room, peer: Peer, code: RelayErrorCode): void {

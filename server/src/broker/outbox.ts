@@ -1,5 +1,5 @@
 import { setImmediate as turnEnds } from 'node:timers/promises';
-import { bundle, type Envelope, pack } from './parcel.ts';
+import { bundle, type Envelope, pack } from './batch.ts';
 
 interface Batch {
   packed: string[];

@@ -1,11 +1,11 @@
 import { setImmediate as turnEnds } from 'node:timers/promises';
 import type { PeerReason, RelayErrorCode, Role } from 'mcp-rendezvous-protocol';
-import type { RedisConfig } from '../config.ts';
+import type { RedisConfig } from '../config/config.ts';
 import { RelayError } from '../errors.ts';
-import { newInstanceId, roomKeyOf } from '../ids.ts';
+import { newInstanceId, roomKeyOf } from '../rooms/ids.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { barName, type Revocation } from './barred.ts';
+import { revocationName, type Revocation } from './revocations.ts';
 import {
   type Broker,
   type Change,
@@ -19,10 +19,10 @@ import {
   type RoomSummary,
   type Seat,
 } from './broker.ts';
-import { type Connection, createConnection, open } from './connect.ts';
+import { type RedisConnection, createConnection, open } from './redis-connection.ts';
 import { Inbox } from './inbox.ts';
 import { Outbox } from './outbox.ts';
-import { type Envelope, unpack } from './parcel.ts';
+import { type Envelope, unpack } from './batch.ts';
 import { inboxOf, roomKey, type scripts, shardKey, shardOf, shards } from './scripts.ts';
 
 interface Options {
@@ -49,7 +49,7 @@ export class RedisBroker implements Broker {
   readonly #options: Options;
   readonly #log: Logger;
   readonly #metrics: Metrics;
-  readonly #redis: Connection;
+  readonly #redis: RedisConnection;
   readonly #inbox: Inbox;
   readonly #outbox = new Outbox((instance, parcel) => this.#publish(instance, parcel));
   #local: Instance | undefined;
@@ -135,7 +135,7 @@ export class RedisBroker implements Broker {
 
   async revoke(revocation: Revocation): Promise<number> {
     if (!this.ready) throw new RelayError('unavailable');
-    const name = barName(revocation);
+    const name = revocationName(revocation);
     const { until } = revocation;
     let removed = 0;
     const inShard = async (shard: number): Promise<void> => {

@@ -1,7 +1,7 @@
 import type { TestContext } from 'node:test';
 import { testSecret } from '../../../test/support/relay.ts';
-import { createApp } from '../../src/app.ts';
-import { parseConfig } from '../../src/config.ts';
+import { createApp } from '../../src/http/app.ts';
+import { parseConfig } from '../../src/config/config.ts';
 import { createLogger } from '../../src/log.ts';
 
 export interface RunningApp {

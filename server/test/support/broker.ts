@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { Broker, Change, Group, Holding, Instance, Message, Seat } from '../../src/broker/broker.ts';
 import { RedisBroker } from '../../src/broker/redis.ts';
-import { digest, newPeerId, newResumeSecret } from '../../src/ids.ts';
+import { digest, newPeerId, newResumeSecret } from '../../src/rooms/ids.ts';
 import { createLogger } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
 

@@ -11,8 +11,5 @@ const newest = (folder: string): number =>
 
 /** The relay serves what was built last: tests of anything else would show nothing. */
 export function assertBuilt(): void {
-  assert.ok(
-    newest(dist) > newest(join(server, 'console')),
-    'console was changed after it was built: npm run console',
-  );
+  assert.ok(newest(dist) > newest(join(server, 'console')), 'console was changed after it was built: npm run console');
 }

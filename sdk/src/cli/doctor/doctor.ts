@@ -1,9 +1,9 @@
-import { checkIceServers } from './ice.ts';
+import { checkIceServers } from './ice-check.ts';
 import type { Finding, Report } from './finding.ts';
-import { checkCandidates, checkPeer } from './path.ts';
-import { checkRelay } from './relay.ts';
-import { checkRoom } from './room.ts';
-import { checkToken, type TokenView } from './token.ts';
+import { checkCandidates, checkPeer } from './path-check.ts';
+import { checkRelay } from './relay-check.ts';
+import { checkRoom } from './room-check.ts';
+import { checkToken, type TokenView } from './token-check.ts';
 
 export interface DoctorOptions {
   /** ws: or wss: */

@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { connect, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
-import { abortable } from '../../signaling/backoff.ts';
+import { abortable } from '../../util/abort.ts';
 
 /** Why a host cannot be reached, in a form to report. */
 export interface Obstacle {

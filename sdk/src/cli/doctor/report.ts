@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { readSecret, relayUrl, tokenSource } from '../options.ts';
+import { readSecret, relayUrl, tokenSource } from '../connection-flags.ts';
 import type { DoctorFlags } from '../program.ts';
 import { variables } from '../variables.ts';
 import { doctor } from './doctor.ts';

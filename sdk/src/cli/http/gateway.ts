@@ -4,13 +4,13 @@ import type { AddressInfo } from 'node:net';
 import { isTooDeep, tooDeep } from '../../link/depth.ts';
 import { isJsonRpcMessage, type JsonRpcId, type JsonRpcMessage, type JsonRpcRequest } from '../../link/message.ts';
 import { Bridge, type End, errorResponse } from '../bridge.ts';
-import { CliError } from '../errors.ts';
+import { CliError } from '../cli-error.ts';
 import { detail, type Log } from '../log.ts';
 import { idProblem } from '../ids.ts';
 import { type Access, allowance, forbidden, presents, shareWith, unacceptable } from './guard.ts';
 import { paramHeaders } from './params.ts';
 import { readText } from './request.ts';
-import { HttpSession } from './session.ts';
+import { HttpSession } from './http-session.ts';
 import { SharedUpstream } from './shared.ts';
 import { eventText, keepAliveMs, openEvents, writeEvent } from './sse.ts';
 import {
@@ -21,7 +21,7 @@ import {
   isRequest,
   parseError,
   statusOf,
-} from './wire.ts';
+} from './http-messages.ts';
 
 export interface GatewayOptions {
   host: string;

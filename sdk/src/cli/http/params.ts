@@ -1,6 +1,6 @@
 import type { JsonRpcMessage, JsonRpcRequest } from '../../link/message.ts';
-import { CliError } from '../errors.ts';
-import { encodeValue } from './wire.ts';
+import { CliError } from '../cli-error.ts';
+import { encodeValue } from './http-messages.ts';
 
 /** An argument of a tool that is repeated in a header. */
 interface Mirrored {

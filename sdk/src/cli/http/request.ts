@@ -1,7 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { once } from 'node:events';
-import { CliError } from '../errors.ts';
+import { CliError } from '../cli-error.ts';
 import { maxMessageBytes } from '../jsonlines.ts';
 
 export interface Outgoing {

@@ -9,14 +9,14 @@ import {
 } from '../../link/message.ts';
 import type { MessageMeta } from '../../link/link.ts';
 import { type End, errorResponse } from '../bridge.ts';
-import { watchClosing } from '../closing.ts';
-import { CliError } from '../errors.ts';
-import { errorAnswer, isRequest, metaOf, subscriptionKey } from './wire.ts';
+import { watchClosing } from '../end-reason.ts';
+import { CliError } from '../cli-error.ts';
+import { errorAnswer, isRequest, metaOf, subscriptionKey } from './http-messages.ts';
 
 export type Answer = JsonRpcResult | JsonRpcError;
 
 /** A request of one HTTP client, under a name of its own on the shared connection. */
-interface Exchange {
+interface OfferAnswer {
   readonly request: JsonRpcRequest;
   readonly notify: (notification: JsonRpcNotification) => void;
   readonly answered: (answer: Answer) => void;
@@ -74,7 +74,7 @@ class Connection {
   closed = false;
   readonly #end: End;
   readonly #opened: Promise<void>;
-  readonly #exchanges = new Map<JsonRpcId, Exchange>();
+  readonly #exchanges = new Map<JsonRpcId, OfferAnswer>();
   readonly #onerror: (error: Error) => void;
   #count = 0;
   #idle: NodeJS.Timeout | undefined;
@@ -99,13 +99,13 @@ class Connection {
   async ask(
     request: JsonRpcRequest,
     meta: MessageMeta,
-    notify: Exchange['notify'],
+    notify: OfferAnswer['notify'],
     signal: AbortSignal,
   ): Promise<Answer> {
     clearTimeout(this.#idle);
     const id = (this.#count += 1);
     const answer = Promise.withResolvers<Answer>();
-    const exchange: Exchange = { request, notify, answered: answer.resolve, sent: false };
+    const exchange: OfferAnswer = { request, notify, answered: answer.resolve, sent: false };
     this.#exchanges.set(id, exchange);
     const cancel = () => void this.#cancel(id);
     signal.addEventListener('abort', cancel, { once: true });
@@ -145,7 +145,7 @@ class Connection {
   }
 
   /** Whom a notification is for. Pipes and plain mode do not say it: a log message then goes to the newest who wants any. */
-  #exchangeOf(message: JsonRpcNotification, meta: MessageMeta | undefined): Exchange | undefined {
+  #exchangeOf(message: JsonRpcNotification, meta: MessageMeta | undefined): OfferAnswer | undefined {
     if (meta?.relatedRequestId !== undefined) return this.#exchanges.get(meta.relatedRequestId);
     const subscription = metaOf(message)?.[subscriptionKey];
     if (subscription !== undefined) return this.#exchanges.get(subscription as JsonRpcId);

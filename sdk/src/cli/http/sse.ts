@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
-import { CliError } from '../errors.ts';
+import { CliError } from '../cli-error.ts';
 import { maxMessageBytes } from '../jsonlines.ts';
 
 /** Comments keep what is between the two sides from taking a quiet stream for a dead one. */

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
-import { isRequest } from './wire.ts';
+import { isRequest } from './http-messages.ts';
 import type { JsonRpcMessage } from '../../link/message.ts';
-import { CliError } from '../errors.ts';
+import { CliError } from '../cli-error.ts';
 import { eventText, openEvents, writeEvent } from './sse.ts';
 
 /** Bytes of events that a stream keeps for a client that comes back. */

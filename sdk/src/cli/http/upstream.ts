@@ -11,11 +11,11 @@ import {
 import { within } from '../async.ts';
 import type { MessageMeta } from '../../link/link.ts';
 import { cancelledId, type End, errorResponse } from '../bridge.ts';
-import { CliError } from '../errors.ts';
+import { CliError } from '../cli-error.ts';
 import { paramHeaders, ToolHeaders } from './params.ts';
 import { mediaType, type Outgoing, readText, send } from './request.ts';
 import { readEvents } from './sse.ts';
-import { claimedVersion, firstModernVersion, isModern, isRequest, standardHeaders } from './wire.ts';
+import { claimedVersion, firstModernVersion, isModern, isRequest, standardHeaders } from './http-messages.ts';
 
 export interface UpstreamOptions {
   url: URL;
@@ -79,7 +79,7 @@ export class HttpUpstream implements End {
     if (this.#waiting + body.length > maxWaiting) throw notRead();
     this.#waiting += body.length;
     const sent = this.#ordered
-      .then(() => this.#dispatch(message, body, meta))
+      .then(() => this.#callHandler(message, body, meta))
       .finally(() => (this.#waiting -= body.length));
     // What fails is for its sender to hear, and does not hold up what comes behind it.
     if (!isRequest(message) || message.method === 'initialize') this.#ordered = sent.catch(() => {});
@@ -102,7 +102,7 @@ export class HttpUpstream implements End {
     this.#end();
   }
 
-  async #dispatch(message: JsonRpcMessage, body: string, meta: MessageMeta | undefined): Promise<void> {
+  async #callHandler(message: JsonRpcMessage, body: string, meta: MessageMeta | undefined): Promise<void> {
     if (isRequest(message)) return await this.#request(message, body, meta);
     const cancelled = this.#open.get(cancelledId(message) ?? '');
     // MCP 2026-07-28, "Streamable HTTP, cancellation": closing the response is the cancellation.

@@ -1,6 +1,6 @@
-import { dispatch } from '../dispatch.ts';
+import { callHandler } from '../../util/call-handler.ts';
 import type { RtcDataChannel } from '../engine.ts';
-import { Inbox } from '../inbox.ts';
+import { EarlyMessageBuffer } from '../early-message-buffer.ts';
 import { outgoing } from '../outgoing.ts';
 import type { NativeChannel } from './binding.ts';
 
@@ -26,7 +26,7 @@ export class NodeDataChannel implements RtcDataChannel {
   readonly #most: () => number;
   /** What that said when the first message was sent: by then the other side's description is there, and stays. */
   #mostSent: number | undefined;
-  readonly #inbox = new Inbox();
+  readonly #inbox = new EarlyMessageBuffer();
   #state: RtcDataChannel['readyState'] = 'connecting';
   #closedHere = false;
   #lowThreshold = 0;
@@ -115,13 +115,13 @@ export class NodeDataChannel implements RtcDataChannel {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#release();
-    dispatch(this.onclose, undefined);
+    callHandler(this.onclose, undefined);
   }
 
   #opened(): void {
     if (this.#state !== 'connecting') return;
     this.#state = 'open';
-    dispatch(this.onopen, undefined);
+    callHandler(this.onopen, undefined);
   }
 
   #ended(): void {
@@ -134,7 +134,7 @@ export class NodeDataChannel implements RtcDataChannel {
       this.#release();
       if (this.#state === 'open') this.#channel.setBufferedAmountLowThreshold(this.#lowThreshold);
     }
-    if (this.#state === 'open') dispatch(this.onbufferedamountlow, undefined);
+    if (this.#state === 'open') callHandler(this.onbufferedamountlow, undefined);
   }
 
   #release(): void {

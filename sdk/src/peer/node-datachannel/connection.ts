@@ -1,7 +1,7 @@
 import type { CandidateInit } from 'mcp-rendezvous-protocol';
 import { RendezvousError } from '../../errors.ts';
 import { resolveCandidate, takeCandidates } from '../candidates.ts';
-import { dispatch } from '../dispatch.ts';
+import { callHandler } from '../../util/call-handler.ts';
 import type { RtcConfiguration, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { ConnectionHandlers, reportSilent } from '../handlers.ts';
 import { MdnsResolver } from '../mdns.ts';
@@ -235,22 +235,22 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
           this.#ongathered?.();
           this.#reportServers();
         }
-        dispatch(this.onicegatheringstatechange, undefined);
+        callHandler(this.onicegatheringstatechange, undefined);
       });
     });
     peer.onIceStateChange((state) => {
       // It says `closed` when the connection has failed, and when the other side has ended it; how ICE was before tells more.
       if (this.#closing || state === 'closed') return;
       this.#iceConnectionState = state;
-      dispatch(this.oniceconnectionstatechange, undefined);
+      callHandler(this.oniceconnectionstatechange, undefined);
     });
     peer.onStateChange((state) => this.#changed(state as RtcPeerConnection['connectionState']));
     peer.onDataChannel((engineChannel) => {
       const channel = this.#adopt(engineChannel);
       if (this.#closing) return channel.close();
-      dispatch(this.ondatachannel, { channel });
+      callHandler(this.ondatachannel, { channel });
       queueMicrotask(() => {
-        if (channel.readyState === 'open') dispatch(channel.onopen, undefined);
+        if (channel.readyState === 'open') callHandler(channel.onopen, undefined);
       });
     });
   }
@@ -264,7 +264,7 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
     if (state !== 'closed') this.#connectionState = state;
     // The other side has ended it, or it has failed: in WebRTC this state is for our own close().
     else if (this.#connectionState !== 'failed') this.#connectionState = 'disconnected';
-    dispatch(this.onconnectionstatechange, undefined);
+    callHandler(this.onconnectionstatechange, undefined);
   }
 
   /** Not before setLocalDescription(): a candidate must not overtake its description. */
@@ -276,7 +276,7 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
 
   #announce(candidate: (CandidateInit & { candidate: string }) | null): void {
     const tell = () => {
-      if (!this.#closing) dispatch(this.onicecandidate, { candidate });
+      if (!this.#closing) callHandler(this.onicecandidate, { candidate });
     };
     const ours = !candidate || / typ host/.test(candidate.candidate);
     if (ours && this.#localType === 'offer' && this.#unanswered) this.#unanswered.push(tell);

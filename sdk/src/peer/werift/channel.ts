@@ -1,8 +1,8 @@
 import type { RTCDataChannel } from 'werift';
 import type { RtcDataChannel } from '../engine.ts';
-import { Inbox } from '../inbox.ts';
+import { EarlyMessageBuffer } from '../early-message-buffer.ts';
 import { outgoing } from '../outgoing.ts';
-import { dispatch } from '../dispatch.ts';
+import { callHandler } from '../../util/call-handler.ts';
 
 /** A data channel of werift that behaves as https://www.w3.org/TR/webrtc/#rtcdatachannel says. */
 export class WeriftChannel implements RtcDataChannel {
@@ -12,16 +12,16 @@ export class WeriftChannel implements RtcDataChannel {
   onerror: RtcDataChannel['onerror'] = null;
   onbufferedamountlow: RtcDataChannel['onbufferedamountlow'] = null;
   readonly #channel: RTCDataChannel;
-  readonly #inbox = new Inbox();
+  readonly #inbox = new EarlyMessageBuffer();
   #closed = false;
 
   constructor(channel: RTCDataChannel) {
     this.#channel = channel;
     channel.onMessage.subscribe((data) => this.#inbox.receive(data));
-    channel.bufferedAmountLow.subscribe(() => dispatch(this.onbufferedamountlow, undefined));
+    channel.bufferedAmountLow.subscribe(() => callHandler(this.onbufferedamountlow, undefined));
     channel.stateChanged.subscribe((state) => {
       // Right after `ondatachannel`, whose handler may attach this one: https://www.w3.org/TR/webrtc/#announce-datachannel-open
-      if (state === 'open') queueMicrotask(() => dispatch(this.onopen, undefined));
+      if (state === 'open') queueMicrotask(() => callHandler(this.onopen, undefined));
       if (state === 'closed') this.closed();
     });
   }
@@ -88,6 +88,6 @@ export class WeriftChannel implements RtcDataChannel {
   closed(): void {
     if (this.#closed) return;
     this.#closed = true;
-    dispatch(this.onclose, undefined);
+    callHandler(this.onclose, undefined);
   }
 }

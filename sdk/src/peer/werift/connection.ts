@@ -4,14 +4,14 @@ import { RendezvousError } from '../../errors.ts';
 import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { WeriftChannel } from './channel.ts';
 import { type Description, parseDescription } from '../description.ts';
-import { dispatch } from '../dispatch.ts';
+import { callHandler } from '../../util/call-handler.ts';
 import { verifyHandshake } from './dtls.ts';
-import { Gate } from './gate.ts';
+import { PacketFilter } from './packet-filter.ts';
 import { ConnectionHandlers, ConnectionStates, reportSilent } from '../handlers.ts';
 import { iceInternals, peerInternals } from './internals.ts';
-import { prepareCandidates, prepareGathering, prepareServers, silentServers } from './ice.ts';
+import { prepareCandidates, prepareGathering, prepareServers, silentServers } from './ice-gathering.ts';
 import { MdnsResolver } from '../mdns.ts';
-import { NetworkPath } from './path.ts';
+import { NetworkPath } from './network-path.ts';
 import { acknowledgeNow } from './sack.ts';
 import { prepareSctp } from './sctp.ts';
 import { chooseServers, type ChosenServers } from '../servers.ts';
@@ -23,7 +23,7 @@ const maxMessageSize = 262_144;
 export class WeriftConnection extends ConnectionHandlers implements RtcPeerConnection {
   #servers: ChosenServers;
   readonly #peer: RTCPeerConnection;
-  readonly #transports = new Map<RTCDtlsTransport, { gate: Gate; path: NetworkPath }>();
+  readonly #transports = new Map<RTCDtlsTransport, { gate: PacketFilter; path: NetworkPath }>();
   readonly #channels = new Set<WeriftChannel>();
   readonly #mdns = new MdnsResolver();
   #gathering: Promise<unknown> = Promise.resolve();
@@ -168,7 +168,7 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
     const createDtlsTransport = peer.createDtlsTransport.bind(this.#peer);
     peer.createDtlsTransport = (options) => {
       const transport = createDtlsTransport(options);
-      const gate = new Gate(transport);
+      const gate = new PacketFilter(transport);
       const prepare = () => {
         peer.secureManager.updateIceServers();
         prepareGathering(transport, this.#servers);
@@ -197,7 +197,7 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
     const peer = this.#peer;
     peer.onIceCandidate.subscribe((candidate) => {
       if (this.#closed) return;
-      dispatch(this.onicecandidate, {
+      callHandler(this.onicecandidate, {
         candidate: candidate
           ? {
               candidate: candidate.candidate,
@@ -213,15 +213,15 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
     peer.iceGatheringStateChange.subscribe((state) => {
       if (this.#closed) return;
       if (state === 'complete') this.#reportServers();
-      dispatch(this.onicegatheringstatechange, undefined);
+      callHandler(this.onicegatheringstatechange, undefined);
     });
     peer.onDataChannel.subscribe((engineChannel) => {
       const channel = this.#adopt(engineChannel);
       // werift announces a channel before it is open, and opens it right after.
-      if (channel.readyState === 'open') dispatch(this.ondatachannel, { channel });
+      if (channel.readyState === 'open') callHandler(this.ondatachannel, { channel });
       else {
         engineChannel.stateChanged.once((state) => {
-          if (state === 'open') dispatch(this.ondatachannel, { channel });
+          if (state === 'open') callHandler(this.ondatachannel, { channel });
         });
       }
     });

@@ -1,6 +1,6 @@
 import { timingSafeEqual, verify, X509Certificate } from 'node:crypto';
 import { RendezvousError } from '../../errors.ts';
-import { handshakeType, type Handshake } from './handshake.ts';
+import { handshakeType, type Handshake } from './dtls-handshake.ts';
 import { dtlsClient, type DtlsInternals, type HandshakeMessage } from './internals.ts';
 import { prf, sha256, sharedSecret } from './prf.ts';
 

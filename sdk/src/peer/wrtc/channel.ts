@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { dispatch } from '../dispatch.ts';
+import { callHandler } from '../../util/call-handler.ts';
 import type { RtcDataChannel } from '../engine.ts';
-import { Inbox } from '../inbox.ts';
+import { EarlyMessageBuffer } from '../early-message-buffer.ts';
 import { outgoing } from '../outgoing.ts';
 
 /** What @roamhq/wrtc says instead of null. */
@@ -28,7 +28,7 @@ export class WrtcChannel implements RtcDataChannel {
   /** What that said when the first message was sent. Each question waits for a thread of libwebrtc, and the answer does not change. */
   #mostSent: number | undefined;
   readonly #traffic: () => Promise<number>;
-  readonly #inbox = new Inbox();
+  readonly #inbox = new EarlyMessageBuffer();
   #lastSent = Number.NEGATIVE_INFINITY;
   #lowThreshold = 0;
   /** What may be in the buffer at the most: what was there when it was last asked, and what was sent since. */
@@ -47,9 +47,9 @@ export class WrtcChannel implements RtcDataChannel {
     this.#channel = channel;
     this.#most = most;
     channel.binaryType = 'arraybuffer';
-    channel.onopen = () => dispatch(this.onopen, undefined);
+    channel.onopen = () => callHandler(this.onopen, undefined);
     channel.onmessage = ({ data }) => this.#inbox.receive(data as string | ArrayBuffer);
-    channel.onerror = (error) => dispatch(this.onerror, error);
+    channel.onerror = (error) => callHandler(this.onerror, error);
     channel.onclose = () => this.closed();
   }
 
@@ -141,7 +141,7 @@ export class WrtcChannel implements RtcDataChannel {
       if (this.bufferedAmount > this.#lowThreshold) return;
       clearInterval(timer);
       this.#watching = false;
-      dispatch(this.onbufferedamountlow, undefined);
+      callHandler(this.onbufferedamountlow, undefined);
     }, watchEveryMs);
   }
 
@@ -149,6 +149,6 @@ export class WrtcChannel implements RtcDataChannel {
   closed(): void {
     if (this.#closed) return;
     this.#closed = true;
-    dispatch(this.onclose, undefined);
+    callHandler(this.onclose, undefined);
   }
 }

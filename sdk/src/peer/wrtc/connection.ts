@@ -1,6 +1,6 @@
 import type { CandidateInit } from 'mcp-rendezvous-protocol';
 import { resolveCandidate, takeCandidates } from '../candidates.ts';
-import { dispatch } from '../dispatch.ts';
+import { callHandler } from '../../util/call-handler.ts';
 import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { ConnectionHandlers, ConnectionStates } from '../handlers.ts';
 import { MdnsResolver } from '../mdns.ts';
@@ -118,7 +118,7 @@ export class WrtcConnection extends ConnectionHandlers implements RtcPeerConnect
   #listen(): void {
     const peer = this.#peer;
     const tell = <E>(event: E, handler: () => ((event: E) => void) | null) => {
-      if (!this.#closed) dispatch(handler(), event);
+      if (!this.#closed) callHandler(handler(), event);
     };
     peer.onicecandidate = ({ candidate }) =>
       tell({ candidate: candidate && plain(candidate) }, () => this.onicecandidate);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { readEndpoint, readShared } from '../../../src/cli/http/options.ts';
+import { readEndpoint, readShared } from '../../../src/cli/http/http-flags.ts';
 
 const url = 'http://localhost:3000/mcp';
 const shared = (flags: Parameters<typeof readShared>[1], env: Record<string, string> = {}, command: string[] = []) =>

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { End } from '../../../src/cli/bridge.ts';
-import { CliError } from '../../../src/cli/errors.ts';
+import { CliError } from '../../../src/cli/cli-error.ts';
 import { SharedUpstream } from '../../../src/cli/http/shared.ts';
 import type { JsonRpcMessage } from '../../../src/link/message.ts';
 import { startGateway } from '../support/gateway.ts';

@@ -1,0 +1,110 @@
+import { wait } from '../../util/abort.ts';
+import { toRendezvousError } from '../../errors.ts';
+import type { IceServer } from 'mcp-rendezvous-protocol';
+import { WebRTCClientTransport } from '../../transport/client.ts';
+import { engineFor } from '../../transport/choose-engine.ts';
+import { WebRTCServerTransport } from '../../transport/server.ts';
+import type { TransportStats } from '../../peer/stats.ts';
+import { closeConnection } from '../../peer/negotiation.ts';
+import { type Finding, within } from './finding.ts';
+import type { TokenView } from './token-check.ts';
+
+/** How long two peers may take to connect, in milliseconds. */
+const connectMs = 30_000;
+const types = ['host', 'srflx', 'prflx', 'relay'];
+
+/** The candidates that this machine finds, by type, as a peer would. */
+export async function checkCandidates(iceServers: IceServer[], turn: boolean, stop: AbortSignal): Promise<Finding> {
+  const check = 'candidates';
+  const limit = within(stop);
+  const counts = new Map<string, number>();
+  try {
+    const lines = await gather(iceServers, limit);
+    for (const line of lines) {
+      const type = / typ (\w+)/.exec(line)?.[1];
+      if (type) counts.set(type, (counts.get(type) ?? 0) + 1);
+    }
+  } catch (thrown) {
+    const { code, message } = toRendezvousError(thrown, 'engine_failed', 'The WebRTC engine failed.');
+    return { check, status: 'fail', code, seen: message };
+  }
+  const found = types.filter((type) => counts.has(type)).map((type) => `${counts.get(type)} ${type}`);
+  const seen = `found: ${found.join(', ') || 'none'}`;
+  if (counts.size === 0) {
+    const advice = 'This machine has no address to connect from: is it online?';
+    return { check, status: 'fail', code: 'no_candidates', seen, advice };
+  }
+  if (turn && !counts.has('relay')) {
+    const advice =
+      'None goes through TURN, so that peers behind strict NATs or firewalls are not reached. See turn.* above.';
+    return { check, status: 'fail', code: 'no_relay_candidate', seen, advice };
+  }
+  return { check, status: 'ok', seen };
+}
+
+/** Candidate lines, each once: engines report them one by one, in the description, or both ways. */
+async function gather(iceServers: IceServer[], limit: AbortSignal): Promise<Set<string>> {
+  const connection = engineFor(undefined).createPeerConnection({ iceServers, iceTransportPolicy: 'all' });
+  const lines = new Set<string>();
+  const add = (line: string) => lines.add(line.replace(/^a=/, '').trim());
+  try {
+    const ended = new Promise<void>((done) => {
+      const gathered = () => connection.iceGatheringState === 'complete' && done();
+      connection.onicegatheringstatechange = gathered;
+      connection.onicecandidate = ({ candidate }) => (candidate?.candidate ? add(candidate.candidate) : gathered());
+      if (limit.aborted) done();
+      limit.addEventListener('abort', () => done(), { once: true });
+    });
+    connection.createDataChannel('mcp', { ordered: true });
+    const { sdp = '' } = await connection.createOffer();
+    await connection.setLocalDescription({ type: 'offer', sdp });
+    await ended;
+    connection.localDescription?.sdp.match(/^a=candidate:.*$/gm)?.forEach(add);
+    return lines;
+  } finally {
+    closeConnection(connection);
+  }
+}
+
+/** How long a connection stays for the other side to see it. */
+const lingerMs = 1_000;
+
+/** Opens the data channel to the other peer, asks for the path and closes it. No MCP message is sent. */
+export async function checkPeer(
+  relay: string,
+  { token, role }: TokenView,
+  secret: string | undefined,
+  stop: AbortSignal,
+): Promise<Finding> {
+  const check = 'peer';
+  const Transport = role === 'client' ? WebRTCClientTransport : WebRTCServerTransport;
+  const transport = new Transport({
+    relay,
+    token,
+    ...(secret && { secret }),
+    connectTimeoutMs: connectMs,
+    signal: stop,
+  });
+  const ended = new Promise<void>((resolve) => {
+    transport.onclose = resolve;
+  });
+  try {
+    await transport.start();
+    const seen = `connected ${describe(await transport.stats())}`;
+    // The other side may be a doctor, too, which is not there yet: a connection that closes at once is none for it.
+    await Promise.race([ended, wait(lingerMs, stop).catch(() => undefined)]); // stopped: it was seen
+    return { check, status: 'ok', seen };
+  } catch (thrown) {
+    const { code, message } = toRendezvousError(thrown, 'engine_failed', 'Connecting failed.');
+    return { check, status: 'fail', code, seen: message };
+  } finally {
+    await transport.close();
+  }
+}
+
+function describe({ localCandidateType: type, protocol, roundTripMs }: TransportStats): string {
+  const way =
+    type === 'relay' ? 'through TURN' : type === 'host' ? 'directly' : type ? 'through a NAT' : 'by a path unknown';
+  const details = [type, protocol, roundTripMs === undefined ? undefined : `${roundTripMs.toFixed(1)} ms`];
+  return `${way} (${details.filter((detail) => detail !== undefined).join(', ')}), and closed again`;
+}

@@ -1,0 +1,14 @@
+import type { End } from './bridge.ts';
+
+/** What `expose` shares: where a client's server comes from. */
+export interface ServerSource {
+  /** For people. */
+  readonly name: string;
+  /** Rejects with a CliError when nothing can be shared. */
+  open(): Promise<void>;
+  /** A server for one client. One that cannot be had rejects in `start()`. */
+  take(): End;
+  /** Called when the last client has left. */
+  refill(): void;
+  close(): Promise<void>;
+}

@@ -1,0 +1,66 @@
+import { decodeJwt } from 'jose';
+import { RendezvousError } from '../errors.ts';
+import type { Role } from 'mcp-rendezvous-protocol';
+import { abortable } from '../util/abort.ts';
+
+/** A room token, or a function that fetches one: called for every connection and whenever one is about to expire. */
+export type TokenSource = string | (() => string | Promise<string>);
+
+/** How long a token function may take. */
+const fetchTimeoutMs = 15_000;
+
+/**
+ * @param expected the role that the token must be for, if it matters
+ * @param signal ends the wait for a token function
+ * @throws RendezvousError `token_unavailable`, `bad_option`
+ */
+export async function fetchToken(
+  source: TokenSource,
+  expected: Role | undefined,
+  signal: AbortSignal,
+): Promise<string> {
+  let token: string;
+  try {
+    const fetching = async (): Promise<string> => (typeof source === 'string' ? source : await source());
+    token = await abortable(fetching(), AbortSignal.any([signal, AbortSignal.timeout(fetchTimeoutMs)]));
+  } catch (cause) {
+    throw new RendezvousError('token_unavailable', 'The token function failed; see cause.', { cause, retryable: true });
+  }
+  if (typeof token !== 'string' || !token) {
+    throw new RendezvousError('token_unavailable', 'The token function returned no token.', { retryable: true });
+  }
+  const { role } = claimsIn(token);
+  if (expected && isRole(role) && role !== expected) {
+    throw new RendezvousError('bad_option', `The token is for the role ${role}; this is the ${expected}'s side.`);
+  }
+  return token;
+}
+
+/** Who this peer is by its own token, whose claims the relay has verified when it lets the peer in. */
+export interface Identity {
+  room: string;
+  /** Empty for none: PROTOCOL.md §2. */
+  issuer: string;
+  subject: string;
+  role: Role;
+}
+
+/** @throws RendezvousError `token_invalid` for what no relay takes for a room token */
+export function identityIn(token: string): Identity {
+  const { room, iss = '', sub, role } = claimsIn(token);
+  if (typeof room === 'string' && typeof iss === 'string' && typeof sub === 'string' && isRole(role)) {
+    return { room, issuer: iss, subject: sub, role };
+  }
+  throw new RendezvousError('token_invalid', 'The token has no room, sub or role: it is not a room token.');
+}
+
+const isRole = (value: unknown): value is Role => value === 'server' || value === 'client';
+
+/** What a token's payload says, unverified: verifying is the relay's. Nothing for what is not a JWT, as the relay says then. */
+function claimsIn(token: string): { room?: unknown; iss?: unknown; sub?: unknown; role?: unknown } {
+  try {
+    return decodeJwt<{ room?: unknown; role?: unknown }>(token);
+  } catch {
+    return {};
+  }
+}

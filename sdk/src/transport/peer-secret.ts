@@ -1,0 +1,48 @@
+import { RendezvousError, toRendezvousError } from '../errors.ts';
+import { secretKeyBytes } from 'mcp-rendezvous-protocol';
+import { abortable } from '../util/abort.ts';
+import type { RelayChannel } from '../signaling/relay-channel.ts';
+import type { RemotePeer } from '../signaling/relay-connection.ts';
+import { rejectOffer } from './reject-offer.ts';
+import type { SecretSource } from './types.ts';
+
+/**
+ * The key of the option `secret`.
+ *
+ * @throws RendezvousError `bad_option`, which does not quote it
+ */
+export function keyOf(secret: string | SecretSource | undefined): Uint8Array<ArrayBuffer> | undefined {
+  if (secret === undefined) return undefined;
+  const key = typeof secret === 'string' ? secretKeyBytes(secret) : undefined;
+  if (key) return key;
+  throw new RendezvousError(
+    'bad_option',
+    'secret is not an end-to-end secret, or not a whole one. Make one with createSecret() or `mcp-rendezvous secret`, and give both sides the same one.',
+  );
+}
+
+/**
+ * The key that is shared with a peer of the room. One whose function fails is refused, and hears so.
+ *
+ * @throws RendezvousError `bad_option`, `peer_refused`, or the signal's reason
+ */
+export async function secretFor(
+  secret: string | SecretSource | undefined,
+  remote: RemotePeer,
+  channel: RelayChannel,
+  signal: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  if (typeof secret !== 'function') return keyOf(secret);
+  const asking = async () => await secret(remote);
+  try {
+    return keyOf(await abortable(asking(), signal));
+  } catch (thrown) {
+    rejectOffer(channel, 'refused', 'The server does not take this client.');
+    signal.throwIfAborted();
+    throw toRendezvousError(
+      thrown,
+      'peer_refused',
+      'The secret function failed, so the client was refused; see cause.',
+    );
+  }
+}

@@ -1,0 +1,172 @@
+import { createSecretKey } from 'node:crypto';
+import {
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  decodeJwt,
+  errors,
+  jwtVerify,
+  type JWTVerifyGetKey,
+  type JWTVerifyOptions,
+} from 'jose';
+import type { PeerClaims } from 'mcp-rendezvous-protocol';
+import { defaultAudience, roomClaims } from 'mcp-rendezvous-protocol/token';
+import { RelayError } from '../errors.ts';
+import { checkClaims, verifyHs256 } from './hs256.ts';
+import { roomKeyOf } from '../rooms/ids.ts';
+import type { Issuer, Keys, Secrets } from './key-config.ts';
+
+/** Who a room token says that a peer is. */
+export interface Identity {
+  claims: PeerClaims;
+  room: string;
+  /** The room as the relay knows it: rooms of different issuers never meet. */
+  roomKey: string;
+}
+
+/** Verifies a room token. Rejects with a RelayError whose code says what is wrong with it (PROTOCOL.md §5). */
+export type Verify = (token: string) => Promise<Identity>;
+
+/** Clock skew that `exp` and `nbf` are read with, in seconds. */
+export const clockToleranceSeconds = 5;
+
+/** How long a room token may live unless the relay is configured otherwise, in seconds: 366 days. */
+export const defaultMaxTokenLifetimeSeconds = 31_622_400;
+
+/** Algorithms of public keys. HS256 is never among them: a public key must not be taken for a secret (RFC 8725 §3.1). */
+const asymmetric = ['ES256', 'RS256', 'EdDSA'];
+
+/** How long a JWKS may take to load, and the least time between two loads, in milliseconds. */
+const jwksTimeoutMs = 3000;
+const jwksCooldownMs = 30_000;
+
+/** The claims of a token whose signature and whose times, audience and issuer are right. */
+type Verifier = (token: string) => Claims | Promise<Claims>;
+type Claims = Record<string, unknown>;
+
+/** Keys behind addresses, by address: loaded once, also when the issuers that name them are read again. */
+export type RemoteKeys = Map<string, JWTVerifyGetKey>;
+
+/**
+ * The verifier for the relay's keys: its secrets, or each issuer's own keys.
+ *
+ * @param maxLifetimeSeconds how far ahead a token's `exp` may lie
+ */
+export function createVerify(
+  keys: Keys,
+  remote: RemoteKeys = new Map(),
+  maxLifetimeSeconds = defaultMaxTokenLifetimeSeconds,
+): Verify {
+  if (keys.kind !== 'issuers') {
+    const verifier = secretVerifier(keys.secrets, { audience: defaultAudience });
+    return async (token) => identity(await verifier(token), maxLifetimeSeconds);
+  }
+  const issuers = new Map(keys.issuers.map((issuer) => [issuer.issuer, issuerVerifier(issuer, remote)]));
+  return async (token) => {
+    const verifier = issuers.get(claimedIssuer(token));
+    if (!verifier) throw new RelayError('token_wrong_issuer');
+    return identity(await verifier(token), maxLifetimeSeconds);
+  };
+}
+
+function issuerVerifier({ issuer, audience, keys }: Issuer, remote: RemoteKeys): Verifier {
+  const options = { issuer, audience };
+  switch (keys.kind) {
+    case 'secret':
+      return secretVerifier(keys.secrets, options);
+    case 'jwks':
+      return jwksVerifier(createLocalJWKSet(keys.jwks), options);
+    case 'jwksUrl': {
+      const loaded = remote.get(keys.url) ?? remoteKeys(keys.url);
+      remote.set(keys.url, loaded);
+      return jwksVerifier(loaded, options);
+    }
+  }
+}
+
+function secretVerifier(secrets: Secrets, expected: { audience: string; issuer?: string }): Verifier {
+  const keys = secrets.map((secret) => createSecretKey(secret, 'utf8'));
+  return (token) => {
+    const claims = verifyHs256(token, keys);
+    checkClaims(claims, { ...expected, clockTolerance: clockToleranceSeconds });
+    return claims;
+  };
+}
+
+/** Keys behind an address. That they cannot be loaded is the relay's trouble and says nothing about the token. */
+function remoteKeys(url: string): JWTVerifyGetKey {
+  const keys = createRemoteJWKSet(new URL(url), { timeoutDuration: jwksTimeoutMs, cooldownDuration: jwksCooldownMs });
+  return async (header, token) => {
+    try {
+      return await keys(header, token);
+    } catch (error) {
+      if (isAboutToken(error)) throw error;
+      throw new RelayError('unavailable', { cause: error });
+    }
+  };
+}
+
+const isAboutToken = (error: unknown): boolean =>
+  error instanceof errors.JWKSNoMatchingKey ||
+  error instanceof errors.JWKSMultipleMatchingKeys ||
+  error instanceof errors.JOSENotSupported;
+
+/** The issuer that a token names, before anything is verified: it only chooses the keys to verify with. */
+function claimedIssuer(token: string): string {
+  try {
+    return decodeJwt(token).iss ?? '';
+  } catch (error) {
+    throw new RelayError('token_invalid', { cause: error });
+  }
+}
+
+function jwksVerifier(key: JWTVerifyGetKey, { issuer, audience }: { issuer: string; audience: string }): Verifier {
+  const options: JWTVerifyOptions = {
+    issuer,
+    audience,
+    algorithms: asymmetric,
+    clockTolerance: clockToleranceSeconds,
+    requiredClaims: ['exp'],
+  };
+  return async (token) => {
+    try {
+      return (await jwtVerify(token, key, options)).payload;
+    } catch (error) {
+      if (error instanceof errors.JWKSMultipleMatchingKeys) return await verifiedByOneOf(token, error, options);
+      throw refusal(error);
+    }
+  };
+}
+
+/** A token without `kid` while several keys have its algorithm, as during a key rotation. */
+async function verifiedByOneOf(token: string, keys: errors.JWKSMultipleMatchingKeys, options: JWTVerifyOptions) {
+  for await (const key of keys) {
+    try {
+      return (await jwtVerify(token, key, options)).payload;
+    } catch (error) {
+      if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw refusal(error);
+    }
+  }
+  throw new RelayError('token_invalid');
+}
+
+function refusal(error: unknown): RelayError {
+  if (error instanceof RelayError) return error;
+  if (error instanceof errors.JWTExpired) return new RelayError('token_expired');
+  if (error instanceof errors.JWTClaimValidationFailed && error.reason === 'check_failed') {
+    if (error.claim === 'nbf') return new RelayError('token_not_yet_valid');
+    if (error.claim === 'aud') return new RelayError('token_wrong_audience');
+    if (error.claim === 'iss') return new RelayError('token_wrong_issuer');
+  }
+  return new RelayError('token_invalid', { cause: error });
+}
+
+function identity(payload: Claims, maxLifetimeSeconds: number): Identity {
+  const parsed = roomClaims.safeParse(payload);
+  if (!parsed.success) throw new RelayError('token_invalid');
+  const { room, iat, ...claims } = parsed.data;
+  const now = Math.floor(Date.now() / 1000);
+  // One that says to be from later would outlive what is revoked today.
+  if (iat !== undefined && iat > now + clockToleranceSeconds) throw new RelayError('token_not_yet_valid');
+  if (claims.exp > Math.max(iat ?? now, now) + maxLifetimeSeconds) throw new RelayError('token_too_long_lived');
+  return { claims, room, roomKey: roomKeyOf(claims.iss ?? '', room) };
+}

@@ -1,0 +1,258 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
+import { createRoomToken, isPlainText, ttlSeconds } from 'mcp-rendezvous-protocol/token';
+import * as z from 'zod';
+import type { Broker, Resident, RoomSummary } from '../broker/broker.ts';
+import { clockToleranceSeconds } from '../auth/verify.ts';
+import { Buckets, type Rate } from '../connections/bucket.ts';
+import { networkOf } from '../connections/connection-limits.ts';
+import { parseRoomKey, roomKeyOf } from '../rooms/ids.ts';
+import type { KeyStore } from '../auth/key-store.ts';
+import type { Keys } from '../auth/key-config.ts';
+import type { Logger } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import { HttpError, problem } from './http-errors.ts';
+
+/** Wrong tokens of one address: ten at once, then one each six seconds. */
+const guesses: Rate = { perSecond: 1 / 6, burst: 10 };
+/** Addresses that are remembered for their wrong tokens at most. */
+const rememberedAddresses = 10_000;
+
+/** How long a token that is issued here lives at most, in seconds. */
+const longestSeconds = 30 * 86_400;
+
+const bodyLimit = 16_384;
+
+/** What a claim may be: a name that no token can have is a mistake. */
+const claim = z.string().refine(isPlainText, 'must not contain control characters or half a surrogate pair');
+const text = (most: number) => claim.min(1).max(most);
+const issuer = claim.max(512).optional();
+
+const revocable = ['jti', 'sub', 'room'] as const;
+
+const revocationBody = z
+  .strictObject({
+    jti: text(512).optional(),
+    sub: text(256).optional(),
+    room: text(128).optional(),
+    issuer,
+    until: z.int().positive().optional(),
+  })
+  .refine(({ jti, sub, room }) => [jti, sub, room].filter((name) => name !== undefined).length === 1, {
+    error: 'needs exactly one of jti, sub and room',
+  });
+
+const tokenBody = z.strictObject({
+  room: text(128),
+  role: z.enum(['server', 'client']),
+  sub: text(256),
+  issuer,
+  ttl: z
+    .union([z.int(), z.string()])
+    .default('1h')
+    .transform((ttl, context) => {
+      try {
+        const seconds = ttlSeconds(ttl);
+        if (seconds <= longestSeconds) return seconds;
+      } catch {
+        // said below
+      }
+      context.addIssue("has to be a number of seconds, or one with a unit such as '15m' or '1h', of at most 30 days");
+      return z.NEVER;
+    }),
+  scope: claim.max(4096).optional(),
+});
+
+const listQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  cursor: z.string().max(2048).optional(),
+});
+const roomQuery = z.strictObject({ issuer });
+const roomParams = z.object({ room: text(128) });
+const peerParams = z.object({ room: text(128), peer: text(64) });
+
+interface AdminOptions {
+  /** What an operator shows as bearer token (RFC 6750 §2.1). */
+  token: string;
+  broker: Broker;
+  keyring: KeyStore;
+  metrics: Metrics;
+  log: Logger;
+}
+
+/** The addresses for operators, as a Fastify plugin. */
+export function admin(options: AdminOptions): FastifyPluginCallback {
+  const guard = createGuard(options.token, options.metrics);
+  return (app, _, done) => {
+    app.addHook('onRequest', refuseDotSegments);
+    app.addHook('onRequest', guard);
+    app.get('/v1/rooms', ({ query }) => listRooms(options, query));
+    app.get('/v1/rooms/:room', ({ params, query }) => showRoom(options, params, query));
+    app.delete('/v1/rooms/:room/peers/:peer', ({ params, query }, reply) => {
+      reply.code(204);
+      return kick(options, params, query);
+    });
+    app.post('/v1/revocations', { bodyLimit }, ({ body }, reply) => {
+      reply.code(201);
+      return revoke(options, body);
+    });
+    app.post('/v1/tokens', { bodyLimit }, ({ body }, reply) => {
+      reply.code(201);
+      return issueToken(options, body);
+    });
+    done();
+  };
+}
+
+async function listRooms({ broker }: AdminOptions, query: unknown) {
+  const { limit, cursor } = parse(listQuery, query);
+  const { rooms, after } = await broker.list(limit, cursor ? readCursor(cursor) : undefined);
+  return { rooms: rooms.map(shownRoom), next: after === undefined ? null : writeCursor(after) };
+}
+
+async function showRoom({ broker, keyring }: AdminOptions, params: unknown, query: unknown) {
+  const { room } = parse(roomParams, params);
+  const from = issuerOf(keyring.keys, parse(roomQuery, query).issuer);
+  const peers = await broker.residents(roomKeyOf(from, room));
+  if (peers.length === 0) throw new HttpError(404, 'room_not_found', 'Nobody is in this room.');
+  return { room, issuer: from, peers: peers.map(shownPeer) };
+}
+
+async function kick({ broker, keyring, log }: AdminOptions, params: unknown, query: unknown): Promise<void> {
+  const { room, peer } = parse(peerParams, params);
+  const from = issuerOf(keyring.keys, parse(roomQuery, query).issuer);
+  if (!(await broker.kick(roomKeyOf(from, room), peer))) {
+    throw new HttpError(404, 'peer_not_found', 'There is no such peer in this room.');
+  }
+  log.info({ peer, room }, 'kicked');
+}
+
+async function revoke({ broker, keyring, metrics, log }: AdminOptions, body: unknown) {
+  const { issuer: named, until, ...names } = parse(revocationBody, body);
+  const from = issuerOf(keyring.keys, named);
+  const now = Math.floor(Date.now() / 1000);
+  // As long as any token may live that exists now: none outlives what revokes it.
+  const latest = now + keyring.maxTokenLifetimeSeconds;
+  const ends = Math.min(until ?? latest, latest);
+  if (ends <= now) throw new HttpError(400, 'bad_request', 'until: has to be in the future, in seconds (RFC 7519 §2)');
+  const by = revocable.find((name) => names[name] !== undefined) ?? 'jti';
+  const value = names[by] ?? '';
+  // A token may be from a clock that is ahead, and is taken for a moment after its end.
+  const skew = ends === latest ? 2 * clockToleranceSeconds : 0;
+  const removed = await broker.revoke({ by, issuer: from, value, until: (ends + skew) * 1000 });
+  metrics.revocations.inc({ by });
+  log.info({ by, value, issuer: from, until: ends, removed }, 'revoked');
+  return { [by]: value, issuer: from, until: ends, removed };
+}
+
+async function issueToken({ keyring, log }: AdminOptions, body: unknown) {
+  const { room, role, sub, ttl, scope, issuer: named } = parse(tokenBody, body);
+  if (ttl > keyring.maxTokenLifetimeSeconds) {
+    const message = `ttl: this relay takes tokens of at most ${keyring.maxTokenLifetimeSeconds} seconds (MAX_TOKEN_LIFETIME_SECONDS)`;
+    throw new HttpError(400, 'bad_request', message);
+  }
+  const signer = signerOf(keyring.keys, issuerOf(keyring.keys, named));
+  const expiresAt = Math.floor(Date.now() / 1000) + ttl;
+  const options = { ...signer, room, role, subject: sub, ttl, ...(scope !== undefined && { scope }) };
+  const token = await createRoomToken(options);
+  log.info({ room, role, sub }, 'token issued');
+  return { token, expiresAt };
+}
+
+/**
+ * A proxy that compares normalised paths and passes on what the client wrote, as ingress controllers do, takes
+ * `/v1/rooms/a%2f..%2f..%2f..%2fhealthz` for `/healthz`. To the relay it is a room of a strange name.
+ */
+function refuseDotSegments({ params }: FastifyRequest, reply: FastifyReply, done: () => void): void {
+  const climbs = Object.values(params as Record<string, string>).some((value) => dotSegment.test(value));
+  if (climbs) problem(reply, 404, 'not_found', 'There is nothing at this address.');
+  else done();
+}
+
+/** RFC 3986 §3.3 */
+const dotSegment = /(^|\/)\.{1,2}(\/|$)/;
+
+/**
+ * Lets in whoever has the token. An address with too many wrong ones waits with further ones; the right one always counts, or somebody
+ * behind the same address could lock the operator out.
+ */
+function createGuard(token: string, metrics: Metrics) {
+  const wrong = new Buckets(guesses, rememberedAddresses);
+  const expected = sha256(token);
+  return (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
+    reply.header('cache-control', 'no-store');
+    const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
+    // Digests have one length, which timingSafeEqual needs and which tells nothing about the token's.
+    if (given !== undefined && timingSafeEqual(sha256(given), expected)) return done();
+    const now = performance.now();
+    const address = networkOf(request.ip);
+    if (given !== undefined && !wrong.take(address, now)) {
+      metrics.adminRefused.inc({ status: '429' });
+      reply.header('retry-after', Math.ceil(wrong.wait(address, now) / 1000));
+      problem(reply, 429, 'rate_limited', 'Too many requests with a wrong token came from this address.');
+      return;
+    }
+    metrics.adminRefused.inc({ status: '401' });
+    // RFC 6750 §3
+    reply.header(
+      'www-authenticate',
+      `Bearer realm="mcp-rendezvous"${given === undefined ? '' : ', error="invalid_token"'}`,
+    );
+    problem(reply, 401, 'unauthorized', "Send the operator's token: Authorization: Bearer $ADMIN_TOKEN.");
+  };
+}
+
+const sha256 = (data: string): Buffer => createHash('sha256').update(data).digest();
+
+function parse<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the request'}: ${message}`);
+  throw new HttpError(400, 'bad_request', problems.join('; '));
+}
+
+/** The issuer that a request is about. */
+function issuerOf(keys: Keys, named: string | undefined): string {
+  // A relay with one secret lets in tokens of any issuer, and of none.
+  if (keys.kind !== 'issuers') return named ?? '';
+  const known = keys.issuers.map(({ issuer: name }) => name);
+  if (named === undefined && known.length === 1) return known[0] ?? '';
+  if (named === undefined) throw new HttpError(400, 'issuer_required', 'issuer: this relay has several, name one');
+  if (!known.includes(named)) throw new HttpError(400, 'unknown_issuer', 'issuer: this relay has none of this name');
+  return named;
+}
+
+function signerOf(keys: Keys, from: string): { key: string; issuer?: string; audience?: string } {
+  if (keys.kind !== 'issuers') return { key: keys.secrets[0], ...(from && { issuer: from }) };
+  const entry = keys.issuers.find(({ issuer: name }) => name === from);
+  if (entry?.keys.kind !== 'secret') {
+    const message = 'This relay has only public keys of this issuer, and cannot sign. Ask the issuer for tokens.';
+    throw new HttpError(409, 'no_signing_key', message);
+  }
+  return { key: entry.keys.secrets[0], issuer: entry.issuer, audience: entry.audience };
+}
+
+const shownRoom = ({ room: key, server, clients }: RoomSummary) => ({
+  ...parseRoomKey(key),
+  server: server ?? null,
+  clients,
+});
+
+const shownPeer = ({ id, role, state, claims, since, instance }: Resident) => ({
+  id,
+  role,
+  state,
+  sub: claims.sub,
+  ...(claims.jti !== undefined && { jti: claims.jti }),
+  since: Math.floor(since / 1000),
+  expiresAt: claims.exp,
+  instance,
+});
+
+const writeCursor = (after: string): string => Buffer.from(after).toString('base64url');
+
+function readCursor(cursor: string): string {
+  const after = Buffer.from(cursor, 'base64url').toString();
+  if (after === '') throw new HttpError(400, 'bad_request', 'cursor: has to be the next of an earlier answer');
+  return after;
+}
