@@ -16,11 +16,11 @@ import {
   encodePong,
   hello,
 } from '../sdk/src/link/frame.ts';
-import { Reassembler } from '../sdk/src/link/reassembler.ts';
+import { parseMessage } from '../sdk/src/link/message.ts';
 import { importKey, prove, sessionKey, type Witness } from '../sdk/src/link/proof.ts';
-import { parseDescription } from '../sdk/src/peer/description.ts';
-import { parseBytes } from '../sdk/src/link/text.ts';
+import { Reassembler } from '../sdk/src/link/send-receive-window.ts';
 import { certificateBinding, relayContext, signalingContext } from '../sdk/src/link/transcript.ts';
+import { parseDescription } from '../sdk/src/peer/description.ts';
 import { readFraming } from '../sdk/src/peer/framing.ts';
 import { outcomeCode } from '../protocol/src/frames.ts';
 import { secretKeyBytes } from '../protocol/src/secret.ts';
@@ -240,15 +240,21 @@ void suite('PROTOCOL.md', () => {
     const said = /^The message `(.*?)` in two parts[^]*?^The same with `(.*?)` in one part/m.exec(text);
     assert.ok(said);
     const [, message = '', meta = ''] = said;
-    const inbox = new Reassembler(1_000);
+    const reassembler = new Reassembler(1_000);
     const data = frames()
       .map((bytes) => decode(bytes))
       .filter((frame): frame is DataFrame => frame.type === 'data');
-    const received = data.map((frame) => inbox.take(frame));
-    const read = received.map((one) => one && { ...parseBytes(one.text), meta: one.meta });
+    const received = data.map((frame) => reassembler.take(frame));
+    const read = received.map((taken) =>
+      taken.type === 'message' ? { ...parseMessage(taken.text), meta: taken.meta } : taken.type,
+    );
     const value: unknown = JSON.parse(message);
     const beside: unknown = JSON.parse(meta);
-    assert.deepEqual(read, [undefined, { message: value, meta: undefined }, { message: value, meta: beside }]);
+    assert.deepEqual(read, [
+      'part',
+      { type: 'message', message: value, meta: undefined },
+      { type: 'message', message: value, meta: beside },
+    ]);
   });
 
   test('the formulas of AUTH, the example behind them and the SDK come to the same', async () => {

@@ -19,7 +19,7 @@ import { RendezvousError, TcpSocketSignaling } from 'mcp-rendezvous';
 import { readSignals } from '../../sdk/src/a2a/parts.ts';
 import { readMessages, writeMessage } from '../../sdk/src/cli/jsonlines.ts';
 import type { JsonRpcMessage } from '../../sdk/src/link/message.ts';
-import { parse } from '../../sdk/src/link/text.ts';
+import { parseMessage } from '../../sdk/src/link/message.ts';
 import { damaged, jsonName, jsonObject, jsonText } from '../support/hostile-json.ts';
 import { claims, joined, joinServer, otherRelay, send } from '../support/other-relay.ts';
 import { freePort } from '../support/port.ts';
@@ -69,7 +69,7 @@ test(`what comes out of a data channel can be written again (seed ${seed})`, () 
   const seen = new Set<string>();
   check(
     property(messages, (text) => {
-      const parsed = parse(text);
+      const parsed = parseMessage(text);
       if ('message' in parsed) usable(parsed.message);
       else assert.equal(parsed.refused.code, 'bad_message');
       seen.add('message' in parsed ? 'message' : 'refused');
@@ -148,7 +148,7 @@ test('a hostile end of a TCP connection ends it with bad_signal, or is understoo
 test('hostile parts of an A2A message are left out', () => {
   const values = sample(signals, { numRuns: runs, seed }).flatMap((text) => {
     try {
-      return [JSON.parse(text) as unknown];
+      return [JSON.parseMessage(text) as unknown];
     } catch {
       return [];
     }

@@ -1,62 +1,66 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
 import { closeConnection } from '../peer/negotiation.ts';
 import { maxMessageSize } from '../peer/sdp.ts';
+import type { Clock } from '../util/clock.ts';
 import { decode, encodeClose, type Frame, maxFrameBytes, violation } from './frame.ts';
 import type { Carrier } from './link.ts';
 
-/** What may wait until the handshake is over: as much as the other side may send without an acknowledgement, and some more. */
-const mostWaiting = 5_242_880;
-/** What a frame costs beside its bytes. */
+/** Frames that may arrive before the handshake is over: a full window, and some more. */
+const maxEarlyBytes = 5_242_880;
+/** What keeping a frame costs beside its bytes. */
 const frameOverhead = 200;
-/** Answers to PINGs do not pile up behind what the other side does not read. */
-const mostBuffered = 1_048_576;
-/** How long the last words may take. */
+/** PONGs must not pile up for a peer that does not read. */
+const maxBufferedBytes = 1_048_576;
+/** How long the closing handshake may take. */
 const lingerMs = 1_000;
 
-/** Who takes what comes over a lane. */
-export interface FrameChannelOwner {
-  frame(frame: Frame): void;
-  /** A frame that is none. */
-  fault(error: RendezvousError): void;
-  /** The channel has closed, or its connection failed; the latter may pass. */
-  broken(reason: RendezvousError): void;
+/** Takes what arrives over a frame channel. */
+export interface FrameChannelListener {
+  onframe(frame: Frame): void;
+  /** An invalid frame arrived. */
+  oninvalid(error: RendezvousError): void;
+  /** The channel closed, or its connection failed; the latter may recover. */
+  onlost(reason: RendezvousError): void;
   /** The channel has room again. */
-  writable(): void;
+  onwritable(): void;
 }
 
-/** One channel under a session: frames in both directions, and the goodbye. */
+/** One data channel of a session: frames in both directions, and the closing handshake. */
 export class FrameChannel {
-  /** The largest frame that the other side takes here. */
+  /** The largest frame that the other peer takes. */
   readonly maxFrameBytes: number;
   readonly #carrier: Carrier;
-  #waiting: Frame[] = [];
-  #waitingBytes = 0;
+  readonly #clock: Clock;
+  /** Frames that arrived before there was a listener, and who waits for the next one. */
+  readonly #early: Frame[] = [];
+  #earlyBytes = 0;
   #reader: PromiseWithResolvers<Frame> | undefined;
-  #owner: FrameChannelOwner | undefined;
+  #listener: FrameChannelListener | undefined;
   #failure: RendezvousError | undefined;
-  #saidClose = false;
-  #heardClose = false;
-  /** Of the other side's CLOSE, and of the channel's end, while leaving. */
-  #onclose: (() => void) | undefined;
-  #leaving: Promise<void> | undefined;
-  #shut = false;
+  #closeSent = false;
+  #closeReceived = false;
+  /** While closing: called when a CLOSE arrives, and when the channel ends. */
+  #oncloseprogress: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+  #closed = false;
 
-  /** @param lowWater bytes in the channel's buffer below which the owner hears `writable` */
-  constructor(carrier: Carrier, lowWater: number) {
+  /** @param lowWater the listener hears `onwritable` when the channel buffers fewer bytes */
+  constructor(carrier: Carrier, lowWater: number, clock: Clock) {
     this.#carrier = carrier;
+    this.#clock = clock;
     this.maxFrameBytes = Math.min(maxFrameBytes, maxMessageSize(carrier.remoteSdp));
     const { channel, connection, early } = carrier;
     channel.binaryType = 'arraybuffer';
     channel.bufferedAmountLowThreshold = lowWater;
-    channel.onbufferedamountlow = () => this.#owner?.writable();
-    channel.onerror = () => {}; // `close` follows, and says all there is to say
+    channel.onbufferedamountlow = () => this.#listener?.onwritable();
+    channel.onerror = () => {}; // `close` follows and is enough
     channel.onclose = () => this.#channelClosed();
     channel.onmessage = ({ data }) => this.#receive(data);
-    connection.onconnectionstatechange = () => this.#watch();
+    connection.onconnectionstatechange = () => this.#checkConnection();
     for (const data of early.splice(0)) this.#receive(data);
-    // It may all be over already.
+    // The channel may have ended before it got here.
     if (channel.readyState === 'closed') this.#channelClosed();
-    else this.#watch();
+    else this.#checkConnection();
   }
 
   get carrier(): Carrier {
@@ -64,168 +68,164 @@ export class FrameChannel {
   }
 
   get open(): boolean {
-    return !this.#shut && this.#carrier.channel.readyState === 'open';
+    return !this.#closed && this.#carrier.channel.readyState === 'open';
   }
 
-  get buffered(): number {
+  get bufferedAmount(): number {
     return this.#carrier.channel.bufferedAmount;
   }
 
-  /** There is a limit to what a PING may cost. */
-  get stuffed(): boolean {
-    return this.buffered > mostBuffered;
+  /** The other peer reads so slowly that PINGs are not answered. */
+  get congested(): boolean {
+    return this.bufferedAmount > maxBufferedBytes;
   }
 
-  get saidClose(): boolean {
-    return this.#saidClose;
+  get closeSent(): boolean {
+    return this.#closeSent;
   }
 
-  /** During the handshake: one frame after the other. Rejects when there will be none. */
+  /** During the handshake: the next frame. Rejects when there will be none. */
   async next(): Promise<Frame> {
-    if (this.#waiting.length > 0) {
-      const frame = this.#waiting.shift()!;
-      this.#waitingBytes -= cost(frame);
+    const frame = this.#early.shift();
+    if (frame) {
+      this.#earlyBytes -= cost(frame);
       return frame;
     }
-    if (this.#failure) throw this.#failure;
+    this.throwIfFailed();
     this.#reader = Promise.withResolvers();
     return await this.#reader.promise;
   }
 
-  /** After the handshake: from here on everything goes to the owner, what waited first. */
-  handTo(owner: FrameChannelOwner): void {
-    this.#owner = owner;
-    while (this.#owner === owner && this.#waiting.length > 0) owner.frame(this.#waiting.shift()!);
+  /** After the handshake: the listener gets all further frames, first those that waited. */
+  listen(listener: FrameChannelListener): void {
+    this.#listener = listener;
+    while (this.#listener === listener && this.#early.length > 0) listener.onframe(this.#early.shift()!);
   }
 
-  /** Gives up a handshake: `next()` rejects with this. */
+  /** Ends the handshake: `next()` rejects with this error. */
   fail(error: RendezvousError): void {
     this.#failure ??= error;
     this.#reader?.reject(this.#failure);
     this.#reader = undefined;
   }
 
-  /** @throws what `fail()` was called with */
+  /** @throws the error of `fail()` */
   throwIfFailed(): void {
     if (this.#failure) throw this.#failure;
   }
 
-  /** A channel that does not take a frame is of no use any more, as its owner hears. */
+  /** Sends a frame. A channel that does not take it is closed, as the listener hears. */
   send(frame: Uint8Array<ArrayBuffer>): void {
-    if (!this.open || this.#saidClose) return;
+    if (!this.open || this.#closeSent) return;
     try {
       this.#carrier.channel.send(frame);
     } catch (cause) {
-      const owner = this.#owner;
-      this.shut();
-      const error = new RendezvousError('engine_failed', 'The data channel did not take a frame; see cause.', {
-        cause,
-      });
-      if (owner) owner.broken(error);
+      const listener = this.#listener;
+      this.closeNow();
+      const error = new RendezvousError('engine_failed', 'Sending on the data channel failed; see cause.', { cause });
+      if (listener) listener.onlost(error);
       else this.fail(error);
     }
   }
 
-  /** The last frame of this side. */
-  sayClose(code: number, reason?: string): void {
-    if (this.#saidClose) return;
+  /** Sends the last frame of this side. */
+  sendClose(code: number, reason?: string): void {
+    if (this.#closeSent) return;
     this.send(encodeClose(code, reason));
-    this.#saidClose = true;
+    this.#closeSent = true;
   }
 
   /**
-   * Says CLOSE, unless that has been done, and closes the connection: when the other side's CLOSE has answered it, when the other
-   * side has closed the channel, or after 1 s.
+   * Sends CLOSE, if that was not done, and closes the connection once the other peer has answered
+   * or closed the channel, or after 1 s. Nothing is delivered any more.
    */
-  leave(code: number, reason?: string): Promise<void> {
-    this.#leaving ??= this.#leave(code, reason);
-    return this.#leaving;
+  close(code: number, reason?: string): Promise<void> {
+    this.#closing ??= this.#close(code, reason);
+    return this.#closing;
   }
 
-  async #leave(code: number, reason: string | undefined): Promise<void> {
-    // Who has said CLOSE first closes the channel; otherwise our answer has to get there.
-    const answered = () => this.#saidClose && this.#heardClose;
-    const first = this.#saidClose || !this.#heardClose;
-    this.#owner = undefined;
-    this.sayClose(code, reason);
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(late.resolve, lingerMs);
-    const over = new Promise<void>((resolve) => {
-      this.#onclose = () => {
-        if (!this.open || (first && answered())) resolve();
+  async #close(code: number, reason: string | undefined): Promise<void> {
+    // Who sent the first CLOSE closes the channel; the other side's answer must arrive before.
+    const first = this.#closeSent || !this.#closeReceived;
+    this.#listener = undefined;
+    this.sendClose(code, reason);
+    const timeout = Promise.withResolvers<void>();
+    const cancelTimeout = this.#clock.after(lingerMs, timeout.resolve);
+    const answered = new Promise<void>((resolve) => {
+      this.#oncloseprogress = () => {
+        if (!this.open || (first && this.#closeSent && this.#closeReceived)) resolve();
       };
-      this.#onclose();
+      this.#oncloseprogress();
     });
     const { engine, channel } = this.#carrier;
-    // Both may have said it at once: then ours was no answer, and must arrive as well.
-    // A channel that ends before it is flushed has nobody to whom that would matter.
-    const flushed = over.then(() => (this.open ? engine.flush?.(channel) : undefined)).catch(() => {});
-    await Promise.race([flushed, late.promise]);
-    clearTimeout(timer);
-    this.shut();
+    // If both sides sent CLOSE at once, ours answered nothing and must arrive as well. A flush that
+    // fails means that the channel ended, and then nobody waits for it.
+    const flushed = answered.then(() => (this.open ? engine.flush?.(channel) : undefined)).catch(() => {});
+    await Promise.race([flushed, timeout.promise]);
+    cancelTimeout();
+    this.closeNow();
   }
 
-  /** Closes the connection now, without a word. */
-  shut(): void {
-    if (this.#shut) return;
-    this.#shut = true;
+  /** Closes the connection without a CLOSE. */
+  closeNow(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     const { connection, channel } = this.#carrier;
-    this.#owner = undefined;
+    this.#listener = undefined;
     channel.onmessage = null;
     channel.onclose = null;
     channel.onbufferedamountlow = null;
     connection.onconnectionstatechange = null;
-    this.#onclose?.();
+    this.#oncloseprogress?.();
     closeConnection(connection);
   }
 
   #receive(data: unknown): void {
-    if (this.#shut) return;
+    if (this.#closed) return;
     let frame: Frame;
     try {
       if (!(data instanceof ArrayBuffer || data instanceof Uint8Array)) throw violation('a text message');
       frame = decode(data);
     } catch (thrown) {
-      const error = toRendezvousError(thrown, 'bad_channel', 'A frame could not be read; see cause.');
-      if (this.#owner) this.#owner.fault(error);
+      const error = toRendezvousError(thrown, 'bad_channel', 'Reading a frame failed; see cause.');
+      if (this.#listener) this.#listener.oninvalid(error);
       else this.fail(error);
       return;
     }
-    if (frame.type === 'close') this.#heardClose = true;
-    if (this.#owner) this.#owner.frame(frame);
-    else if (this.#leaving) this.#onclose?.();
-    else this.#keep(frame);
+    if (frame.type === 'close') this.#closeReceived = true;
+    if (this.#listener) this.#listener.onframe(frame);
+    else if (this.#closing) this.#oncloseprogress?.();
+    else this.#keepEarly(frame);
   }
 
-  #keep(frame: Frame): void {
+  #keepEarly(frame: Frame): void {
     if (this.#failure) return;
     if (this.#reader) {
       this.#reader.resolve(frame);
       this.#reader = undefined;
       return;
     }
-    this.#waiting.push(frame);
-    this.#waitingBytes += cost(frame);
-    if (this.#waitingBytes > mostWaiting) this.fail(violation('too much before the handshake was over'));
+    this.#early.push(frame);
+    this.#earlyBytes += cost(frame);
+    if (this.#earlyBytes > maxEarlyBytes) this.fail(violation('too much before the handshake was over'));
   }
 
-  #watch(): void {
+  #checkConnection(): void {
     const { connectionState } = this.#carrier.connection;
-    if (connectionState === 'failed') this.#break(gone('The connection to the other peer failed.'));
+    if (connectionState === 'failed') this.#lose('The connection to the other peer failed.');
     if (connectionState === 'closed') this.#channelClosed();
   }
 
   #channelClosed(): void {
-    this.#onclose?.();
-    this.#break(gone('The data channel closed without a goodbye.'));
+    this.#oncloseprogress?.();
+    this.#lose('The data channel closed unexpectedly.');
   }
 
-  #break(reason: RendezvousError): void {
-    if (this.#owner) this.#owner.broken(reason);
+  #lose(message: string): void {
+    const reason = new RendezvousError('peer_gone', message, { retryable: true });
+    if (this.#listener) this.#listener.onlost(reason);
     else this.fail(reason);
   }
 }
 
 const cost = (frame: Frame): number => frameOverhead + (frame.type === 'data' ? frame.bytes : 0);
-
-const gone = (message: string): RendezvousError => new RendezvousError('peer_gone', message, { retryable: true });

@@ -1,24 +1,22 @@
 import { RendezvousError, toRendezvousError } from '../errors.ts';
 import { closeConnection } from '../peer/negotiation.ts';
-import { SendReceiveWindow, lowWater } from './send-receive-window.ts';
+import { type Clock, systemClock } from '../util/clock.ts';
 import { encodeMeta, encodePing, encodePong, type Frame, violation } from './frame.ts';
-import { closeCode, closeCodeOf, closeError, type SessionState, shakeHands } from './handshake.ts';
-import type { Received } from './reassembler.ts';
-import { Keepalive, silentMs } from './keepalive.ts';
 import { FrameChannel } from './frame-channel.ts';
+import { closeCode, closeCodeOf, closeError, type SessionState, shakeHands } from './handshake.ts';
+import { Keepalive, silentMs } from './keepalive.ts';
 import { type Carrier, closedError, type Link, type MessageMeta } from './link.ts';
-import { isResponse, type JsonRpcMessage } from './message.ts';
+import { isResponse, type JsonRpcMessage, parseMessage, serialize } from './message.ts';
 import { hasWebCrypto } from './proof.ts';
-import { oversized, parseBytes, toJson } from './text.ts';
-import { encodeText } from './utf8.ts';
+import { lowWater, SendReceiveWindow, type Taken } from './send-receive-window.ts';
 
-/** What `close()` waits for at the most, from one acknowledgement to the next. */
+/** How long `close()` waits from one acknowledgement to the next … */
 const closeTimeoutMs = 3_000;
 /** … and in all. */
 const closeLimitMs = 30_000;
 
 export interface FramedLinkOptions {
-  /** Made the offer of the session's first connection. */
+  /** Whether this side made the offer of the session's first connection. */
   offerer: boolean;
   /** The largest message in UTF-8 bytes that this side takes. */
   maxMessageBytes: number;
@@ -26,146 +24,157 @@ export interface FramedLinkOptions {
   secret?: Uint8Array<ArrayBuffer> | undefined;
   /** Who was introduced to whom, and where: every proof covers it, and both ends need the same. */
   context: Uint8Array;
+  /** @default the system's clock */
+  clock?: Clock;
 }
 
-/** Framed mode (PROTOCOL.md §7, §8): one session over a succession of channels. */
+const encoder = new TextEncoder();
+
+/** A session in framed mode (PROTOCOL.md §7, §8), over one data channel after another. */
 export class FramedLink implements Link {
   onmessage?: (message: JsonRpcMessage, meta?: MessageMeta) => void;
   onerror?: (error: RendezvousError) => void;
-  /** The connection under the session looks dead: its channel closed without a CLOSE, it failed, or nothing came for 8 s. Once per loss. */
+  /**
+   * The connection was lost: its channel closed without a CLOSE, it failed, or nothing arrived for
+   * 8 s. Called once per loss.
+   */
   onlost?: (reason: RendezvousError) => void;
-  /** After `onlost`: the same connection is alive again, or a new one was attached. */
+  /** After `onlost`: the connection works again, or another one was attached. */
   onfound?: () => void;
   onclose?: (error?: RendezvousError) => void;
   readonly #options: FramedLinkOptions;
-  readonly #flow: SendReceiveWindow;
+  readonly #clock: Clock;
+  readonly #window: SendReceiveWindow;
   readonly #keepalive: Keepalive;
   readonly #ended = Promise.withResolvers<void>();
-  #session: SessionState | undefined;
-  /** The channel in use, and the one whose handshake is under way. */
-  #lane: FrameChannel | undefined;
+  #state: SessionState | undefined;
+  /** The channel in use. */
+  #channel: FrameChannel | undefined;
+  /** The channel whose handshake is under way. */
   #attaching: FrameChannel | undefined;
   #lost = false;
   #closing = false;
   #closed = false;
-  #closeTimer: ReturnType<typeof setTimeout> | undefined;
+  #cancelCloseTimer: (() => void) | undefined;
   #closeBy = Number.POSITIVE_INFINITY;
 
-  /** @throws RendezvousError `bad_option`: a secret needs Web Crypto, which a page has in a secure context only. */
+  /** @throws RendezvousError `bad_option` for a secret where there is no Web Crypto */
   constructor(options: FramedLinkOptions) {
     if (options.secret !== undefined && !hasWebCrypto()) {
       throw new RendezvousError(
         'bad_option',
-        'A secret needs Web Crypto, which a page has over https and on localhost.',
+        'The secret option needs Web Crypto. Serve the page over https or from localhost.',
       );
     }
     this.#options = options;
-    this.#flow = new SendReceiveWindow(options.maxMessageBytes, () => {
-      if (this.#closing) this.#lane?.sayClose(closeCode.done);
-    });
-    this.#keepalive = new Keepalive({
-      ping: (id) => this.#lane?.send(encodePing(id)),
-      silent: (afterMs) => this.#lose(silence(afterMs)),
-    });
+    this.#clock = options.clock ?? systemClock;
+    const onsent = () => {
+      if (this.#closing) this.#channel?.sendClose(closeCode.done);
+    };
+    this.#window = new SendReceiveWindow(options.maxMessageBytes, onsent, this.#clock);
+    const owner = {
+      ping: (id: number) => this.#channel?.send(encodePing(id)),
+      silent: (afterMs: number) => this.#lose(silence(afterMs)),
+    };
+    this.#keepalive = new Keepalive(owner, this.#clock);
   }
 
   /** The session's name; known after the first `attach()`. */
   get session(): string | undefined {
-    return this.#session?.name;
+    return this.#state?.name;
   }
 
-  /** A new connection can take over: both sides can prove that they were there before. */
+  /** Whether another connection can take over: it needs a proof from both sides. */
   get resumable(): boolean {
-    return this.#session?.key !== undefined;
+    return this.#state?.key !== undefined;
   }
 
-  /** Milliseconds that the last PING took. */
+  /** Milliseconds between the last answered PING and its PONG. */
   get roundTripMs(): number | undefined {
     return this.#keepalive.roundTripMs;
   }
 
   /**
-   * Takes a connected channel: HELLO, AUTH, and what the other side has not received. Set the handlers before: they may be called
-   * before this resolves. Rejects and closes the new connection when the handshake fails (`secret_mismatch`, `bad_channel`,
-   * `session_lost`, `peer_gone`, `peer_silent`, the signal's reason); an older one is left as it was. If there is none, the link
-   * is closed then, without `onclose`. A newer attach() ends one that is under way.
+   * Runs the handshake over a connected channel, then sends what the other peer has not received.
+   * Set the handlers before, because they may be called before this resolves. Ends an attach()
+   * that is under way.
+   *
+   * Rejects and closes the new connection when the handshake fails, with RendezvousError
+   * `secret_mismatch`, `bad_channel`, `session_lost`, `peer_gone` or `peer_silent`, or with the
+   * signal's reason. An older connection stays as it was; if there is none, the link is closed
+   * without a call of `onclose`.
    */
   async attach(carrier: Carrier, signal?: AbortSignal): Promise<void> {
     if (this.#closed) {
       closeConnection(carrier.connection);
       throw closedError();
     }
-    this.#attaching?.fail(new RendezvousError('aborted', 'A newer connection took the place of this one.'));
-    const lane = new FrameChannel(carrier, lowWater);
-    this.#attaching = lane;
-    const abort = () => lane.fail(toRendezvousError(signal?.reason, 'aborted', 'Connecting was aborted.'));
-    const timer = setTimeout(() => lane.fail(silence(silentMs)), silentMs);
+    this.#attaching?.fail(new RendezvousError('aborted', 'A newer connection replaced this one.'));
+    const channel = new FrameChannel(carrier, lowWater, this.#clock);
+    this.#attaching = channel;
+    const abort = () => channel.fail(toRendezvousError(signal?.reason, 'aborted', 'Connecting was aborted.'));
+    const cancelTimeout = this.#clock.after(silentMs, () => channel.fail(silence(silentMs)));
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) abort();
     try {
-      const { received } = this.#flow;
-      const agreed = await shakeHands(lane, {
+      const { received } = this.#window;
+      const agreed = await shakeHands(channel, {
         ...this.#options,
         secret: this.#options.secret,
-        session: this.#session,
+        session: this.#state,
         received,
       });
-      lane.throwIfFailed();
-      this.#flow.resume(lane, { own: received, other: agreed.received });
-      this.#adopt(lane, agreed.session);
+      channel.throwIfFailed();
+      this.#window.resume(channel, { here: received, there: agreed.received });
+      this.#adopt(channel, agreed.session);
     } catch (thrown) {
       const error = toRendezvousError(thrown, 'bad_channel', 'The handshake over the data channel failed; see cause.');
-      const leaving = lane.leave(closeCodeOf(error), error.message);
-      if (this.#attaching === lane && !this.#session) {
+      const closed = channel.close(closeCodeOf(error), error.message);
+      if (this.#attaching === channel && !this.#state) {
         this.#closed = true;
-        void leaving.then(this.#ended.resolve);
+        void closed.then(this.#ended.resolve);
       }
       throw error;
     } finally {
-      clearTimeout(timer);
+      cancelTimeout();
       signal?.removeEventListener('abort', abort);
-      if (this.#attaching === lane) this.#attaching = undefined;
+      if (this.#attaching === channel) this.#attaching = undefined;
     }
   }
 
   /**
-   * Sends a message, after those before it. Resolves when it is in frames, which are kept until the other side has them: it waits
-   * while the window is full, and while the connection is lost. Rejects with `closed`, `bad_message` (what JSON cannot say, or
-   * metadata of more than 16,384 bytes), or `message_too_large`; a response that is too large is replaced by a JSON-RPC error,
-   * or the other side would wait for it in vain.
+   * Sends a message, after those before it. Resolves when it is in frames, which are kept until
+   * the other peer acknowledges them; it waits while the window is full and while the connection
+   * is lost. A response that is too large is replaced by a JSON-RPC error.
+   *
+   * Rejects with RendezvousError `closed`, `message_too_large`, or `bad_message` for what JSON
+   * cannot express and for metadata that is invalid or has more than 16,384 bytes.
    */
   async send(message: JsonRpcMessage, meta?: MessageMeta): Promise<void> {
-    if (!this.#session || !this.#lane || this.#closing || this.#closed) throw closedError();
-    const metaBytes = encodeMeta(meta, this.#lane.maxFrameBytes);
-    const limit = this.#session.maxMessageBytes;
-    const json = toJson(message);
-    // A UTF-16 unit is one byte at least.
-    let text = json.length > limit ? undefined : encodeText(json);
-    if (!text || text.bytes.length > limit) {
-      const { error, instead } = oversized(message, text?.bytes.length ?? json.length, limit);
-      this.onerror?.(error);
-      text = encodeText(instead);
-    }
-    const taken = this.#flow.send(text, metaBytes, isResponse(message));
-    if (taken) await taken;
+    if (!this.#state || !this.#channel || this.#closing || this.#closed) throw closedError();
+    const metaBytes = encodeMeta(meta, this.#channel.maxFrameBytes);
+    const { json, replaced } = serialize(message, this.#state.maxMessageBytes);
+    if (replaced) this.onerror?.(replaced);
+    await this.#window.send(encoder.encode(json), metaBytes, isResponse(message));
   }
 
-  /** Asks now whether the connection stands: something must come within `withinMs`, or `onlost` is called. */
+  /** Checks the connection now: something must arrive within this time, or `onlost` is called. */
   probe(withinMs: number): void {
-    if (this.#lane && !this.#closed) this.#keepalive.probe(withinMs);
+    if (this.#channel && !this.#closed) this.#keepalive.probe(withinMs);
   }
 
   /**
-   * Ends the session in order: everything sent before arrives, then both say CLOSE. Waits as long as acknowledgements come, for a
-   * new connection if there is none, and gives up 3 s after the last progress, or after 30 s. Idempotent.
+   * Ends the session in order: everything sent before arrives, then both sides send CLOSE. While
+   * the connection is lost it waits for another one. Gives up 3 s after the last acknowledgement,
+   * and after 30 s in all. Idempotent.
    */
   async close(): Promise<void> {
     if (!this.#closing && !this.#closed) {
       this.#closing = true;
-      this.#closeBy = performance.now() + closeLimitMs;
-      if (this.#session) {
-        this.#progress();
-        this.#flow.pump();
+      this.#closeBy = this.#clock.now() + closeLimitMs;
+      if (this.#state) {
+        this.#extendClosing();
+        this.#window.pump();
       } else this.end();
     }
     await this.#ended.promise;
@@ -174,75 +183,75 @@ export class FramedLink implements Link {
   /**
    * Ends the session at once, with this as `onclose`'s error.
    *
-   * @param code told to the other side, if that is possible: PROTOCOL.md §7, CLOSE
+   * @param code of the CLOSE, if one can be sent: PROTOCOL.md §7
    */
   end(error?: RendezvousError, code: number = closeCodeOf(error)): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#closeTimer);
+    this.#cancelCloseTimer?.();
     this.#keepalive.stop();
-    this.#flow.end(closedError(error));
-    // The first attach() tells of its end itself.
+    this.#window.end(closedError(error));
     this.#attaching?.fail(error ?? closedError());
-    if (!this.#session) {
+    if (!this.#state) {
+      // The rejection of the first attach() reports its end.
       if (!this.#attaching) this.#ended.resolve();
       return;
     }
-    void this.#lane?.leave(code, error?.message).then(this.#ended.resolve);
+    void this.#channel?.close(code, error?.message).then(this.#ended.resolve);
     this.onclose?.(error);
   }
 
-  #adopt(lane: FrameChannel, session: SessionState): void {
-    const resumed = this.#session !== undefined;
-    this.#lane?.shut();
-    this.#flow.use(undefined);
-    this.#lane = lane;
+  #adopt(channel: FrameChannel, state: SessionState): void {
+    const resumed = this.#state !== undefined;
+    this.#channel?.closeNow();
+    this.#window.useChannel(undefined);
+    this.#channel = channel;
     this.#attaching = undefined;
-    this.#session = session;
+    this.#state = state;
     this.#lost = false;
     this.#keepalive.start();
-    if (this.#closing) this.#progress();
+    if (this.#closing) this.#extendClosing();
     if (resumed) this.onfound?.();
     if (this.#closed) return;
-    lane.handTo({
-      frame: (frame) => this.#receive(frame),
-      fault: (error) => this.end(error),
-      broken: (reason) => this.#broken(lane, reason),
-      writable: () => this.#flow.pump(),
+    channel.listen({
+      onframe: (frame) => this.#receive(frame),
+      oninvalid: (error) => this.end(error),
+      onlost: (reason) => this.#channelLost(channel, reason),
+      onwritable: () => this.#window.pump(),
     });
-    if (!this.#closed && !this.#lost) this.#flow.use(lane);
+    if (!this.#closed && !this.#lost) this.#window.useChannel(channel);
   }
 
   #receive(frame: Frame): void {
     this.#keepalive.heard();
-    this.#find();
+    this.#recover();
     try {
-      this.#take(frame);
+      this.#handle(frame);
     } catch (thrown) {
-      return this.#unfit(thrown);
+      return this.#endInvalid(thrown);
     }
-    // An acknowledgement makes room for answers, and that for more questions.
+    // An acknowledgement frees the window for responses, after which requests may be passed on.
     if (frame.type === 'data' || frame.type === 'ack') this.#passOn();
   }
 
   /** @throws RendezvousError that ends the session */
-  #take(frame: Frame): void {
+  #handle(frame: Frame): void {
     switch (frame.type) {
       case 'data':
         this.#acknowledged(frame.ack);
-        this.#flow.take(frame);
+        this.#window.receive(frame);
         break;
       case 'ack':
         this.#acknowledged(frame.ack);
         break;
       case 'ping':
-        if (!this.#lane?.stuffed) this.#lane?.send(encodePong(frame.id));
+        if (!this.#channel?.congested) this.#channel?.send(encodePong(frame.id));
         break;
       case 'pong':
         this.#keepalive.pong(frame.id);
         break;
       case 'close':
-        this.#closing = true; // it takes nothing any more
+        this.#closing = true; // the other peer takes nothing any more
         this.#passOn(true);
         return this.end(closeError(frame.code, frame.reason), closeCode.done);
       case 'hello':
@@ -251,74 +260,79 @@ export class FramedLink implements Link {
       case 'unknown':
         break;
     }
-    this.#flow.throwIfStuck();
+    this.#window.throwIfStalled();
   }
 
-  /** @param last see {@link SendReceiveWindow.next} */
-  #passOn(last = false): void {
+  /** @param peerClosed see {@link SendReceiveWindow.next} */
+  #passOn(peerClosed = false): void {
     while (!this.#closed) {
-      let next: Received | 'part' | undefined;
+      let next: ReturnType<SendReceiveWindow['next']>;
       try {
-        next = this.#flow.next(last);
+        next = this.#window.next(peerClosed);
       } catch (thrown) {
-        return this.#unfit(thrown);
+        return this.#endInvalid(thrown);
       }
-      if (!next) return;
-      if (next !== 'part') this.#deliver(next);
-      if (!this.#closed) this.#flow.acknowledgeSoon();
+      if (next.type === 'nothing') return;
+      if (next.type === 'message') this.#deliver(next);
+      if (!this.#closed) this.#window.acknowledgeSoon();
     }
   }
 
-  #unfit(thrown: unknown): void {
-    this.end(toRendezvousError(thrown, 'bad_channel', 'A frame could not be handled; see cause.'));
+  #endInvalid(thrown: unknown): void {
+    this.end(toRendezvousError(thrown, 'bad_channel', 'Handling a frame failed; see cause.'));
   }
 
-  #deliver({ text, meta }: Received): void {
-    const parsed = parseBytes(text);
-    if ('message' in parsed) return this.onmessage?.(parsed.message, meta);
-    this.onerror?.(parsed.refused);
-    // Not to one who does not read: answers would pile up. A link that is closing has nothing to say any more.
-    if (parsed.reply && this.#flow.drained) this.send(parsed.reply).catch(() => {});
+  #deliver({ text, meta }: Extract<Taken, { type: 'message' }>): void {
+    const parsed = parseMessage(text);
+    if (parsed.type === 'message') return this.onmessage?.(parsed.message, meta);
+    this.onerror?.(parsed.error);
+    // Replies must not pile up for a peer that does not read. A closing link rejects them.
+    if (parsed.reply && this.#window.allSent) this.send(parsed.reply).catch(() => {});
   }
 
   #acknowledged(ack: number): void {
-    if (this.#flow.acknowledged(ack) && this.#closing) this.#progress();
+    if (this.#window.acknowledged(ack) && this.#closing) this.#extendClosing();
   }
 
-  /** While closing: something has moved, so there is more time. */
-  #progress(): void {
-    clearTimeout(this.#closeTimer);
-    const withinMs = Math.min(closeTimeoutMs, this.#closeBy - performance.now());
-    this.#closeTimer = setTimeout(() => this.end(this.#flow.empty ? undefined : unconfirmed()), withinMs);
+  /** While closing: the other peer makes progress, so it gets more time. */
+  #extendClosing(): void {
+    this.#cancelCloseTimer?.();
+    const withinMs = Math.min(closeTimeoutMs, this.#closeBy - this.#clock.now());
+    this.#cancelCloseTimer = this.#clock.after(withinMs, () => {
+      this.end(this.#window.allAcknowledged ? undefined : unacknowledged());
+    });
   }
 
-  #broken(lane: FrameChannel, reason: RendezvousError): void {
-    // Whoever has heard our CLOSE, and had everything, may leave without waiting for us.
-    if (!lane.open && lane.saidClose && this.#flow.empty) return this.end();
+  #channelLost(channel: FrameChannel, reason: RendezvousError): void {
+    // A peer that has everything and our CLOSE may leave without an answer.
+    if (!channel.open && channel.closeSent && this.#window.allAcknowledged) return this.end();
     this.#lose(reason);
-    if (!lane.open) this.#keepalive.stop();
+    if (!channel.open) this.#keepalive.stop();
   }
 
   #lose(reason: RendezvousError): void {
     if (this.#lost || this.#closed) return;
     this.#lost = true;
     this.#keepalive.lost();
-    this.#flow.use(undefined);
+    this.#window.useChannel(undefined);
     this.onlost?.(reason);
   }
 
-  #find(): void {
+  #recover(): void {
     if (!this.#lost) return;
     this.#lost = false;
     this.onfound?.();
-    if (!this.#closed && !this.#lost) this.#flow.use(this.#lane);
+    if (!this.#closed && !this.#lost) this.#window.useChannel(this.#channel);
   }
 }
 
 const silence = (afterMs: number): RendezvousError =>
-  new RendezvousError('peer_silent', `Nothing has come from the other peer for ${Math.round(afterMs / 1_000)} s.`, {
+  new RendezvousError('peer_silent', `Received nothing from the other peer for ${Math.round(afterMs / 1_000)} s.`, {
     retryable: true,
   });
 
-const unconfirmed = (): RendezvousError =>
-  new RendezvousError('session_lost', 'The session was closed before the other peer had confirmed the last messages.');
+const unacknowledged = (): RendezvousError =>
+  new RendezvousError(
+    'session_lost',
+    'The session closed before the other peer acknowledged the last messages, which may not have arrived.',
+  );

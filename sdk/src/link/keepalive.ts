@@ -1,106 +1,113 @@
-/** PROTOCOL.md §7, PING: after so long without a word a side asks, and after so long it takes the connection for dead. */
+import type { Clock } from '../util/clock.ts';
+
+/** PROTOCOL.md §7, PING: a side pings after this much silence … */
 const quietMs = 3_000;
+/** … and gives the connection up after this much. */
 export const silentMs = 8_000;
-/** A timer that comes so late was not kept waiting by work: the machine slept, or the page was put to sleep. */
+/** A timer this late was not delayed by work: the machine slept, or the page was frozen. */
 const lateMs = 2_000;
-/** What the other side then has to answer. */
+/** How long the other peer then has to answer. */
 const graceMs = 3_000;
 
 export interface KeepaliveOwner {
   ping(id: number): void;
+  /** Nothing came in time. */
   silent(afterMs: number): void;
 }
 
-/** Knows whether the other side is there: by what comes, and by asking when nothing does. */
+/** Detects a dead connection: pings when nothing arrives, and reports silence. */
 export class Keepalive {
   readonly #owner: KeepaliveOwner;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #clock: Clock;
+  #cancelTimer: (() => void) | undefined;
   #running = false;
   /** When the timer should fire. */
-  #due = 0;
-  #heard = 0;
-  #asked = 0;
+  #timerDueAt = 0;
+  #heardAt = 0;
+  #pingedAt = 0;
+  /** By then something must have arrived. */
   #deadline = Infinity;
-  #graced = false;
-  #id = 0;
-  #answered = true;
+  #graceGiven = false;
+  #pingId = 0;
+  #pongReceived = true;
   #roundTripMs: number | undefined;
 
-  constructor(owner: KeepaliveOwner) {
+  constructor(owner: KeepaliveOwner, clock: Clock) {
     this.#owner = owner;
+    this.#clock = clock;
   }
 
-  /** Milliseconds that the last PING took. */
+  /** Milliseconds between the last answered PING and its PONG. */
   get roundTripMs(): number | undefined {
     return this.#roundTripMs;
   }
 
-  /** On a new channel. */
+  /** Begins anew on a new channel. */
   start(): void {
     this.#running = true;
     this.heard();
-    this.#asked = 0;
+    this.#pingedAt = 0;
     this.#schedule();
   }
 
   stop(): void {
     this.#running = false;
-    clearTimeout(this.#timer);
+    this.#cancelTimer?.();
   }
 
-  /** Something came, whatever it was. */
+  /** A frame of any kind arrived. */
   heard(): void {
-    this.#heard = performance.now();
-    this.#deadline = this.#heard + silentMs;
-    this.#graced = false;
+    this.#heardAt = this.#clock.now();
+    this.#deadline = this.#heardAt + silentMs;
+    this.#graceGiven = false;
   }
 
   pong(id: number): void {
-    // One that answers an older PING says nothing of the last one.
-    if (id !== this.#id || this.#answered) return;
-    this.#answered = true;
-    this.#roundTripMs = performance.now() - this.#asked;
+    // The answer to an older PING does not time the last one.
+    if (id !== this.#pingId || this.#pongReceived) return;
+    this.#pongReceived = true;
+    this.#roundTripMs = this.#clock.now() - this.#pingedAt;
   }
 
-  /** Asks now, and wants to hear something in time. */
+  /** Pings now; something must arrive within this time. */
   probe(withinMs: number): void {
-    this.#ask();
-    this.#deadline = Math.min(this.#deadline, this.#asked + withinMs);
+    this.#ping();
+    this.#deadline = Math.min(this.#deadline, this.#pingedAt + withinMs);
     this.#schedule();
   }
 
-  /** The other side is known to be silent: goes on asking, without another deadline, until something comes. */
+  /** The silence is known: keeps pinging without a deadline until something arrives. */
   lost(): void {
     this.#deadline = Infinity;
     this.#schedule();
   }
 
   #schedule(): void {
-    clearTimeout(this.#timer);
-    if (!this.#running) return; // a question that could not be asked may have been the end
-    this.#due = Math.min(this.#deadline, Math.max(this.#heard, this.#asked) + quietMs);
-    this.#timer = setTimeout(() => this.#fire(), Math.max(0, this.#due - performance.now()));
+    this.#cancelTimer?.();
+    if (!this.#running) return; // a PING that could not be sent may have ended the session
+    this.#timerDueAt = Math.min(this.#deadline, Math.max(this.#heardAt, this.#pingedAt) + quietMs);
+    this.#cancelTimer = this.#clock.after(Math.max(0, this.#timerDueAt - this.#clock.now()), () => this.#fire());
   }
 
   #fire(): void {
-    const now = performance.now();
-    if (now - this.#due > lateMs && now >= this.#deadline && !this.#graced) {
-      // The other side may have talked all the time: what it said could not be heard.
-      this.#graced = true;
-      this.#ask();
+    const now = this.#clock.now();
+    if (now - this.#timerDueAt > lateMs && now >= this.#deadline && !this.#graceGiven) {
+      // While this side slept it could not hear what the other one said.
+      this.#graceGiven = true;
+      this.#ping();
       this.#deadline = now + graceMs;
     } else if (now >= this.#deadline) {
-      const afterMs = now - this.#heard;
+      const afterMs = now - this.#heardAt;
       this.lost();
       return this.#owner.silent(afterMs);
-    } else if (now - Math.max(this.#heard, this.#asked) >= quietMs) this.#ask();
+    } else if (now - Math.max(this.#heardAt, this.#pingedAt) >= quietMs) this.#ping();
     this.#schedule();
   }
 
-  #ask(): void {
-    this.#id = (this.#id + 1) % 2 ** 32;
-    this.#asked = performance.now();
-    this.#answered = false;
-    this.#owner.ping(this.#id);
+  #ping(): void {
+    this.#pingId = (this.#pingId + 1) % 2 ** 32;
+    this.#pingedAt = this.#clock.now();
+    this.#pongReceived = false;
+    this.#owner.ping(this.#pingId);
   }
 }

@@ -2,135 +2,144 @@ import { RendezvousError } from '../errors.ts';
 import type { RtcDataChannel } from '../peer/engine.ts';
 import { closeConnection } from '../peer/negotiation.ts';
 import { maxMessageSize } from '../peer/sdp.ts';
+import { type Clock, systemClock } from '../util/clock.ts';
 import { type Carrier, closedError, type Link } from './link.ts';
-import type { JsonRpcMessage } from './message.ts';
-import { badMessage, oversized, parse, toJson } from './text.ts';
+import { badMessage, type JsonRpcMessage, parseMessage, serialize, utf8Bytes } from './message.ts';
 
-/** Above this many bytes in the channel's buffer `send()` waits; below the other it goes on. */
+/** `send()` waits while the channel buffers more than this, until it is below `lowWater`. */
 const highWater = 1_048_576;
 const lowWater = 262_144;
-/** How long `close()` waits while nothing moves: for the last messages to go out, and for the other side to take note. */
+/** How long `close()` waits without progress: to send the last messages, and for the other peer. */
 const closeTimeoutMs = 3_000;
-const closeLookMs = 100;
+const progressCheckMs = 100;
 
 export interface PlainLinkOptions extends Carrier {
-  /** The largest message in UTF-8 bytes, either way. */
+  /** The largest message in UTF-8 bytes, in both directions. */
   maxMessageBytes: number;
+  /** @default the system's clock */
+  clock?: Clock;
 }
 
-/**
- * Plain mode: one JSON-RPC message a text message (PROTOCOL.md §7). What mcp-webrtc and mcp-rtc speak.
- */
+/** Plain mode (PROTOCOL.md §7), as of mcp-webrtc and mcp-rtc: one JSON-RPC message a text message. */
 export class PlainLink implements Link {
   onmessage?: (message: JsonRpcMessage) => void;
   onerror?: (error: RendezvousError) => void;
   onclose?: (error?: RendezvousError) => void;
-  readonly #peer: PlainLinkOptions;
+  readonly #options: PlainLinkOptions;
+  readonly #clock: Clock;
   readonly #channel: RtcDataChannel;
-  readonly #maxBytes: number;
+  /** The largest message that the other peer takes. */
+  readonly #maxSendBytes: number;
   readonly #waiting: { text: string; sent: PromiseWithResolvers<void> }[] = [];
+  readonly #ended = Promise.withResolvers<void>();
   #closing: Promise<void> | undefined;
   #closed = false;
 
-  constructor(peer: PlainLinkOptions) {
-    this.#peer = peer;
-    this.#channel = peer.channel;
-    // An engine may take less than the SDP says, as libwebrtc does when that is written in the form of before RFC 8841.
-    const taken = peer.connection.sctp?.maxMessageSize ?? Number.POSITIVE_INFINITY;
-    this.#maxBytes = Math.min(peer.maxMessageBytes, maxMessageSize(peer.remoteSdp), taken);
+  constructor(options: PlainLinkOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#channel = options.channel;
+    // An engine may take less than the SDP allows: libwebrtc does if it predates RFC 8841.
+    const engineLimit = options.connection.sctp?.maxMessageSize ?? Number.POSITIVE_INFINITY;
+    this.#maxSendBytes = Math.min(options.maxMessageBytes, maxMessageSize(options.remoteSdp), engineLimit);
   }
 
-  /** Takes the channel's events, first those that came before. Set the handlers before. */
+  /** Takes over the channel and delivers what arrived before. Set the handlers first. */
   start(): void {
-    const { channel, connection, early } = this.#peer;
+    const { channel, connection, early } = this.#options;
     channel.bufferedAmountLowThreshold = lowWater;
     channel.onbufferedamountlow = () => this.#pump();
-    channel.onclose = () => this.#end();
-    channel.onerror = () => {}; // `close` follows, and says all there is to say
+    channel.onclose = () => this.end();
+    channel.onerror = () => {}; // `close` follows and is enough
     channel.onmessage = ({ data }) => this.#receive(data);
     connection.onicecandidate = null;
-    const watch = () => {
-      if (connection.connectionState === 'failed') this.#end(failed());
-      else if (connection.connectionState === 'closed') this.#end();
+    const checkConnection = () => {
+      if (connection.connectionState === 'failed') this.end(failed());
+      else if (connection.connectionState === 'closed') this.end();
     };
-    connection.onconnectionstatechange = watch;
+    connection.onconnectionstatechange = checkConnection;
     connection.oniceconnectionstatechange = null;
     for (const data of early.splice(0)) this.#receive(data);
-    // It may all be over already.
-    if (channel.readyState === 'closed') this.#end();
-    else watch();
+    // The channel may have ended before it got here.
+    if (channel.readyState === 'closed') this.end();
+    else checkConnection();
   }
 
   /**
-   * Sends a message, after those before it. Resolves when the channel has taken it, which it does as fast as the other side
-   * reads. Rejects with `closed`, `bad_message` (what JSON cannot say), or `message_too_large`; a response that is too large is replaced by a JSON-RPC error,
-   * or the other side would wait for it in vain.
+   * Sends a message, after those before it. Resolves when the channel has taken it, which it does
+   * as fast as the other peer reads. A response that is too large is replaced by a JSON-RPC error.
+   *
+   * Rejects with RendezvousError `closed`, `message_too_large`, or `bad_message` for what JSON
+   * cannot express.
    */
   async send(message: JsonRpcMessage): Promise<void> {
     if (this.#closed || this.#closing) throw closedError();
-    let text = toJson(message);
-    const bytes = utf8Bytes(text, this.#maxBytes);
-    if (bytes > this.#maxBytes) {
-      const { error, instead } = oversized(message, bytes, this.#maxBytes);
-      this.onerror?.(error);
-      text = instead;
-    }
-    if (this.#waiting.length === 0 && this.#channel.bufferedAmount < highWater) return this.#hand(text);
+    const { json, replaced } = serialize(message, this.#maxSendBytes);
+    if (replaced) this.onerror?.(replaced);
+    if (this.#waiting.length === 0 && this.#channel.bufferedAmount < highWater) return this.#sendNow(json);
     const sent = Promise.withResolvers<void>();
-    this.#waiting.push({ text, sent });
+    this.#waiting.push({ text: json, sent });
     this.#pump();
     await sent.promise;
   }
 
-  /** Delivers what was sent, as long as it gets on, then ends the channel and the connection. Idempotent. */
+  /** Sends what waits, as long as it makes progress, then closes the connection. Idempotent. */
   async close(): Promise<void> {
     this.#closing ??= this.#close();
     await this.#closing;
   }
 
-  /** Ends the channel and the connection at once, with this as `onclose`'s error. */
+  /** Closes the connection at once, with this as `onclose`'s error. */
   end(error?: RendezvousError): void {
-    this.#end(error);
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const { sent } of this.#waiting.splice(0)) sent.reject(closedError());
+    const { connection, channel } = this.#options;
+    channel.onmessage = null;
+    channel.onclose = null;
+    connection.onconnectionstatechange = null;
+    closeConnection(connection);
+    this.#ended.resolve();
+    this.onclose?.(error);
   }
 
   async #close(): Promise<void> {
-    const { engine, channel } = this.#peer;
+    const { engine, channel } = this.#options;
     if (this.#closed) return;
-    const closed = new Promise<void>((resolve) => {
-      this.#onended = resolve;
-    });
-    const deadline = Promise.withResolvers<void>();
-    const timer = this.#watchProgress(deadline.resolve);
+    const stuck = Promise.withResolvers<void>();
+    const stopWatching = this.#watchProgress(stuck.resolve);
     const pending = Promise.allSettled(this.#waiting.map(({ sent }) => sent.promise));
     const flushed = pending.then(() => engine.flush?.(channel)).catch((cause) => this.onerror?.(unflushed(cause)));
-    await Promise.race([flushed, closed, deadline.promise]);
+    await Promise.race([flushed, this.#ended.promise, stuck.promise]);
     if (!this.#closed) channel.close();
-    await Promise.race([closed, deadline.promise]);
-    clearInterval(timer);
-    this.#end();
-  }
-  #onended?: () => void;
-
-  /** Calls back when nothing has moved for `closeTimeoutMs`. */
-  #watchProgress(stuck: () => void): ReturnType<typeof setInterval> {
-    const look = () => ({ waiting: this.#waiting.length, buffered: this.#channel.bufferedAmount });
-    let last = look();
-    let since = performance.now();
-    return setInterval(() => {
-      const now = look();
-      if (now.waiting < last.waiting || now.buffered < last.buffered) since = performance.now();
-      else if (performance.now() - since > closeTimeoutMs) stuck();
-      last = now;
-    }, closeLookMs);
+    await Promise.race([this.#ended.promise, stuck.promise]);
+    stopWatching();
+    this.end();
   }
 
-  #hand(text: string): void {
+  /** Calls back when nothing was sent for `closeTimeoutMs`. Returns a function that ends the watch. */
+  #watchProgress(onstuck: () => void): () => void {
+    let waiting = this.#waiting.length;
+    let buffered = this.#channel.bufferedAmount;
+    let progressAt = this.#clock.now();
+    const check = () => {
+      if (this.#waiting.length < waiting || this.#channel.bufferedAmount < buffered) progressAt = this.#clock.now();
+      else if (this.#clock.now() - progressAt > closeTimeoutMs) return onstuck();
+      waiting = this.#waiting.length;
+      buffered = this.#channel.bufferedAmount;
+      cancel = this.#clock.after(progressCheckMs, check);
+    };
+    let cancel = this.#clock.after(progressCheckMs, check);
+    return () => cancel();
+  }
+
+  #sendNow(text: string): void {
     try {
       this.#channel.send(text);
     } catch (cause) {
-      // Never let a TypeError out: the MCP SDK's version probe would take it for a server of another era.
+      // Never a TypeError: the MCP SDK's version probe would take it for a server of another era.
       if (this.#channel.readyState !== 'open') throw closedError(cause);
-      throw new RendezvousError('engine_failed', 'The data channel did not take a message; see cause.', { cause });
+      throw new RendezvousError('engine_failed', 'Sending on the data channel failed; see cause.', { cause });
     }
   }
 
@@ -138,7 +147,7 @@ export class PlainLink implements Link {
     while (this.#waiting[0] && this.#channel.bufferedAmount < highWater) {
       const { text, sent } = this.#waiting.shift()!;
       try {
-        this.#hand(text);
+        this.#sendNow(text);
         sent.resolve();
       } catch (error) {
         sent.reject(error);
@@ -148,46 +157,23 @@ export class PlainLink implements Link {
 
   #receive(data: unknown): void {
     if (this.#closed) return;
-    if (typeof data !== 'string') {
-      return this.onerror?.(badMessage('a binary message, where plain mode has text only'));
-    }
-    const { maxMessageBytes } = this.#peer;
+    if (typeof data !== 'string') return this.onerror?.(badMessage('it is binary, where plain mode has text only'));
+    const { maxMessageBytes } = this.#options;
     if (utf8Bytes(data, maxMessageBytes) > maxMessageBytes) {
-      return this.onerror?.(badMessage(`a message of more than ${maxMessageBytes} bytes`));
+      return this.onerror?.(badMessage(`it has more than the ${maxMessageBytes} bytes that maxMessageBytes allows`));
     }
-    const parsed = parse(data);
-    if ('message' in parsed) return this.onmessage?.(parsed.message);
-    this.onerror?.(parsed.refused);
-    // Not to one who does not read: answers would pile up. A link that is closing has nothing to say any more.
+    const parsed = parseMessage(data);
+    if (parsed.type === 'message') return this.onmessage?.(parsed.message);
+    this.onerror?.(parsed.error);
+    // Replies must not pile up for a peer that does not read. A closing link rejects them.
     if (parsed.reply && this.#waiting.length === 0) this.send(parsed.reply).catch(() => {});
   }
-
-  #end(error?: RendezvousError): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const { sent } of this.#waiting.splice(0)) sent.reject(closedError());
-    const { connection, channel } = this.#peer;
-    channel.onmessage = null;
-    channel.onclose = null;
-    connection.onconnectionstatechange = null;
-    closeConnection(connection);
-    this.#onended?.();
-    this.onclose?.(error);
-  }
-}
-
-const encoder = new TextEncoder();
-
-/** Exact only where it matters: a UTF-16 unit is one to three bytes. */
-function utf8Bytes(text: string, limit: number): number {
-  if (text.length > limit) return text.length;
-  return text.length * 3 <= limit ? text.length : encoder.encode(text).byteLength;
 }
 
 const failed = () =>
-  new RendezvousError('session_lost', 'The connection to the other peer failed, and plain mode has no other one.');
+  new RendezvousError('session_lost', 'The connection to the other peer failed. Plain mode cannot restore it.');
 
-// No reason to leave the channel open, but what was sent last may be lost with it.
+// The channel closes all the same, but what was sent last may be lost with it.
 const unflushed = (cause: unknown) =>
   new RendezvousError('engine_failed', 'The last messages before the close may not have arrived; see cause.', {
     cause,

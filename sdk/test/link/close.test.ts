@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually, within } from '../../../test/support/wait.ts';
 import { RendezvousError } from '../../src/errors.ts';
 import { encodeAck, encodeClose, encodePing } from '../../src/link/frame.ts';
 import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
 import { attachBoth, connectCarriers, connectLinks, note, numbers, Recorder, upTo } from './carriers.ts';
+import { ManualClock } from './manual-clock.ts';
 import { RawPeer } from './raw.ts';
 
 const waitMs = 20_000;
@@ -36,7 +36,8 @@ void suite('the end of a framed link', () => {
   });
 
   test("the other side's goodbye is answered, told at once, and the channel is left to it", async (t) => {
-    const near = new Recorder({ offerer: true });
+    const clock = new ManualClock();
+    const near = new Recorder({ offerer: true, clock });
     const carriers = await connectCarriers(t);
     const raw = new RawPeer(carriers.far);
     raw.hello();
@@ -48,6 +49,9 @@ void suite('the end of a framed link', () => {
     raw.send(encodeClose(0));
     assert.deepEqual(await raw.next('close'), { type: 'close', code: 0, reason: '' });
     assert.deepEqual(near.closes, [undefined]);
+    await clock.advance(999);
+    assert.equal(carriers.near.channel.readyState, 'open');
+    await clock.advance(1);
     await near.link.close();
     await eventually(() => raw.closed, waitMs, 'closed by the link, as the other side does not');
   });
@@ -92,7 +96,8 @@ void suite('the end of a framed link', () => {
   });
 
   test('comes after a while when the other side does not acknowledge, with an error', async (t) => {
-    const near = new Recorder({ offerer: true });
+    const clock = new ManualClock();
+    const near = new Recorder({ offerer: true, clock });
     const carriers = await connectCarriers(t, nodeDatachannelEngine);
     const raw = new RawPeer(carriers.far);
     raw.hello();
@@ -102,7 +107,11 @@ void suite('the end of a framed link', () => {
     const send = (n: number) => near.link.send(note(n, body)).then(() => (taken += 1));
     const sent = Promise.allSettled(upTo(6).map(send));
     await eventually(() => taken === 4, waitMs, 'the window is full');
-    await near.link.close();
+    const closing = near.link.close();
+    await clock.advance(2_999);
+    assert.equal(near.closes.length, 0);
+    await clock.advance(1_001); // and the last second for an answer to its CLOSE
+    await closing;
     const states = (await sent).map(({ status }) => status);
     assert.deepEqual(states, [...upTo(4).map(() => 'fulfilled'), 'rejected', 'rejected']);
     assert.deepEqual(
@@ -125,7 +134,8 @@ void suite('the end of a framed link', () => {
   });
 
   test('comes as late as acknowledgements do, and after its goodbye a side is silent', async (t) => {
-    const near = new Recorder({ offerer: true });
+    const clock = new ManualClock();
+    const near = new Recorder({ offerer: true, clock });
     const carriers = await connectCarriers(t);
     const raw = new RawPeer(carriers.far);
     raw.hello();
@@ -137,9 +147,10 @@ void suite('the end of a framed link', () => {
       raw.send(encodeAck(n + 1));
       raw.data(n + 1, JSON.stringify(note(n)));
       raw.send(encodePing(n));
-      await sleep(900); // longer in all than the 3 s without any
+      await eventually(() => near.messages.length === n + 1, waitMs, 'it listens all the same');
+      await clock.advance(2_900); // longer in all than the 3 s without any
     }
-    await eventually(() => near.messages.length === 5, waitMs, 'it listens all the same');
+    assert.deepEqual(near.closes, []);
     raw.send(encodeClose(0));
     await closing;
     await eventually(() => raw.closed, waitMs);
@@ -160,11 +171,14 @@ void suite('the end of a framed link', () => {
   });
 
   test('while the connection is lost and none comes, it is the end all the same', async (t) => {
-    const { near, carriers } = await connectLinks(t);
+    const clock = new ManualClock();
+    const { near, carriers } = await connectLinks(t, { clock });
     await carriers.far.connection.close();
     await eventually(() => near.losses.length === 1, waitMs);
     const sent = assert.rejects(near.link.send(note(1)), { code: 'closed' });
-    await near.link.close();
+    const closing = near.link.close();
+    await clock.advance(3_000);
+    await closing;
     await sent;
     assert.deepEqual(
       near.closes.map((error) => error?.code),
@@ -174,13 +188,15 @@ void suite('the end of a framed link', () => {
 
   test('before there is a session the attempt says it, and nobody else', async (t) => {
     for (const finish of ['close', 'end'] as const) {
-      const near = new Recorder({ offerer: true });
+      const clock = new ManualClock();
+      const near = new Recorder({ offerer: true, clock });
       const carriers = await connectCarriers(t);
       const raw = new RawPeer(carriers.far);
       const attempt = assert.rejects(near.link.attach(carriers.near), { code: 'closed' });
       await raw.next('hello');
       void near.link[finish]();
       await attempt;
+      await clock.advance(1_000);
       await near.link.close();
       assert.deepEqual(near.closes, []);
       const late = await connectCarriers(t);

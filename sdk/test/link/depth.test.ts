@@ -4,7 +4,7 @@ import { array, assert as check, constantFrom, property } from 'fast-check';
 import { jsonText } from '../../../test/support/hostile-json.ts';
 import { insteadOfDeep, isTooDeep, maxMessageDepth } from '../../src/link/depth.ts';
 import { isJsonRpcMessage } from '../../src/link/message.ts';
-import { parse } from '../../src/link/text.ts';
+import { parseMessage } from '../../src/link/message.ts';
 
 /** Written the slow way. */
 function depthOf(value: unknown): number {
@@ -23,7 +23,7 @@ test('the depth of a text is that of its value', () => {
   const seen = new Set<boolean>();
   check(
     property(jsonText, (text) => {
-      const right = depthOf(JSON.parse(text)) > maxMessageDepth;
+      const right = depthOf(JSON.parseMessage(text)) > maxMessageDepth;
       seen.add(right);
       assert.equal(isTooDeep(text), right);
     }),
@@ -47,13 +47,13 @@ test('brackets in strings do not count', () => {
 const deep = `${'[{"a":'.repeat(5_000)}1${'}]'.repeat(5_000)}`;
 
 test('a message that is too deep is refused, and whoever waits for an answer gets an error', () => {
-  const request = parse(`{"jsonrpc":"2.0","id":7,"method":"m","params":{"x":${deep}}}`);
+  const request = parseMessage(`{"jsonrpc":"2.0","id":7,"method":"m","params":{"x":${deep}}}`);
   assert.ok('refused' in request);
   assert.deepEqual([request.refused.code, request.reply?.id, request.reply?.error.code], ['bad_message', 7, -32_600]);
-  const notification = parse(`{"jsonrpc":"2.0","method":"m","params":{"x":${deep}}}`);
+  const notification = parseMessage(`{"jsonrpc":"2.0","method":"m","params":{"x":${deep}}}`);
   assert.ok('refused' in notification && notification.reply === undefined);
   for (const answer of [`"result":{"x":${deep}}`, `"error":{"code":1,"message":"m","data":${deep}}`]) {
-    const response = parse(`{"jsonrpc":"2.0","id":"a",${answer}}`);
+    const response = parseMessage(`{"jsonrpc":"2.0","id":"a",${answer}}`);
     assert.ok('message' in response && 'error' in response.message);
     assert.equal(response.message.id, 'a');
     assert.equal(response.message.error.code, -32_603);

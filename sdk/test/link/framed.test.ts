@@ -11,11 +11,12 @@ import {
   encodePing,
   maxFrameBytes,
 } from '../../src/link/frame.ts';
-import { windowBytes } from '../../src/link/send-queue.ts';
+import { windowBytes } from '../../src/link/send-receive-window.ts';
 import type { Engine } from '../../src/peer/engine.ts';
 import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';
 import { connectCarriers, connectLinks, note, numbers, Recorder, upTo } from './carriers.ts';
+import { ManualClock } from './manual-clock.ts';
 import { linkToPipe } from './pipe.ts';
 import { hello, RawPeer } from './raw.ts';
 
@@ -104,14 +105,16 @@ void suite('messages over a framed link', () => {
   });
 
   test('are acknowledged without being asked for it: soon, and early when there are many', async (t) => {
-    const { near, pipe } = await linkToPipe(t);
+    const clock = new ManualClock();
+    const { near, pipe } = await linkToPipe(t, { clock });
     const answers = () => pipe.sent.splice(0).map((frame) => decode(frame));
     answers(); // its HELLO
     const put = (seq: number, bytes: number, end = false) =>
       pipe.put(encodeData({ seq, ack: 0, end, meta: undefined, part: new Uint8Array(bytes) }));
     put(1, 10);
+    await clock.advance(99);
     assert.deepEqual(answers(), []);
-    await eventually(() => pipe.sent.length > 0, waitMs);
+    await clock.advance(1);
     assert.deepEqual(answers(), [{ type: 'ack', ack: 1 }]);
     // Without a turn in between: only the bytes can be the reason.
     for (const seq of [2, 3, 4, 5]) put(seq, 60_000);
@@ -126,6 +129,16 @@ void suite('messages over a framed link', () => {
     assert.partialDeepStrictEqual(sent, [{ type: 'data', seq: 1, ack: 6 }]);
     for (const seq of [8, 9]) put(seq, 131_072);
     assert.deepEqual(answers(), [{ type: 'ack', ack: 9 }], 'after 262,144 bytes');
+  });
+
+  test('are acknowledged in time by the clock of the system, too', async (t) => {
+    const { pipe } = await linkToPipe(t);
+    pipe.sent.length = 0;
+    pipe.put(encodeData({ seq: 1, ack: 0, end: true, meta: undefined, part: new Uint8Array(10) }));
+    const cameAt = performance.now();
+    await eventually(() => pipe.sent.length > 0, waitMs);
+    assert.ok(performance.now() - cameAt >= 90, 'not at once: an answer would have taken it along');
+    assert.deepEqual(decode(pipe.sent[0]!), { type: 'ack', ack: 1 });
   });
 
   test('are not passed on any more when the acknowledgement of those before was the end', async (t) => {

@@ -6,6 +6,7 @@ import type { FramedLinkOptions } from '../../src/link/framed.ts';
 import type { Carrier } from '../../src/link/link.ts';
 import { randomBase64Url } from '../../src/util/random.ts';
 import { type Carriers, connectCarriers, connectLinks, note, Recorder } from './carriers.ts';
+import { ManualClock } from './manual-clock.ts';
 import { RawPeer } from './raw.ts';
 
 const waitMs = 20_000;
@@ -168,7 +169,11 @@ void suite('the handshake of a framed link', () => {
     await eventually(() => raw.closed, waitMs);
 
     const silent = await connectCarriers(t);
-    await assert.rejects(end().attach(silent.near), { code: 'peer_silent' });
+    const clock = new ManualClock();
+    const { link } = new Recorder({ offerer: true, clock });
+    const unanswered = assert.rejects(link.attach(silent.near), { code: 'peer_silent' });
+    await clock.advance(8_000);
+    await unanswered;
 
     const leaving = await connectCarriers(t);
     const left = assert.rejects(end().attach(leaving.near), { code: 'peer_gone' });

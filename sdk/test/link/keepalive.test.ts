@@ -1,39 +1,66 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { suite, test } from 'node:test';
 import { eventually } from '../../../test/support/wait.ts';
-import { decode, encodePing, encodePong, type Frame } from '../../src/link/frame.ts';
+import { decode, encodePing, encodePong } from '../../src/link/frame.ts';
 import { Keepalive } from '../../src/link/keepalive.ts';
 import { connectLinks, note } from './carriers.ts';
+import { ManualClock } from './manual-clock.ts';
 import { linkToPipe } from './pipe.ts';
 import { RawPeer } from './raw.ts';
 
 const waitMs = 30_000;
 
 test('a side that hears nothing asks, then takes the connection for lost, and finds it again', async (t) => {
-  const { near, pipe } = await linkToPipe(t);
-  /** The first frame of this type that comes from now on. */
-  const next = async <T extends Frame['type']>(type: T) => {
-    pipe.sent.length = 0;
-    const find = () => pipe.sent.map((frame) => decode(frame)).find((frame) => frame.type === type);
-    await eventually(() => find() !== undefined, waitMs, `a ${type} frame`);
-    return find() as Extract<Frame, { type: T }>;
-  };
-  const { id } = await next('ping');
-  pipe.put(encodePong(id));
-  assert.notEqual(near.link.roundTripMs, undefined);
-  await eventually(() => near.losses.length === 1, waitMs);
-  assert.equal(near.losses[0]?.code, 'peer_silent');
+  const clock = new ManualClock();
+  const { near, pipe } = await linkToPipe(t, { clock });
+  /** The frames that were sent since the last call. */
+  const sent = () => pipe.sent.splice(0).map((frame) => decode(frame));
+  const pings = () => sent().flatMap((frame) => (frame.type === 'ping' ? [frame.id] : []));
+  sent(); // HELLO
+  await clock.advance(2_999);
+  assert.deepEqual(pings(), []);
+  await clock.advance(1);
+  const [id] = pings();
+  assert.notEqual(id, undefined);
+  await clock.advance(40);
+  pipe.put(encodePong(id!));
+  assert.equal(near.link.roundTripMs, 40);
+  await clock.advance(7_999);
+  assert.equal(pings().length, 2, 'every 3 s');
+  assert.deepEqual(near.losses, []);
+  await clock.advance(1);
+  assert.deepEqual(
+    near.losses.map(({ code, message }) => [code, message]),
+    [['peer_silent', 'Received nothing from the other peer for 8 s.']],
+  );
   // Messages wait, and the question is asked again.
-  let sent = false;
-  const sending = near.link.send(note(1)).then(() => (sent = true));
-  await next('ping');
-  assert.equal(sent, false);
-  pipe.sent.length = 0;
+  let taken = false;
+  const sending = near.link.send(note(1)).then(() => (taken = true));
+  await clock.advance(30_000);
+  assert.equal(pings().length, 10);
+  assert.equal(taken, false);
   pipe.put(encodePing(5));
-  const types = pipe.sent.map((frame) => decode(frame).type);
-  assert.deepEqual(types, ['data', 'pong']);
+  assert.deepEqual(
+    sent().map(({ type }) => type),
+    ['data', 'pong'],
+  );
   await sending;
   assert.deepEqual([near.losses.length, near.found, near.closes], [1, 1, []]);
+});
+
+test('a PONG that answers an older PING measures nothing', async (t) => {
+  const clock = new ManualClock();
+  const { near, pipe } = await linkToPipe(t, { clock });
+  near.link.probe(5_000);
+  near.link.probe(5_000);
+  const [first, second] = pipe.sent.map((frame) => decode(frame)).flatMap((frame) => ('id' in frame ? [frame.id] : []));
+  await clock.advance(10);
+  pipe.put(encodePong(first!));
+  assert.equal(near.link.roundTripMs, undefined);
+  pipe.put(encodePong(second!));
+  await clock.advance(10);
+  pipe.put(encodePong(second!));
+  assert.equal(near.link.roundTripMs, 10);
 });
 
 test('a probe is answered, or tells the loss at once', async (t) => {
@@ -50,39 +77,68 @@ test('a probe is answered, or tells the loss at once', async (t) => {
   await eventually(() => near.found === 1, waitMs);
 });
 
-/** The process does nothing, as when the machine sleeps: its timers come late. */
-const sleepThrough = (ms: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+void suite('after a sleep', () => {
+  /** A keepalive whose process wakes up after the other side's time was over. */
+  async function awake() {
+    const clock = new ManualClock();
+    const pings: number[] = [];
+    const silences: number[] = [];
+    const keepalive = new Keepalive(
+      { ping: () => pings.push(clock.now()), silent: (afterMs) => silences.push(afterMs) },
+      clock,
+    );
+    keepalive.start();
+    clock.sleep(11_000);
+    const wokenAt = clock.now();
+    await clock.advance(0);
+    assert.deepEqual([pings, silences], [[wokenAt], []]);
+    return { clock, keepalive, silences };
+  }
 
-test('after a sleep the other side gets the time to answer', async (t) => {
-  const pings: number[] = [];
-  let silent: number | undefined;
-  const keepalive = new Keepalive({
-    ping: () => pings.push(performance.now()),
-    silent: () => (silent = performance.now()),
+  test('the other side gets the time to answer, once', async () => {
+    const { clock, silences } = await awake();
+    await clock.advance(2_999);
+    assert.deepEqual(silences, []);
+    await clock.advance(1);
+    assert.deepEqual(silences, [14_000]);
   });
-  t.after(() => keepalive.stop());
-  keepalive.start();
-  sleepThrough(11_000);
-  const awake = performance.now();
-  await eventually(() => silent !== undefined, waitMs);
-  assert.ok((pings[0] ?? 0) >= awake);
-  const graceMs = (silent ?? 0) - awake;
-  assert.ok(graceMs >= 2_900, `${graceMs} ms`);
+
+  test('an answer is enough', async () => {
+    const { clock, keepalive, silences } = await awake();
+    await clock.advance(2_000);
+    keepalive.heard();
+    await clock.advance(7_999);
+    assert.deepEqual(silences, []);
+    await clock.advance(1);
+    assert.deepEqual(silences, [8_000]);
+  });
 });
 
-test('a question that is the end is the last one', async (t) => {
-  const pings: number[] = [];
-  const keepalive = new Keepalive({
-    ping: (id) => {
-      pings.push(id);
-      keepalive.stop(); // as when the channel does not take it, and the session ends with that
-    },
-    silent: () => assert.fail('nobody waits for an answer'),
-  });
-  t.after(() => keepalive.stop());
-  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+test('a timer that work delays is no sleep', async () => {
+  const clock = new ManualClock();
+  const silences: number[] = [];
+  const keepalive = new Keepalive({ ping: () => {}, silent: (afterMs) => silences.push(afterMs) }, clock);
   keepalive.start();
-  const before = timers();
+  await clock.advance(7_000);
+  clock.sleep(2_500);
+  await clock.advance(0);
+  assert.deepEqual(silences, [9_500]);
+});
+
+test('a question that is the end is the last one', () => {
+  const clock = new ManualClock();
+  const pings: number[] = [];
+  const keepalive = new Keepalive(
+    {
+      ping: (id) => {
+        pings.push(id);
+        keepalive.stop(); // as when the channel does not take it, and the session ends with that
+      },
+      silent: () => assert.fail('nobody waits for an answer'),
+    },
+    clock,
+  );
+  keepalive.start();
   keepalive.probe(1_000);
-  assert.deepEqual([pings.length, timers()], [1, before - 1]);
+  assert.deepEqual([pings.length, clock.timers], [1, 0]);
 });

@@ -1,4 +1,5 @@
 import type { TestContext } from 'node:test';
+import type { FramedLinkOptions } from '../../src/link/framed.ts';
 import type { Engine, RtcDataChannel, RtcPeerConnection } from '../../src/peer/engine.ts';
 import { encodeHello } from '../../src/link/frame.ts';
 import type { Carrier } from '../../src/link/link.ts';
@@ -68,8 +69,11 @@ export class PipeEnd {
 }
 
 /** A link whose other side is driven by hand over a pipe; the session stands. */
-export async function linkToPipe(t: TestContext): Promise<{ near: Recorder; pipe: PipeEnd }> {
-  const near = new Recorder({ offerer: true });
+export async function linkToPipe(
+  t: TestContext,
+  options: Partial<FramedLinkOptions> = {},
+): Promise<{ near: Recorder; pipe: PipeEnd }> {
+  const near = new Recorder({ offerer: true, ...options });
   const pipe = new PipeEnd();
   t.after(() => {
     near.link.end();

@@ -5,6 +5,7 @@ import { RendezvousError } from '../../src/errors.ts';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 import { PlainLink } from '../../src/link/plain.ts';
 import { type Carriers, connectCarriers, note, upTo } from './carriers.ts';
+import { ManualClock } from './manual-clock.ts';
 import { PipeEnd } from './pipe.ts';
 
 async function plainLink(t: TestContext) {
@@ -36,29 +37,37 @@ void suite('a plain link', () => {
     }
   });
 
-  test('takes as long to close as messages get on, however slowly', async (t) => {
+  test('takes as long to close as messages get on, however slowly', async () => {
+    const clock = new ManualClock();
     const pipe = new PipeEnd();
     pipe.reading = false;
-    const link = new PlainLink({ ...pipe.carrier, maxMessageBytes: 10_485_760 });
+    const link = new PlainLink({ ...pipe.carrier, maxMessageBytes: 10_485_760, clock });
     const closes: (RendezvousError | undefined)[] = [];
     link.onclose = (error) => closes.push(error);
     link.start();
     // Each one fills the buffer.
     const sent = Promise.all(upTo(40).map((n) => link.send(note(n, 'x'.repeat(262_000)))));
-    const reader = setInterval(() => pipe.drain(), 800);
-    t.after(() => clearInterval(reader));
-    await link.close();
-    await sent;
+    const closing = link.close();
+    while (pipe.open) {
+      await clock.advance(2_900);
+      pipe.drain();
+    }
+    await Promise.all([closing, sent]);
     assert.deepEqual(closes, [undefined]);
   });
 
   test('does not wait for one who reads nothing', async () => {
+    const clock = new ManualClock();
     const pipe = new PipeEnd();
     pipe.reading = false;
-    const link = new PlainLink({ ...pipe.carrier, maxMessageBytes: 10_485_760 });
+    const link = new PlainLink({ ...pipe.carrier, maxMessageBytes: 10_485_760, clock });
     link.start();
     const outcomes = Promise.allSettled(upTo(8).map((n) => link.send(note(n, 'x'.repeat(262_000)))));
-    await link.close();
+    const closing = link.close();
+    await clock.advance(3_000);
+    assert.ok(pipe.open);
+    await clock.advance(200);
+    await closing;
     const refused = (await outcomes).filter((outcome) => outcome.status === 'rejected');
     assert.ok(refused.length > 0 && refused.every(({ reason }) => (reason as RendezvousError).code === 'closed'));
   });

@@ -3,7 +3,7 @@ import { suite, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../../../test/support/wait.ts';
 import { encodeAuth, encodeClose } from '../../src/link/frame.ts';
-import { SendQueue } from '../../src/link/send-queue.ts';
+import { SendQueue } from '../../src/link/send-receive-window.ts';
 import { randomBase64Url } from '../../src/util/random.ts';
 import {
   attachBoth,
@@ -266,25 +266,25 @@ void suite('a session outlives its connection', () => {
   });
 
   test('nothing is sent again that was acknowledged, and nothing was received that was never sent', () => {
-    const outbox = new SendQueue();
-    outbox.add({ bytes: new Uint8Array(2_500), headroom: false }, undefined, false);
-    const seqs = () => Array.from({ length: 9 }, () => outbox.next(1_024)?.seq).filter((seq) => seq !== undefined);
+    const queue = new SendQueue();
+    void queue.add(new Uint8Array(2_500));
+    const seqs = () => Array.from({ length: 9 }, () => queue.next(1_024)?.seq).filter((seq) => seq !== undefined);
     assert.deepEqual(seqs(), [1, 2, 3]);
-    outbox.acknowledge(1);
-    outbox.resume(0, 1_024);
+    queue.acknowledge(1);
+    queue.resume(0, 1_024);
     assert.deepEqual(seqs(), [2, 3]);
-    outbox.resume(1, 1_024);
-    assert.equal(outbox.next(1_024)?.seq, 2);
-    outbox.acknowledge(3); // of what went over the old channel
+    queue.resume(1, 1_024);
+    assert.equal(queue.next(1_024)?.seq, 2);
+    queue.acknowledge(3); // of what went over the old channel
     assert.deepEqual(seqs(), []);
-    assert.ok(outbox.empty && outbox.drained);
-    assert.throws(() => outbox.resume(4, 1_024), { code: 'bad_channel' });
-    outbox.add({ bytes: new Uint8Array(1_000), headroom: false }, undefined, false);
+    assert.ok(queue.allAcknowledged && queue.allSent);
+    assert.throws(() => queue.resume(4, 1_024), { code: 'bad_channel' });
+    void queue.add(new Uint8Array(1_000));
     assert.deepEqual(seqs(), [4]);
-    assert.throws(() => outbox.resume(3, 1_000), { code: 'bad_channel', message: /max-message-size/ });
+    assert.throws(() => queue.resume(3, 1_000), { code: 'bad_channel', message: /max-message-size/ });
     // Metadata is not cut, also that of a message of which nothing was sent.
     const waiting = new SendQueue();
-    waiting.add({ bytes: new Uint8Array(1_000), headroom: false }, new Uint8Array(10_000), false);
+    void waiting.add(new Uint8Array(1_000), new Uint8Array(10_000));
     assert.throws(() => waiting.resume(0, 1_024), { code: 'bad_channel', message: /max-message-size/ });
   });
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
-import { eventually, within } from '../../../test/support/wait.ts';
+import { within } from '../../../test/support/wait.ts';
 import {
   decode,
   encodeAck,
@@ -12,6 +12,7 @@ import {
 } from '../../src/link/frame.ts';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 import { note, Recorder } from './carriers.ts';
+import { ManualClock } from './manual-clock.ts';
 import { linkToPipe, PipeEnd } from './pipe.ts';
 import { hello } from './raw.ts';
 
@@ -20,7 +21,8 @@ const answerBytes = 100_000;
 
 /** A link at whose other end the test asks: the link answers everything with 100 kB, as soon as it has it. */
 async function asked(t: TestContext) {
-  const { near, pipe } = await linkToPipe(t);
+  const clock = new ManualClock();
+  const { near, pipe } = await linkToPipe(t, { clock });
   let answered = 0;
   near.link.onmessage = (message: JsonRpcMessage) => {
     if (!('id' in message)) return void near.messages.push(message);
@@ -39,10 +41,10 @@ async function asked(t: TestContext) {
     const frames = pipe.sent.map((frame) => decode(frame)).filter((frame) => frame.type === 'data');
     return frames.at(-1)?.seq ?? 0;
   };
-  return { near, pipe, put, ask, last, answered: () => answered };
+  return { clock, near, pipe, put, ask, last, answered: () => answered };
 }
 
-suite('who asks and does not take the answers', { concurrency: true }, () => {
+suite('who asks and does not take the answers', () => {
   test('is not asked further, hears no acknowledgement, and gets everything when it does', async (t) => {
     const { near, pipe, put, ask, last, answered } = await asked(t);
     for (let n = 0; n < 1_000; n++) ask();
@@ -73,34 +75,47 @@ suite('who asks and does not take the answers', { concurrency: true }, () => {
   });
 
   test('is left after a while', async (t) => {
-    const { near, pipe, ask } = await asked(t);
+    const { clock, near, pipe, ask, last } = await asked(t);
     for (let n = 0; n < 300; n++) ask();
-    const asking = setInterval(() => pipe.put(encodePing(1)), 500);
-    t.after(() => clearInterval(asking));
-    await eventually(() => near.closes.length > 0, 60_000);
+    const pingFor = async (seconds: number) => {
+      for (let n = 0; n < seconds; n++) {
+        await clock.advance(1_000);
+        pipe.put(encodePing(1));
+      }
+    };
+    await pingFor(10);
+    assert.equal(near.closes.length, 0);
+    // Whatever it takes gives it the whole time again.
+    pipe.put(encodeAck(last() - 1));
+    await pingFor(10);
+    assert.equal(near.closes.length, 0);
+    await pingFor(1);
     assert.match(near.closes[0]?.message ?? '', /no acknowledgement for 10 s/);
   });
 
   test('and says goodbye: what it said before is passed on, and nothing is answered any more', async (t) => {
-    const { near, pipe, put, ask } = await asked(t);
+    const { clock, near, pipe, put, ask } = await asked(t);
     for (let n = 0; n < 300; n++) ask();
     put(JSON.stringify(note(1)));
     assert.deepEqual(near.messages, []);
     pipe.put(encodeClose(0));
     assert.deepEqual([near.messages, near.closes], [[note(1)], [undefined]]);
+    await clock.advance(1_000);
     await near.link.close();
   });
 
   test('keeps nobody from closing, however slowly it acknowledges', async (t) => {
-    const { near, pipe, ask } = await asked(t);
+    const { clock, near, pipe, ask } = await asked(t);
     for (let n = 0; n < 300; n++) ask();
-    let acked = 0;
-    const trickle = setInterval(() => pipe.put(encodeAck((acked += 1))), 1_500);
-    t.after(() => clearInterval(trickle));
-    const begun = performance.now();
-    await within(near.link.close(), 'the close', 60_000);
+    const closing = near.link.close();
+    for (let second = 1; second < 30; second++) {
+      await clock.advance(1_000);
+      pipe.put(encodeAck(second));
+    }
+    assert.equal(near.closes.length, 0);
+    await clock.advance(2_000); // and the last second for an answer to its CLOSE
+    await within(closing, 'the close', waitMs);
     assert.equal(near.closes[0]?.code, 'session_lost');
-    assert.ok(performance.now() - begun > 20_000, 'it had its time');
   });
 });
 

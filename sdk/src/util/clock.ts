@@ -1,0 +1,15 @@
+/** Monotonic time and timers. Whatever waits takes one, so that a test can move time itself. */
+export interface Clock {
+  /** Monotonic milliseconds, as of `performance.now()`. */
+  now(): number;
+  /** Calls back once, after so many milliseconds. Returns a function that cancels it. */
+  after(milliseconds: number, callback: () => void): () => void;
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  after(milliseconds, callback) {
+    const timer = setTimeout(callback, milliseconds);
+    return () => clearTimeout(timer);
+  },
+};
