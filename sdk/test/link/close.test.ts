@@ -6,6 +6,7 @@ import { encodeAck, encodeClose, encodePing } from '../../src/link/frame.ts';
 import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
 import { attachBoth, connectCarriers, connectLinks, note, numbers, Recorder, upTo } from './carriers.ts';
 import { ManualClock } from './manual-clock.ts';
+import { linkToPipe } from './pipe.ts';
 import { RawPeer } from './raw.ts';
 
 const waitMs = 20_000;
@@ -81,7 +82,8 @@ void suite('the end of a framed link', () => {
   });
 
   test('an end with an error is told to the other side, and messages that wait are refused', async (t) => {
-    const { near, far, carriers } = await connectLinks(t);
+    // However busy the machine is: no second is over before the CLOSE arrives.
+    const { near, far, carriers } = await connectLinks(t, { clock: new ManualClock() });
     const body = 'x'.repeat(6_000_000);
     const waiting = assert.rejects(near.link.send(note(1, body)), { code: 'closed' });
     near.link.end(new RendezvousError('peer_refused', 'not you'));
@@ -97,11 +99,7 @@ void suite('the end of a framed link', () => {
 
   test('comes after a while when the other side does not acknowledge, with an error', async (t) => {
     const clock = new ManualClock();
-    const near = new Recorder({ offerer: true, clock });
-    const carriers = await connectCarriers(t, nodeDatachannelEngine);
-    const raw = new RawPeer(carriers.far);
-    raw.hello();
-    await near.link.attach(carriers.near);
+    const { near } = await linkToPipe(t, { clock });
     const body = 'x'.repeat(1_000_000);
     let taken = 0;
     const send = (n: number) => near.link.send(note(n, body)).then(() => (taken += 1));
