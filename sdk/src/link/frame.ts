@@ -205,7 +205,7 @@ function json<T>(schema: z.ZodMiniType<T>, bytes: Uint8Array, name: string): T {
   throw violation(where ? `a ${name} with a bad ${where}` : `a ${name} that is not an object`);
 }
 
-/** The reason of a CLOSE becomes part of an error message, so it must not contain control characters. */
+/** A reason becomes part of an error message and must not bring control characters into it. */
 const printable = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).replaceAll(/\p{Cc}/gu, ' ');
 
 function exactly(bytes: Uint8Array, length: number, name: string): void {

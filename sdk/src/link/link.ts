@@ -2,20 +2,20 @@ import { RendezvousError } from '../errors.ts';
 import type { Engine, RtcDataChannel, RtcPeerConnection } from '../peer/engine.ts';
 import type { JsonRpcId, JsonRpcMessage } from './message.ts';
 
-/** What a link needs of one connection. */
+/** One connection, as a link uses it. */
 export interface Carrier {
   readonly engine: Engine;
   readonly connection: RtcPeerConnection;
-  /** Open and authenticated. */
+  /** The open and authenticated channel. */
   readonly channel: RtcDataChannel;
-  /** What arrived before anyone listened; the link takes it first. */
+  /** What arrived before there was a listener; the link takes it first. */
   readonly early: unknown[];
-  /** The descriptions as they travelled: the fingerprints in them are part of the proof that nobody sits in between. */
+  /** The descriptions as they were sent: the proof of AUTH covers the fingerprints in them. */
   readonly localSdp: string;
   readonly remoteSdp: string;
 }
 
-/** What travels beside a message, in framed mode only: PROTOCOL.md §7, DATA. */
+/** Metadata of a message, in framed mode only: PROTOCOL.md §7, DATA. */
 export interface MessageMeta {
   /** The request to which the message belongs. */
   relatedRequestId?: JsonRpcId | undefined;
@@ -23,13 +23,13 @@ export interface MessageMeta {
   headers?: Record<string, string> | undefined;
 }
 
-/** One MCP session over data channels: what a transport uses of it, in either mode. */
+/** One MCP session over data channels, in either mode. */
 export interface Link {
-  /** In the order in which the other side sent them, each one once. */
+  /** Called once per message, in the order in which the other peer sent them. */
   onmessage?: (message: JsonRpcMessage, meta?: MessageMeta) => void;
-  /** Something went wrong that does not end the session. */
+  /** An error that does not end the session. */
   onerror?: (error: RendezvousError) => void;
-  /** Called once: with the error if it was not an orderly end. */
+  /** Called once, with an error unless the session ended in order. */
   onclose?: (error?: RendezvousError) => void;
   send(message: JsonRpcMessage, meta?: MessageMeta): Promise<void>;
   /** Ends the session in order: what was sent before arrives. Idempotent. */

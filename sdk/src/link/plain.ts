@@ -20,7 +20,7 @@ export interface PlainLinkOptions extends Carrier {
   clock?: Clock;
 }
 
-/** Plain mode (PROTOCOL.md §7), as of mcp-webrtc and mcp-rtc: one JSON-RPC message a text message. */
+/** A session in plain mode (PROTOCOL.md §7): one JSON-RPC message per text message. */
 export class PlainLink implements Link {
   onmessage?: (message: JsonRpcMessage) => void;
   onerror?: (error: RendezvousError) => void;
@@ -117,7 +117,7 @@ export class PlainLink implements Link {
     this.end();
   }
 
-  /** Calls back when nothing was sent for `closeTimeoutMs`. Returns a function that ends the watch. */
+  /** Calls back when nothing was sent for `closeTimeoutMs`. Returns a function that stops it. */
   #watchProgress(onstuck: () => void): () => void {
     let waiting = this.#waiting.length;
     let buffered = this.#channel.bufferedAmount;

@@ -13,7 +13,7 @@ export interface Carriers {
   far: Carrier;
 }
 
-/** Both ends of a real data channel. On a machine that is busy with other things an engine may need another try. */
+/** Both ends of a real data channel. On a busy machine an engine may need another try. */
 export async function connectCarriers(t: TestContext, engine: Engine = weriftEngine, tries = 3): Promise<Carriers> {
   const offerer = engine.createPeerConnection(direct);
   const answerer = engine.createPeerConnection(direct);

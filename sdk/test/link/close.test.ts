@@ -118,6 +118,16 @@ void suite('the end of a framed link', () => {
     );
   });
 
+  test('comes also when the engine cannot say that the goodbye arrived', async (t) => {
+    const { near, pipe } = await linkToPipe(t, { clock: new ManualClock() });
+    pipe.flush = () => Promise.reject(new Error('no'));
+    const closing = near.link.close();
+    pipe.put(encodeClose(0));
+    await closing;
+    assert.deepEqual(near.closes, [undefined]);
+    assert.ok(!pipe.open);
+  });
+
   test('needs no answer when everything was acknowledged', async (t) => {
     const near = new Recorder({ offerer: true });
     const carriers = await connectCarriers(t);

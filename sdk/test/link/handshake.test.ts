@@ -47,6 +47,12 @@ void suite('the handshake of a framed link', () => {
   });
 
   test('different secrets', (t) => refuse(t, { secret }, { secret: otherSecret }));
+  test('a secret where there is no Web Crypto is refused at once', (t) => {
+    t.mock.getter(Crypto.prototype, 'subtle', () => undefined);
+    assert.throws(() => new Recorder({ offerer: true, secret }), { code: 'bad_option', message: /https/ });
+    assert.doesNotThrow(() => new Recorder({ offerer: true }));
+  });
+
   test('a secret at the offerer only', (t) => refuse(t, { secret }, {}));
   test('a secret at the answerer only', (t) => refuse(t, {}, { secret }));
 

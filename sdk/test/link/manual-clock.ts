@@ -21,7 +21,7 @@ export class ManualClock implements Clock {
     return this.#timers.size;
   }
 
-  /** Lets time pass. Every timer fires when it is due, and what it sets off happens before the next. */
+  /** Lets time pass. Each timer fires when it is due, and its effects come before the next one. */
   async advance(milliseconds: number): Promise<void> {
     const end = this.#now + milliseconds;
     await turn();

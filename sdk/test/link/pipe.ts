@@ -7,8 +7,8 @@ import { Recorder } from './carriers.ts';
 import { hello } from './raw.ts';
 
 /**
- * One end of a channel whose other end is the test: what it puts in comes out at once. A real engine is a thousand times slower and
- * takes no part in what a link makes of a frame, so that with it a hundred thousand hostile frames would take hours.
+ * One end of a channel whose other end is the test: what it puts in comes out at once. A real
+ * engine is a thousand times slower and does not change what a link makes of a frame.
  */
 export class PipeEnd {
   /** What the link sent and `reading` took. */
@@ -86,8 +86,9 @@ export async function linkToPipe(
 }
 
 /**
- * Two ends of one channel. What goes in comes out in order, some at a time and after as many turns of the event loop as `random`
- * (0 to 1) says; the end of one end is noticed at the other, and what was on its way is lost with it.
+ * Two ends of one channel. What goes in comes out in order, some at a time and after as many turns
+ * of the event loop as `random` (0 to 1) says. When one end closes the other one notices, and what
+ * was on its way is lost.
  */
 export function joinPipes(random: () => number): [PipeEnd, PipeEnd] {
   const ends = [new PipeEnd(), new PipeEnd()] as const;

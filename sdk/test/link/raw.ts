@@ -3,7 +3,7 @@ import { decode, encodeData, encodeHello, type Frame, type Hello } from '../../s
 import type { Carrier } from '../../src/link/link.ts';
 import { randomBase64Url } from '../../src/util/random.ts';
 
-/** The other end of a channel, driven frame by frame: what a peer may send that this SDK's link never would. */
+/** The other end of a channel, driven frame by frame, to send what this SDK never would. */
 export class RawPeer {
   readonly frames: Frame[] = [];
   closed = false;

@@ -48,7 +48,7 @@ async function works({ near, far }: LinkPair): Promise<void> {
   assert.deepEqual([near.closes, far.closes], [[], []]);
 }
 
-/** Two links talk while the pipes under them are cut, replaced and torn; then one or both of them close. */
+/** Two links talk while the pipes under them are cut, replaced and torn; then they close. */
 async function rehearse(seed: number): Promise<void> {
   const next = random(seed);
   const turns = async (most: number) => {
@@ -106,7 +106,7 @@ void suite('a session outlives its connection', () => {
     const count = 120;
     const talk = async (from: 'near' | 'far') => {
       for (const n of upTo(count)) {
-        // Now and then one that is cut into parts, and now and then a pause in which everything is acknowledged.
+        // Some are cut into parts, and in some pauses everything is acknowledged.
         if (next() < 0.1) await upToMs(40);
         await pair[from].link.send(note(n, 'ö'.repeat(next() < 0.15 ? next() * 150_000 : 50)));
       }
@@ -122,7 +122,7 @@ void suite('a session outlives its connection', () => {
         await upToMs(20);
       } else if (kind < 0.75) rounds.replaced += 1;
       else {
-        // Another connection that dies at any moment of its handshake, or right after it: for one side it may have succeeded.
+        // A connection that dies during its handshake or right after it: one side may have succeeded.
         rounds.torn += 1;
         const torn = await connectCarriers(t);
         for (const side of ['near', 'far'] as const) {
@@ -137,7 +137,7 @@ void suite('a session outlives its connection', () => {
     const { near, far } = pair;
     const lost = () => near.lost || far.lost;
     while (near.messages.length < count || far.messages.length < count) {
-      // On a machine that is busy with other things a connection may be silent for so long that it counts as lost.
+      // On a busy machine a connection may be silent for so long that it counts as lost.
       if (lost()) await attachNew(t, pair);
       await eventually(() => lost() || (near.messages.length >= count && far.messages.length >= count), 60_000);
     }

@@ -19,7 +19,7 @@ import { hello } from './raw.ts';
 const waitMs = 20_000;
 const answerBytes = 100_000;
 
-/** A link at whose other end the test asks: the link answers everything with 100 kB, as soon as it has it. */
+/** A link that answers every request of the test with 100 kB at once. */
 async function asked(t: TestContext) {
   const clock = new ManualClock();
   const { near, pipe } = await linkToPipe(t, { clock });

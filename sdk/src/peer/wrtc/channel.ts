@@ -14,6 +14,8 @@ const quietMs = 1_500;
 /** Who does not take it in this time does not take it. */
 const mostMs = 20_000;
 const lookEveryMs = 25;
+/** How long an answer about the buffer is reused, as long as little was sent since. */
+const reuseMs = 50;
 const watchEveryMs = 1;
 
 /** A data channel of @roamhq/wrtc that behaves as https://www.w3.org/TR/webrtc/#rtcdatachannel says. */
@@ -31,8 +33,9 @@ export class WrtcChannel implements RtcDataChannel {
   readonly #inbox = new EarlyMessageBuffer();
   #lastSent = Number.NEGATIVE_INFINITY;
   #lowThreshold = 0;
-  /** What may be in the buffer at the most: what was there when it was last asked, and what was sent since. */
+  /** An upper bound of the buffer: what it held when it was last asked, and what was sent since. */
   #buffered = 0;
+  #askedAt = Number.NEGATIVE_INFINITY;
   #open = false;
   #watching = false;
   #closing = false;
@@ -77,9 +80,13 @@ export class WrtcChannel implements RtcDataChannel {
     return this.#open ? 'open' : this.#channel.readyState;
   }
 
+  /**
+   * Below the low threshold this may be an upper bound: to ask waits for a thread of libwebrtc and
+   * costs as much as a small call.
+   */
   get bufferedAmount(): number {
-    this.#buffered = this.#channel.bufferedAmount;
-    return this.#buffered;
+    const current = this.#buffered <= this.#lowThreshold && performance.now() - this.#askedAt < reuseMs;
+    return current ? this.#buffered : this.#askBuffered();
   }
 
   get bufferedAmountLowThreshold(): number {
@@ -126,19 +133,25 @@ export class WrtcChannel implements RtcDataChannel {
     let bytes = -1;
     for (let quietSince = began; !over(); await sleep(lookEveryMs)) {
       const now = await this.#traffic();
-      if (now !== bytes || this.bufferedAmount > 0) quietSince = performance.now();
+      if (now !== bytes || this.#askBuffered() > 0) quietSince = performance.now();
       else if (performance.now() - quietSince > quietMs) return;
       bytes = now;
     }
   }
 
+  #askBuffered(): number {
+    this.#askedAt = performance.now();
+    this.#buffered = this.#channel.bufferedAmount;
+    return this.#buffered;
+  }
+
   /** `bufferedamountlow`, which @roamhq/wrtc does not have. */
   #watch(): void {
-    if (this.#watching || this.#buffered <= this.#lowThreshold || this.bufferedAmount <= this.#lowThreshold) return;
+    if (this.#watching || this.#buffered <= this.#lowThreshold || this.#askBuffered() <= this.#lowThreshold) return;
     this.#watching = true;
     const timer = setInterval(() => {
       if (this.#closed || this.#closing) return clearInterval(timer);
-      if (this.bufferedAmount > this.#lowThreshold) return;
+      if (this.#askBuffered() > this.#lowThreshold) return;
       clearInterval(timer);
       this.#watching = false;
       callHandler(this.onbufferedamountlow, undefined);
