@@ -34,14 +34,14 @@ export interface HandshakeOptions {
 
 /**
  * HELLO and AUTH on one channel: PROTOCOL.md §7. Resolves when the other side has proven what it has to; what comes behind that
- * waits in the lane. Rejects with `secret_mismatch`, `session_lost`, `bad_channel`, or with what the lane was failed with.
+ * waits in the channel. Rejects with `secret_mismatch`, `session_lost`, `bad_channel`, or with what the channel was failed with.
  */
 export async function shakeHands(
-  lane: FrameChannel,
+  channel: FrameChannel,
   options: HandshakeOptions,
 ): Promise<{ session: SessionState; received: number }> {
   const { offerer, secret, session } = options;
-  if (lane.maxFrameBytes < leastFrameBytes) throw violation(`a max-message-size of ${lane.maxFrameBytes}`);
+  if (channel.maxFrameBytes < leastFrameBytes) throw violation(`a max-message-size of ${channel.maxFrameBytes}`);
   const name = session?.name ?? (offerer ? randomBase64Url(16) : undefined);
   const own: Hello = {
     ...(name === undefined ? {} : { session: name }),
@@ -51,20 +51,20 @@ export async function shakeHands(
     auth: secret === undefined ? 'none' : 'secret',
     ...(hasWebCrypto() ? {} : { resumable: false }),
   };
-  lane.send(encodeHello(own));
-  const other = await helloOf(lane);
+  channel.send(encodeHello(own));
+  const other = await helloOf(channel);
   if (other.auth !== own.auth) throw oneSided(own);
   const agreed = session ? resumed(session, other) : begun(name, offerer, other);
-  const witness = witnessOf(lane, options, own, other, agreed);
+  const witness = witnessOf(channel, options, own, other, agreed);
   if (session || secret !== undefined) {
     const key = session ? session.key : secret && (await importKey(secret));
     if (!key) throw sessionLost('One side has no Web Crypto, so that the session ends with its connection.');
     // The offerer proves first, so that an offer alone gets nothing out of the answerer that was made with the key.
-    if (offerer) lane.send(encodeAuth(await prove(key, 'offerer', witness)));
-    const frame = await following(lane);
+    if (offerer) channel.send(encodeAuth(await prove(key, 'offerer', witness)));
+    const frame = await following(channel);
     if (frame.type !== 'auth') throw violation(`${frame.type.toUpperCase()} where AUTH is due`);
     if (!(await verify(key, offerer ? 'answerer' : 'offerer', witness, frame.proof))) throw disproved(session);
-    if (!offerer) lane.send(encodeAuth(await prove(key, 'answerer', witness)));
+    if (!offerer) channel.send(encodeAuth(await prove(key, 'answerer', witness)));
   }
   if (session) return { session, received: other.received };
   const resumable = hasWebCrypto() && other.resumable !== false;
@@ -73,16 +73,16 @@ export async function shakeHands(
   return { session: { name: agreed, key, maxMessageBytes }, received: 0 };
 }
 
-async function helloOf(lane: FrameChannel): Promise<Hello> {
-  const frame = await following(lane);
+async function helloOf(channel: FrameChannel): Promise<Hello> {
+  const frame = await following(channel);
   if (frame.type !== 'hello') throw violation(`${frame.type.toUpperCase()} where HELLO is due`);
   return frame.hello;
 }
 
 /** The next frame that means something; the other side's CLOSE ends the handshake. */
-async function following(lane: FrameChannel): Promise<Exclude<Frame, { type: 'close' | 'unknown' }>> {
+async function following(channel: FrameChannel): Promise<Exclude<Frame, { type: 'close' | 'unknown' }>> {
   while (true) {
-    const frame = await lane.next();
+    const frame = await channel.next();
     if (frame.type === 'close') throw closeError(frame.code, frame.reason) ?? left();
     if (frame.type !== 'unknown') return frame;
   }
@@ -104,14 +104,14 @@ function resumed(session: SessionState, other: Hello): string {
 }
 
 function witnessOf(
-  lane: FrameChannel,
+  channel: FrameChannel,
   { offerer, context }: HandshakeOptions,
   own: Hello,
   other: Hello,
   session: string,
 ): Witness {
-  const local = parseDescription(lane.carrier.localSdp).fingerprint;
-  const remote = parseDescription(lane.carrier.remoteSdp).fingerprint;
+  const local = parseDescription(channel.carrier.localSdp).fingerprint;
+  const remote = parseDescription(channel.carrier.remoteSdp).fingerprint;
   return {
     offererNonce: offerer ? own.nonce : other.nonce,
     answererNonce: offerer ? other.nonce : own.nonce,
