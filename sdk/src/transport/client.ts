@@ -1,13 +1,20 @@
-import { WebRTCTransport } from './transport.ts';
+import { RelayClientConnector } from './relay-client-connector.ts';
+import { SignalingConnector } from './signaling-connector.ts';
+import { hasSignaling, WebRTCTransport } from './transport.ts';
 import type { TransportOptions } from './types.ts';
 
 /**
- * The MCP client's end: `await client.connect(new WebRTCClientTransport({ relay, token }))`. Through a relay it offers to the
- * room's server, and waits for one to come; over a signaling channel of your own it answers.
+ * The MCP client's end: `await client.connect(new WebRTCClientTransport({ relay, token }))`. Through
+ * a relay it offers to the room's server, and waits for one to come. Over a signaling channel of
+ * your own it answers.
  */
 export class WebRTCClientTransport extends WebRTCTransport {
   /** @throws RendezvousError `bad_option` */
   constructor(options: TransportOptions) {
-    super('client', options);
+    super('client', options, (engine, onerror) =>
+      hasSignaling(options)
+        ? new SignalingConnector('client', engine, options, onerror)
+        : new RelayClientConnector(engine, options, onerror),
+    );
   }
 }

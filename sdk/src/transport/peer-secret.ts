@@ -3,7 +3,7 @@ import { secretKeyBytes } from 'mcp-rendezvous-protocol';
 import { abortable } from '../util/abort.ts';
 import type { RelayChannel } from '../signaling/relay-channel.ts';
 import type { RemotePeer } from '../signaling/relay-connection.ts';
-import { rejectOffer } from './reject-offer.ts';
+import { rejectOffer } from './server-room.ts';
 import type { SecretSource } from './types.ts';
 
 /**

@@ -6,17 +6,18 @@ import type { JsonRpcMessage } from '../link/message.ts';
 import { PlainLink } from '../link/plain.ts';
 import { callHandler } from '../util/call-handler.ts';
 import type { Engine } from '../peer/engine.ts';
-import { closeConnection, type ConnectedPeer } from '../peer/negotiation.ts';
+import { closeConnection } from '../peer/negotiation.ts';
 import type { Role } from 'mcp-rendezvous-protocol';
 import { readStats, type TransportStats } from '../peer/stats.ts';
 import { type RemotePeer, relayUrl } from '../signaling/relay-connection.ts';
-import type { Signaling } from '../signaling/signaling.ts';
 import { authInfoOf } from './auth-info.ts';
 import { withTimeout } from '../util/with-timeout.ts';
-import { dialRelay, dialSignaling } from './dial.ts';
 import { engineFor } from './choose-engine.ts';
+import { type Connected, type Connector, makesOffers } from './connector.ts';
+import { onNetworkChange } from './network.ts';
 import { keyOf } from './peer-secret.ts';
-import { type Route, Recovery } from './recovery.ts';
+import { Recovery } from './recovery.ts';
+import { SessionPeer } from './session-peer.ts';
 import {
   type ConnectOptions,
   defaultMaxMessageBytes,
@@ -27,28 +28,8 @@ import {
   type TransportState,
 } from './types.ts';
 
-/** What dialling brings: an open data channel, who is at its other end, and the signaling that led there. */
-export interface Dialled {
-  peer: ConnectedPeer;
-  signaling: Signaling;
-  route: Route;
-  /** Who the relay says it is, as far as is known now; undefined without a relay. */
-  remote?: () => RemotePeer;
-  room?: string | undefined;
-  /** Resolves when the operator has removed either peer from the relay, with the error that the session ends with. */
-  removed?: Promise<RendezvousError>;
-  /** Its token has ended, and the relay has no other one of it. */
-  expired?: () => boolean;
-  /** The key of the end-to-end secret. */
-  secret: Uint8Array<ArrayBuffer> | undefined;
-  /** Who was introduced to whom, and where: the proofs cover it. */
-  context: Uint8Array;
-  /** The MCP session's name in plain mode. */
-  sessionId: string;
-  /** A session that may need other connections: later offers for it are given to it. */
-  keep?: (session: Recovery) => void;
-  release: () => void;
-}
+/** Made when a transport starts. */
+export type MakeConnector = (engine: Engine, onerror: (error: RendezvousError) => void) => Connector;
 
 /**
  * The contract of an MCP transport over one data channel. It fits the `Transport` interface of both MCP SDKs (v1 and v2)
@@ -71,15 +52,19 @@ export abstract class WebRTCTransport {
   #onmessage: ((message: JsonRpcMessage, extra?: MessageExtra) => void) | undefined;
   #waiting: { message: JsonRpcMessage; meta: MessageMeta | undefined }[] = [];
   #state: TransportState = 'new';
-  #dialled: Dialled | undefined;
+  readonly #makeConnector: MakeConnector;
+  #connector: Connector | undefined;
+  #connected: Connected | undefined;
   #link: Link | undefined;
-  #session: Recovery | undefined;
+  /** What lies under the link and keeps it alive, in framed mode. */
+  #session: { peer: SessionPeer; recovery: Recovery; unwatch: () => void } | undefined;
   /** What ended the link. */
   #failure: RendezvousError | undefined;
   #sessionName: string | undefined;
   readonly #pagehide = () => void this.close();
 
-  protected constructor(role: Role, options: TransportOptions) {
+  /** @internal */
+  protected constructor(role: Role, options: TransportOptions, makeConnector: MakeConnector) {
     checkOptions(options);
     if (!hasSignaling(options)) relayUrl(options);
     checkContext(options);
@@ -89,15 +74,7 @@ export abstract class WebRTCTransport {
     this.#role = role;
     this.#options = options;
     this.#engine = engineFor(options.rtc);
-  }
-
-  /** Finds the other peer and opens the data channel. Rejects with a RendezvousError, or with the reason of `signal`. */
-  protected async dial(signal: AbortSignal): Promise<Dialled> {
-    const options = this.#options;
-    const onerror = (error: RendezvousError) => this.#tellError(error);
-    return hasSignaling(options)
-      ? await dialSignaling(this.#role, this.#engine, options, signal, onerror)
-      : await dialRelay(this.#role, this.#engine, options, signal, onerror);
+    this.#makeConnector = makeConnector;
   }
 
   get state(): TransportState {
@@ -106,7 +83,7 @@ export abstract class WebRTCTransport {
 
   /** Who is at the other end, as the relay vouches for it. Undefined before the connection stands, and without a relay. */
   get peer(): RemotePeer | undefined {
-    return this.#dialled?.remote?.();
+    return this.#connected?.remote?.();
   }
 
   /** Messages that come before a handler is set wait for it: an MCP SDK may set it late, or set another one. */
@@ -131,8 +108,10 @@ export abstract class WebRTCTransport {
     try {
       await withTimeout(this.#options, async (limit) => {
         const signal = AbortSignal.any([this.#abort.signal, limit]);
-        this.#dialled = await this.dial(signal);
-        await this.#open(this.#dialled, signal);
+        const connector = this.#makeConnector(this.#engine, (error) => this.#tellError(error));
+        this.#connector = connector;
+        this.#connected = await connector.connect(signal);
+        await this.#open(connector, this.#connected, signal);
         this.#throwIfOver();
       });
     } catch (thrown) {
@@ -177,16 +156,16 @@ export abstract class WebRTCTransport {
 
   /** The network path in use and what went over it. Rejects with `closed` when there is no connection. */
   async stats(): Promise<TransportStats> {
-    if (!this.#dialled || this.#state === 'closed') {
-      throw new RendezvousError('closed', 'There is no connection to tell about.');
+    if (!this.#connected || this.#state === 'closed') {
+      throw new RendezvousError('closed', 'Not connected.');
     }
-    const stats = await readStats((this.#session ?? this.#dialled.peer).connection);
-    const roundTripMs = stats.roundTripMs ?? this.#session?.link.roundTripMs;
+    const stats = await readStats((this.#session?.peer ?? this.#connected.peer).connection);
+    const roundTripMs = stats.roundTripMs ?? this.#session?.peer.link.roundTripMs;
     return { ...stats, ...(roundTripMs === undefined ? {} : { roundTripMs }) };
   }
 
-  async #open(dialled: Dialled, signal: AbortSignal): Promise<void> {
-    const { peer, secret, context, removed } = dialled;
+  async #open(connector: Connector, connected: Connected, signal: AbortSignal): Promise<void> {
+    const { peer, signaling, sessionName, secret, context, removed } = connected;
     // A connection that stands is no reason to go on: whoever removed the peer wants it to be cut off.
     void removed?.then((error) => this.#link?.end(error, closeCode.refused));
     const { maxMessageBytes = defaultMaxMessageBytes } = this.#options;
@@ -194,21 +173,24 @@ export abstract class WebRTCTransport {
       if (secret !== undefined) throw cannotProve();
       const link = new PlainLink({ ...peer, maxMessageBytes });
       this.#adopt(link);
-      this.#named(dialled.sessionId);
+      this.#named(sessionName);
       return link.start();
     }
-    const link = new FramedLink({ offerer: dialled.route.redial !== undefined, maxMessageBytes, secret, context });
+    const link = new FramedLink({ offerer: makesOffers(connector), maxMessageBytes, secret, context });
     this.#adopt(link);
     link.onlost = (reason) => link.end(reason); // until there is a session that can do better
     await link.attach(peer, signal);
     this.#throwIfOver(); // its CLOSE came with the end of the handshake: there is nothing to be kept alive
-    this.#named(link.session ?? dialled.sessionId);
+    this.#named(link.session ?? sessionName);
     if (!link.resumable) return;
-    const session = new Recovery(link, dialled.route, peer, dialled.signaling);
-    session.onstate = (state) => this.#setState(state);
-    session.onerror = (error) => this.#tellError(error);
-    this.#session = session;
-    dialled.keep?.(session);
+    const sessionPeer = new SessionPeer(link, connector, peer, signaling);
+    const onerror = (error: RendezvousError) => this.#tellError(error);
+    const recovery = new Recovery(sessionPeer, { onstate: (state) => this.#setState(state), onerror });
+    sessionPeer.onerror = onerror;
+    link.onlost = (reason) => recovery.lost(reason);
+    link.onfound = () => recovery.found();
+    this.#session = { peer: sessionPeer, recovery, unwatch: onNetworkChange(() => recovery.networkChanged()) };
+    connector.keep?.(sessionPeer);
   }
 
   #named(session: string): void {
@@ -224,9 +206,9 @@ export abstract class WebRTCTransport {
     };
     link.onerror = (error) => this.#tellError(error);
     link.onclose = (error) => {
-      const { removed } = this.#dialled ?? {};
+      const { removed } = this.#connected ?? {};
       if (error?.code !== 'peer_refused' || !removed) return this.#over(error);
-      // Both ends hear of a removal, and the other one's CLOSE may be here before the relay's word, which says why.
+      // Both ends hear of a removal. The other end's CLOSE may be here before the relay's word, which says why.
       const timer = setTimeout(() => this.#over(error), explainedWithinMs);
       void removed.then((reason) => {
         clearTimeout(timer);
@@ -244,7 +226,7 @@ export abstract class WebRTCTransport {
   }
 
   #flush(): void {
-    const { remote, room } = this.#dialled ?? {};
+    const { remote, room } = this.#connected ?? {};
     while (this.#onmessage && this.#state !== 'connecting' && this.#waiting.length > 0) {
       if (this.#refuseExpired()) return;
       const { message, meta } = this.#waiting.shift()!;
@@ -256,7 +238,7 @@ export abstract class WebRTCTransport {
 
   /** A server answers to a token as long as that is valid; a client has nothing to refuse. */
   #refuseExpired(): boolean {
-    if (this.#role !== 'server' || !this.#dialled?.expired?.()) return false;
+    if (this.#role !== 'server' || !this.#connected?.expired?.()) return false;
     this.#link?.end(tokenExpired());
     return true;
   }
@@ -264,9 +246,11 @@ export abstract class WebRTCTransport {
   #end(): void {
     if (this.#state === 'closed') return;
     page.removeEventListener?.('pagehide', this.#pagehide);
-    this.#session?.end();
-    if (this.#dialled && this.#state === 'connecting') closeConnection(this.#dialled.peer.connection);
-    this.#dialled?.release();
+    this.#session?.unwatch();
+    this.#session?.recovery.end();
+    this.#session?.peer.end();
+    if (this.#connected && this.#state === 'connecting') closeConnection(this.#connected.peer.connection);
+    this.#connector?.close();
     this.#ended.resolve();
     this.#setState('closed');
     callHandler(() => this.onclose?.(), undefined);
@@ -290,7 +274,7 @@ export abstract class WebRTCTransport {
 }
 
 /** By its value: an application may name all options and leave some undefined. */
-const hasSignaling = (options: TransportOptions): options is ConnectOptions & SignalingOptions =>
+export const hasSignaling = (options: TransportOptions): options is ConnectOptions & SignalingOptions =>
   'signaling' in options && options.signaling !== undefined;
 
 /** @throws RendezvousError `bad_option` */

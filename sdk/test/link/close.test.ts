@@ -5,7 +5,7 @@ import { RendezvousError } from '../../src/errors.ts';
 import { encodeAck, encodeClose, encodePing } from '../../src/link/frame.ts';
 import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
 import { attachBoth, connectCarriers, connectLinks, note, numbers, Recorder, upTo } from './carriers.ts';
-import { ManualClock } from './manual-clock.ts';
+import { ManualClock } from '../manual-clock.ts';
 import { linkToPipe } from './pipe.ts';
 import { RawPeer } from './raw.ts';
 

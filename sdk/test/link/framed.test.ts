@@ -14,7 +14,7 @@ import {
 import { windowBytes } from '../../src/link/send-receive-window.ts';
 import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
 import { connectCarriers, connectLinks, note, numbers, Recorder, upTo } from './carriers.ts';
-import { ManualClock } from './manual-clock.ts';
+import { ManualClock } from '../manual-clock.ts';
 import { linkToPipe } from './pipe.ts';
 import { hello, RawPeer } from './raw.ts';
 

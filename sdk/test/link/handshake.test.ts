@@ -6,7 +6,7 @@ import type { FramedLinkOptions } from '../../src/link/framed.ts';
 import type { Carrier } from '../../src/link/link.ts';
 import { randomBase64Url } from '../../src/util/random.ts';
 import { type Carriers, connectCarriers, connectLinks, note, Recorder } from './carriers.ts';
-import { ManualClock } from './manual-clock.ts';
+import { ManualClock } from '../manual-clock.ts';
 import { RawPeer } from './raw.ts';
 
 const waitMs = 20_000;

@@ -4,7 +4,7 @@ import { eventually } from '../../../test/support/wait.ts';
 import { decode, encodePing, encodePong } from '../../src/link/frame.ts';
 import { Keepalive } from '../../src/link/keepalive.ts';
 import { connectLinks, note } from './carriers.ts';
-import { ManualClock } from './manual-clock.ts';
+import { ManualClock } from '../manual-clock.ts';
 import { linkToPipe } from './pipe.ts';
 import { RawPeer } from './raw.ts';
 

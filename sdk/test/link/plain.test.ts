@@ -5,7 +5,7 @@ import { RendezvousError } from '../../src/errors.ts';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 import { PlainLink } from '../../src/link/plain.ts';
 import { type Carriers, connectCarriers, note, upTo } from './carriers.ts';
-import { ManualClock } from './manual-clock.ts';
+import { ManualClock } from '../manual-clock.ts';
 import { PipeEnd } from './pipe.ts';
 
 async function plainLink(t: TestContext) {

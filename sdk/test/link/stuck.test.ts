@@ -12,7 +12,7 @@ import {
 } from '../../src/link/frame.ts';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 import { note, Recorder } from './carriers.ts';
-import { ManualClock } from './manual-clock.ts';
+import { ManualClock } from '../manual-clock.ts';
 import { linkToPipe, PipeEnd } from './pipe.ts';
 import { hello } from './raw.ts';
 
