@@ -183,6 +183,20 @@ void suite('recovery', () => {
     }
   });
 
+  test('what is left over from before the old connection came back does not end a later attempt', async () => {
+    const { target, errors, recovery } = setUp(true);
+    recovery.lost(gone());
+    target.settle('works');
+    await turn();
+    target.inHandshake = true;
+    recovery.found();
+    const [leftOver] = target.open;
+    recovery.lost(gone());
+    leftOver?.reject(new RendezvousError('secret_mismatch', 'no'));
+    await turn();
+    assert.deepEqual([recovery.state, target.given, errors], ['redialling', [], []]);
+  });
+
   for (const code of ['secret_mismatch', 'peer_refused', 'session_lost'] as const) {
     test(`${code} is final`, async () => {
       const { target, recovery } = setUp(true);
@@ -227,6 +241,7 @@ void suite('recovery', () => {
       for (const event of events) {
         const next = nextState(state, event);
         if (state.name === 'over') assert.equal(next, state);
+        if (event.type === 'lost' && isRecovering(state)) assert.equal(next, state);
         if (event.type === 'ended') assert.equal(next.name, 'over');
         if (event.type === 'found' && isRecovering(state)) assert.equal(next.name, 'stable');
         if (next.name === 'over' && next.error) assert.ok(isRecovering(state), `${state.name} → ${event.type}`);
