@@ -1,42 +1,48 @@
-import { spawn } from 'node:child_process';
-import { argv, execPath } from 'node:process';
+import { execFile } from 'node:child_process';
+import { argv, execPath, stdout } from 'node:process';
 
 /**
  * Runs the contract, recovery and interop suites in each network shape of scripts/network.sh, one after the other.
  *
- * Usage: node scripts/shapes.ts [--short] [shape…]; `--short` runs the contracts of engines and transports only.
+ * Usage: node scripts/shapes.ts [--short] [shape…]; `--short` runs only the contract of engines, in all shapes at once.
  */
 const shapes = ['loopback', 'ipv4', 'dual', 'many'];
-const short = ['sdk/test/peer/contract.test.ts', 'sdk/test/transport-contract.test.ts'];
 /** Without test/interop/runtimes.test.ts, which gets other runtimes from npm: these networks lead nowhere. */
 const suites = [
   'sdk/test/peer/*.test.ts',
   'sdk/test/transport-contract.test.ts',
   'test/recovery/*.test.ts',
-  'test/interop/!(runtimes|matrix).test.ts',
+  'test/interop/{document,strangers}.test.ts',
 ];
-/** Everybody with everybody, browsers included, which open no peer connection without a default route. */
-const browsers = ['test/interop/matrix.test.ts', 'test/browser/restart.test.ts'];
+/** Browsers and aiortc open no peer connection over loopback. */
+const beyondLoopback = ['test/interop/{matrix,python}.test.ts', 'test/browser/restart.test.ts'];
 
 const args = argv.slice(2);
-const wanted = args.filter((argument) => argument !== '--short');
-const unknown = wanted.filter((shape) => !shapes.includes(shape));
+const short = args.includes('--short');
+const named = args.filter((argument) => argument !== '--short');
+const unknown = named.filter((shape) => !shapes.includes(shape));
 if (unknown.length > 0) throw new Error(`There is no network shape ${unknown.join(', ')}: ${shapes.join(', ')}.`);
 
 const filesOf = (shape: string): string[] => {
-  if (args.includes('--short')) return short;
-  return shape === 'loopback' ? suites : [...suites, ...browsers];
+  if (short) return ['sdk/test/peer/contract.test.ts'];
+  return shape === 'loopback' ? suites : [...suites, ...beyondLoopback];
 };
 
 const red: string[] = [];
-for (const shape of wanted.length > 0 ? wanted : shapes) {
-  console.log(`\nNetwork shape: ${shape}\n`);
+async function runIn(shape: string): Promise<void> {
   const command = ['scripts/network.sh', '--shape', shape, execPath, 'scripts/test.ts', ...filesOf(shape)];
-  const code = await new Promise((resolve, reject) => {
-    spawn('sh', command, { stdio: 'inherit' }).on('error', reject).on('close', resolve);
+  await new Promise<void>((resolve) => {
+    execFile('sh', command, { maxBuffer: 2 ** 26 }, (error, output, problems) => {
+      stdout.write(`\nNetwork shape: ${shape}\n\n${output}${problems}`);
+      if (error) red.push(shape);
+      resolve();
+    });
   });
-  if (code !== 0) red.push(shape);
 }
+
+const wanted = named.length > 0 ? named : shapes;
+if (short) await Promise.all(wanted.map(runIn));
+else for (const shape of wanted) await runIn(shape);
 if (red.length > 0) {
   process.exitCode = 1;
   console.error(`\nRed in these network shapes: ${red.join(', ')}.`);

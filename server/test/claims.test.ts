@@ -31,26 +31,11 @@ function random(seed: number): (most: number) => number {
 
 /** Strings that JSON can say and no name should be: half surrogate pairs and control characters anywhere in a text, and lengths. */
 function* oddStrings(longest: number, next: (most: number) => number): Generator<string> {
-  const odd = [
-    '\ud800',
-    '\udbff',
-    '\udc00',
-    '\udfff',
-    '\udc00\ud800',
-    '\u0000',
-    '\u0001',
-    '\t',
-    '\n',
-    '\r',
-    '\u001e',
-    '\u001f',
-    '\u007f',
-    '\u0080',
-    '\u009f',
-  ];
+  const halves = ['\ud800', '\udbff', '\udc00', '\udfff', '\udc00\ud800'];
+  const controls = ['\u0000', '\u0001', '\t', '\n', '\r', '\u001e', '\u001f', '\u007f', '\u0080', '\u009f'];
   const plain = ['a', 'ü', '漢', '😀', ' ', '"', '\\', "'", ':', ']'];
   const text = (): string => Array.from({ length: next(8) }, () => plain[next(plain.length)]).join('');
-  for (const each of odd) yield `${text()}${each}${text()}`;
+  for (const each of [...halves, ...controls]) yield `${text()}${each}${text()}`;
   yield 'x'.repeat(longest + 1);
   // A character is a code point. Of more than that a `join` has no room.
   if (longest <= 512) yield '😀'.repeat(longest + 1);

@@ -158,7 +158,7 @@ test('a relay that is one process revokes, too', async (t) => {
 });
 
 /** This process's clock, so far ahead of what it was. */
-function later(t: TestContext, seconds: number): void {
+function advance(t: TestContext, seconds: number): void {
   const { now } = Date;
   t.mock.method(Date, 'now', () => now() + seconds * 1000);
 }
@@ -176,11 +176,11 @@ test('a revocation outlives every token that it concerns', async (t) => {
   }
   // Up to the last moment at which the clock tolerance still lets such a token in, and after it.
   for (const seconds of [10, 300, 591]) {
-    later(t, seconds);
+    advance(t, seconds);
     for (const token of [one, two, three]) assert.equal(await refusal(app.url, token), 'token_revoked');
     t.mock.restoreAll();
   }
-  later(t, 606);
+  advance(t, 606);
   for (const token of [one, two, three]) assert.equal(await refusal(app.url, token), 'token_expired');
 });
 

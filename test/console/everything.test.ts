@@ -5,7 +5,7 @@ import { launchBrowser } from '../support/browser.ts';
 import { RelayProcess } from '../support/relay.ts';
 import { Room } from '../support/room.ts';
 import { assertBuilt } from './support/built.ts';
-import { assertAccessible, choose, connect, connected, openTab, picture, showTab } from './support/tab.ts';
+import { assertAccessible, choose, connect, connected, openTab, picture, showTab, press } from './support/tab.ts';
 
 let browser: Browser;
 let relay: RelayProcess;
@@ -114,7 +114,7 @@ const tools: Record<string, (page: Page) => Promise<void>> = {
     });
     await shows(page, /^Task /);
     await asks(page).getByLabel('Clarification').selectOption({ index: 1 });
-    await asks(page).getByRole('button', { name: 'Answer' }).click();
+    await press(asks(page).getByRole('button', { name: 'Answer' }));
     await shows(page, /Research Report: rust/);
   },
   'toggle-simulated-logging': async (page) => {
@@ -140,14 +140,14 @@ const tools: Record<string, (page: Page) => Promise<void>> = {
     await asks(page).getByLabel('Drums').check();
     await asks(page).getByLabel('Titled Single Select Enum', { exact: true }).selectOption('Wonder Woman');
     await assertAccessible(page);
-    await asks(page).getByRole('button', { name: 'Answer' }).click();
+    await press(asks(page).getByRole('button', { name: 'Answer' }));
     await shows(page, /Ada Lovelace/);
     await shows(page, /hero-3/);
     await shows(page, /Drums/);
   },
   'trigger-elicitation-request-async': async (page) => {
     await call(page, 'trigger-elicitation-request-async');
-    await asks(page).getByRole('button', { name: 'Decline' }).click();
+    await press(asks(page).getByRole('button', { name: 'Decline' }));
     await shows(page, /declined/i);
   },
   'trigger-long-running-operation': async (page) => {
@@ -163,7 +163,7 @@ const tools: Record<string, (page: Page) => Promise<void>> = {
     await asks(page).getByText('Why?').waitFor();
     await asks(page).getByLabel('The answer, by hand').fill('Because.');
     await picture(page, 'sampling');
-    await asks(page).getByRole('button', { name: 'Answer' }).click();
+    await press(asks(page).getByRole('button', { name: 'Answer' }));
     await shows(page, /Because\./);
   },
   'trigger-sampling-request-async': async (page) => {
@@ -171,7 +171,7 @@ const tools: Record<string, (page: Page) => Promise<void>> = {
       panel(page).getByLabel('prompt', { exact: true }).fill('When?'),
     );
     await asks(page).getByLabel('The answer, by hand').fill('In a while.');
-    await asks(page).getByRole('button', { name: 'Answer' }).click();
+    await press(asks(page).getByRole('button', { name: 'Answer' }));
     await shows(page, /In a while\./);
   },
   'trigger-url-elicitation': async (page) => {
@@ -181,7 +181,7 @@ const tools: Record<string, (page: Page) => Promise<void>> = {
     const link = asks(page).getByRole('link');
     assert.equal(await link.getAttribute('href'), 'https://login.example/start?x=1');
     assert.equal(await link.getAttribute('rel'), 'noopener noreferrer');
-    await asks(page).getByRole('button', { name: 'I opened it' }).click();
+    await press(asks(page).getByRole('button', { name: 'I opened it' }));
     await shows(page, /accept/i);
     await panel(page).getByLabel('errorPath').check();
     await page.getByRole('button', { name: 'Call' }).click();

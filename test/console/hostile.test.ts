@@ -6,7 +6,7 @@ import { RelayProcess } from '../support/relay.ts';
 import { Room } from '../support/room.ts';
 import { assertBuilt } from './support/built.ts';
 import { largeBytes, serveHostile, toolCount } from './support/hostile.ts';
-import { assertAccessible, choose, connect, connected, openTab, picture, showTab } from './support/tab.ts';
+import { assertAccessible, choose, connect, connected, openTab, picture, showTab, press } from './support/tab.ts';
 
 let browser: Browser;
 let relay: RelayProcess;
@@ -96,7 +96,7 @@ test('whatever a server says, nothing of it runs, and the page stays usable', as
     await question.getByText('9 more after this one.').waitFor();
     await question.getByText('it cannot be opened').waitFor();
     assert.equal(await question.getByRole('link').count(), 0);
-    for (let left = 10; left > 0; left--) await question.getByRole('button', { name: 'Decline' }).click();
+    for (let left = 10; left > 0; left--) await press(question.getByRole('button', { name: 'Decline' }));
     await question.waitFor({ state: 'detached' });
   });
 

@@ -5,7 +5,7 @@ import { launchBrowser } from '../support/browser.ts';
 import { RelayProcess } from '../support/relay.ts';
 import { Room } from '../support/room.ts';
 import { assertBuilt } from './support/built.ts';
-import { assertAccessible, choose, connected, openTab } from './support/tab.ts';
+import { assertAccessible, choose, connected, openTab, press } from './support/tab.ts';
 
 /** A name that Chromium finds here, but not by what makes localhost a secure context: as an address of a LAN would be. */
 const host = 'relay.example';
@@ -66,7 +66,7 @@ test('over plain http a tab is shared and used, and what browsers do not give th
   await choose(page, 'files');
   await call(page);
   const chooser = shared.waitForEvent('filechooser');
-  await shared.getByRole('button', { name: 'Allow once' }).click();
+  await press(shared.getByRole('button', { name: 'Allow once' }));
   await (
     await chooser
   ).setFiles([{ name: 'note.txt', mimeType: 'text/plain', buffer: Buffer.from('Water the plants') }]);
@@ -84,6 +84,6 @@ test('over plain http a server fetches an answer later', async (t) => {
   await call(page);
   const question = page.getByRole('dialog', { name: 'The server asks' });
   await question.getByLabel('The answer, by hand').fill('In a while.');
-  await question.getByRole('button', { name: 'Answer' }).click();
+  await press(question.getByRole('button', { name: 'Answer' }));
   await shows(page, /In a while\./);
 });

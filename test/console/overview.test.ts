@@ -6,7 +6,7 @@ import { launchBrowser } from '../support/browser.ts';
 import { RelayProcess, testSecret } from '../support/relay.ts';
 import { Room } from '../support/room.ts';
 import { assertBuilt } from './support/built.ts';
-import { assertAccessible, connect, connected, openTab, picture } from './support/tab.ts';
+import { assertAccessible, connect, connected, openTab, picture, press } from './support/tab.ts';
 
 const adminToken = 'the-operator-of-a-test';
 
@@ -63,11 +63,11 @@ test('rooms, peers and refusals, live; kick and revoke', async (t) => {
   await assertAccessible(late.page);
   await picture(late.page, 'failure');
 
-  await card.getByRole('button', { name: 'Kick console' }).click();
+  await press(card.getByRole('button', { name: 'Kick console' }));
   await card.getByText('server online, 0 clients').waitFor();
   await page.getByLabel('Revoke by').selectOption('room');
   await page.getByLabel('Which').fill(room.name);
-  await page.getByRole('form', { name: 'Revoke tokens' }).getByRole('button', { name: 'Revoke' }).click();
+  await press(page.getByRole('form', { name: 'Revoke tokens' }).getByRole('button', { name: 'Revoke' }));
   await page.getByText('Revoked for 24 hours. 1 peer was removed.').waitFor();
   assert.equal(await expose.exit(), 1);
 });

@@ -7,7 +7,7 @@ import { fromSource, mainFile, root } from '../../sdk/test/cli/support/process.t
 import { launchBrowser } from '../support/browser.ts';
 import { RelayProcess } from '../support/relay.ts';
 import { assertBuilt } from './support/built.ts';
-import { assertAccessible, choose, connect, connected, openTab, picture } from './support/tab.ts';
+import { assertAccessible, choose, connect, connected, openTab, picture, press } from './support/tab.ts';
 
 let browser: Browser;
 let relay: RelayProcess;
@@ -65,17 +65,17 @@ test('one tab calls what another one has, with permission each time', async (t) 
   await assertAccessible(shared.page);
   await picture(shared.page, 'permission');
   await shared.page.bringToFront();
-  await permission(shared.page).getByRole('button', { name: 'Allow once' }).click();
+  await press(permission(shared.page).getByRole('button', { name: 'Allow once' }));
   await shows(page, 'from the clipboard');
 
   await choose(page, 'location');
   await page.getByRole('button', { name: 'Call' }).click();
-  await permission(shared.page).getByRole('button', { name: 'Allow once' }).click();
+  await press(permission(shared.page).getByRole('button', { name: 'Allow once' }));
   await shows(page, /"latitude":52.5/);
 
   await choose(page, 'camera');
   await page.getByRole('button', { name: 'Call' }).click();
-  await permission(shared.page).getByRole('button', { name: 'Deny' }).click();
+  await press(permission(shared.page).getByRole('button', { name: 'Deny' }));
   await shows(page, /did not allow it/);
   await page.getByText('The tool says that it failed').waitFor();
   await shared.page.getByRole('log').getByText('denied').waitFor();
@@ -98,7 +98,7 @@ test('files that are picked, and a request that the client takes back', async (t
   await choose(page, 'files');
   await page.getByRole('button', { name: 'Call' }).click();
   const chooser = shared.page.waitForEvent('filechooser');
-  await permission(shared.page).getByRole('button', { name: 'Allow once' }).click();
+  await press(permission(shared.page).getByRole('button', { name: 'Allow once' }));
   await (
     await chooser
   ).setFiles([
@@ -118,7 +118,7 @@ test('files that are picked, and a request that the client takes back', async (t
   await shared.page.setViewportSize({ width: 390, height: 844 });
   await picture(shared.page, 'withdrawn-narrow');
   await shared.page.getByRole('log').getByText('withdrawn').waitFor();
-  await permission(shared.page).getByRole('button', { name: 'Dismiss' }).click();
+  await press(permission(shared.page).getByRole('button', { name: 'Dismiss' }));
   await permission(shared.page).waitFor({ state: 'detached' });
 });
 

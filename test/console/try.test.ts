@@ -4,7 +4,7 @@ import type { Browser } from 'playwright-core';
 import { launchBrowser } from '../support/browser.ts';
 import { RelayProcess } from '../support/relay.ts';
 import { assertBuilt } from './support/built.ts';
-import { assertAccessible, choose, connected, openTab, picture, showTab } from './support/tab.ts';
+import { assertAccessible, choose, connected, openTab, picture, showTab, press } from './support/tab.ts';
 
 let browser: Browser;
 let relay: RelayProcess;
@@ -57,7 +57,7 @@ test('one click, and MCP runs between two ends that met through the relay', asyn
   await question.getByLabel('Your name').fill('Ada');
   await assertAccessible(page);
   await picture(page, 'elicitation');
-  await question.getByRole('button', { name: 'Answer' }).click();
+  await press(question.getByRole('button', { name: 'Answer' }));
   await page.getByText('Hello, Ada.').waitFor();
 });
 

@@ -9,7 +9,8 @@ import {
 } from 'werift';
 import type { RtcPeerConnection } from '../../src/peer/engine.ts';
 import { PacketFilter } from '../../src/peer/werift/packet-filter.ts';
-import { iceInternals, peerInternals } from '../../src/peer/werift/internals.ts';
+import { prepareGathering } from '../../src/peer/werift/ice-gathering.ts';
+import { peerInternals } from '../../src/peer/werift/internals.ts';
 
 export type Identity = Awaited<ReturnType<typeof CipherContext.createSelfSignedCertificateWithKey>>;
 
@@ -57,8 +58,8 @@ export function rawPeer({ keys, gated = false, alter }: RawOptions = {}): RawPee
   let inject: (packet: Buffer) => Promise<void> = () => Promise.reject(new Error('There is no transport yet.'));
   internals.createDtlsTransport = (options) => {
     made = createDtlsTransport(options);
-    const ice = iceInternals(made);
-    ice.stunServer = undefined;
+    // Without addresses of our choosing it has none at all on a machine that has nothing but loopback.
+    prepareGathering(made, {});
     if (gated) gate = new PacketFilter(made);
     const { connection } = made.iceTransport;
     inject = connection.send.bind(connection);

@@ -320,6 +320,14 @@ export class Connection implements Occupant {
     if (fresh.roomKey !== seat.room || fresh.claims.role !== role || fresh.claims.sub !== sub) {
       throw new RelayError('token_mismatch');
     }
+    // What each of its partners is told counts as its own: the size for all of them, of what it may send to all of them.
+    const told = Buffer.byteLength(JSON.stringify(fresh.claims));
+    const bytes = take(this.#bytes, this.#context.limits.bytes, told, performance.now());
+    if (bytes === undefined) {
+      this.#limited('bytes');
+      return;
+    }
+    this.#bytes = bytes;
     this.#tookLate = hasEnded(fresh);
     // Not at once: a peer that is given the same token again, or short-lived ones, would answer for ever.
     this.#announceAt = Math.max(

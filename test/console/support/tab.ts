@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import axe from 'axe-core';
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
+import { eventually } from '../../support/wait.ts';
 
 /** Where pictures go: `SCREENSHOTS=docs/screenshots` keeps them. */
 const pictures = process.env['SCREENSHOTS'] ?? join(tmpdir(), 'console-screenshots');
@@ -62,6 +63,16 @@ export const showTab = (page: Page, name: string) => page.getByRole('tab', { nam
 
 /** Chooses one of a list: a tool, a resource or a prompt. */
 export const choose = (page: Page, key: string) => page.locator(`.picker-list [data-key="${key}"]:visible`).click();
+
+/**
+ * Presses a button that counts only when it has stayed where it is for a while. Playwright scrolls before it presses, and again whenever
+ * it has to wait, which moves the button.
+ */
+export async function press(button: Locator): Promise<void> {
+  await button.scrollIntoViewIfNeeded();
+  await eventually(() => button.isEnabled(), 30_000, 'a button that can be pressed');
+  await button.click();
+}
 
 export async function picture(page: Page, name: string): Promise<void> {
   await page.mouse.move(0, 0);

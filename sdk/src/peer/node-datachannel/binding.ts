@@ -20,6 +20,8 @@ export interface NativeConfiguration {
   /** Descriptions are made when they are asked for, and not as soon as there is a channel. */
   disableAutoNegotiation: boolean;
   maxMessageSize: number;
+  /** The only address that it uses. @default all but loopback */
+  bindAddress?: string;
 }
 
 export interface NativeConnection {

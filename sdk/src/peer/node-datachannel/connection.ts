@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os';
 import type { CandidateInit } from 'mcp-rendezvous-protocol';
 import { RendezvousError } from '../../errors.ts';
 import { resolveCandidate, takeCandidates } from '../candidates.ts';
@@ -20,6 +21,9 @@ const headStartMs = 100;
 
 /** See `kept` of the channels. */
 const kept = new Set<NativeConnection>();
+
+const hasNetwork = (): boolean =>
+  Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ internal }) => !internal));
 
 /** A peer connection of libdatachannel that behaves as https://www.w3.org/TR/webrtc/ says. */
 export class NodeDataChannelConnection extends ConnectionHandlers implements RtcPeerConnection {
@@ -57,7 +61,13 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
     const iceServers = [this.#servers.stun, this.#servers.turn]
       .filter((server) => server !== undefined)
       .map(nativeServer);
-    this.#peer = new binding.PeerConnection('', { iceServers, disableAutoNegotiation: true, maxMessageSize });
+    this.#peer = new binding.PeerConnection('', {
+      iceServers,
+      disableAutoNegotiation: true,
+      maxMessageSize,
+      // By itself it has no candidate at all on a machine without a network.
+      ...(hasNetwork() ? {} : { bindAddress: '127.0.0.1' }),
+    });
     kept.add(this.#peer);
     this.#listen();
   }
