@@ -6,6 +6,7 @@ export {
   defaultMaxJoinBytes,
   maxFrameDepth,
   peerClaims,
+  peerReason,
   peerState,
   type FrameFromRelay,
   frameFromRelay,

@@ -1,4 +1,11 @@
-import { closeCodes, type PeerClaims, peerClaims, peerState, type RelayErrorCode } from 'mcp-rendezvous-protocol';
+import {
+  closeCodes,
+  type PeerClaims,
+  peerClaims,
+  peerReason,
+  peerState,
+  type RelayErrorCode,
+} from 'mcp-rendezvous-protocol';
 import * as z from 'zod';
 import type { Change, Message } from './broker.ts';
 
@@ -26,22 +33,25 @@ export const bundle = (packed: readonly string[]): string => packed.join(separat
 
 const role = z.enum(['server', 'client']);
 const signalHead = z.tuple([z.string(), z.string(), z.string(), z.string(), z.string()]);
+/** Every member of a change has to be here: what a schema does not know, it drops. */
+const change = {
+  room: z.string(),
+  role,
+  id: z.string(),
+  state: peerState,
+  lost: z.literal(true).optional(),
+  // A newer instance may have a reason that this one does not know. The peer is gone all the same.
+  reason: z.optional(peerReason).catch(undefined),
+  instance: z.string(),
+  // As they are: views compare claims as text, and a newer instance may have more of them.
+  claims: z.custom<PeerClaims>((value) => peerClaims.safeParse(value).success),
+  version: z.number(),
+  previous: z.number(),
+  joined: z.number(),
+} satisfies Record<keyof Change, z.core.$ZodType>;
+
 const envelope = z.union([
-  z.object({
-    change: z.object({
-      room: z.string(),
-      role,
-      id: z.string(),
-      state: peerState,
-      lost: z.literal(true).optional(),
-      instance: z.string(),
-      // As they are: views compare claims as text, and a newer instance may have more of them.
-      claims: z.custom<PeerClaims>((value) => peerClaims.safeParse(value).success),
-      version: z.number(),
-      previous: z.number(),
-      joined: z.number(),
-    }),
-  }),
+  z.object({ change: z.object(change) }),
   z.object({
     message: z.discriminatedUnion('type', [
       z.object({ type: z.literal('undelivered'), room: z.string(), to: z.string(), id: z.string() }),
