@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { RelayConnection, weriftEngine } from 'mcp-rendezvous';
+import { RelayConnection } from 'mcp-rendezvous';
+import { weriftEngine } from 'mcp-rendezvous/werift';
 import { until } from '../sdk/test/cli/support/process.ts';
 import { RelayProcess } from './support/relay.ts';
 import { Room } from './support/room.ts';

@@ -8,8 +8,8 @@ import {
   type ListenOptions,
   type RelayOptions,
   WebRTCClientTransport,
-  wrtcEngine,
 } from 'mcp-rendezvous';
+import { wrtcEngine } from 'mcp-rendezvous/wrtc';
 import { type FrameToRelay, type PeerData, peerData } from 'mcp-rendezvous-protocol';
 import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import type { WebSocket } from 'ws';

@@ -6,8 +6,8 @@ import {
   type SignalMessage,
   WebRTCClientTransport,
   WebRTCServerTransport,
-  weriftEngine,
 } from 'mcp-rendezvous';
+import { weriftEngine } from 'mcp-rendezvous/werift';
 import { eventually, within } from '../support/wait.ts';
 import { Hold } from './hold.ts';
 

@@ -1,5 +1,5 @@
 import { argv } from 'node:process';
-import { weriftEngine } from 'mcp-rendezvous';
+import { weriftEngine } from 'mcp-rendezvous/werift';
 import { nodeDatachannelEngine } from '../../sdk/src/peer/node-datachannel.ts';
 import { createEnd, type End } from './end.ts';
 

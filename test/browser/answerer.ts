@@ -11,7 +11,7 @@ let connection: RtcPeerConnection | undefined;
 
 globalThis.answer = async (offer, words) => {
   await connection?.close();
-  const engine = defaultEngine();
+  const engine = await defaultEngine();
   const answerer = engine.createPeerConnection({ iceServers: [], iceTransportPolicy: 'all' });
   connection = answerer;
   const speak = async (channel: RtcDataChannel) => {

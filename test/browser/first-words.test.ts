@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { nodeDatachannelEngine } from 'mcp-rendezvous';
+import { nodeDatachannelEngine } from 'mcp-rendezvous/node-datachannel';
 import type { Page } from 'playwright-core';
 import { receiving } from '../../sdk/src/testing/rtc-pair.ts';
 import { launchBrowser } from '../support/browser.ts';

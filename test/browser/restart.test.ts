@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test, type TestContext } from 'node:test';
-import { type RtcPeerConnection, weriftEngine } from 'mcp-rendezvous';
+import { type RtcPeerConnection } from 'mcp-rendezvous';
+import { weriftEngine } from 'mcp-rendezvous/werift';
 import type { Browser } from 'playwright-core';
 import { localAddress } from '../../sdk/test/peer/attack.ts';
 import { closePair, connectPair, direct, negotiate, receiving, within, type Pair } from '../../sdk/test/peer/pair.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
 import { decodeJwt } from 'jose';
-import { listen, WebRTCClientTransport, WebRTCServerTransport, weriftEngine } from 'mcp-rendezvous';
+import { listen, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
+import { weriftEngine } from 'mcp-rendezvous/werift';
 import { Operator } from '../../server/test/support/operator.ts';
 import { testToken } from '../../server/test/support/peer.ts';
 import { BreakableEngine } from '../support/breakable.ts';

@@ -1,4 +1,5 @@
-import { type Engine, type RtcPeerConnection, weriftEngine } from 'mcp-rendezvous';
+import { type Engine, type RtcPeerConnection } from 'mcp-rendezvous';
+import { weriftEngine } from 'mcp-rendezvous/werift';
 
 /** An engine whose connections a test can end, as a crash of the network stack would: nobody is told. */
 export class BreakableEngine implements Engine {

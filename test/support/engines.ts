@@ -1,4 +1,7 @@
-import { type Engine, nodeDatachannelEngine, weriftEngine, wrtcEngine } from 'mcp-rendezvous';
+import { type Engine } from 'mcp-rendezvous';
+import { nodeDatachannelEngine } from 'mcp-rendezvous/node-datachannel';
+import { weriftEngine } from 'mcp-rendezvous/werift';
+import { wrtcEngine } from 'mcp-rendezvous/wrtc';
 
 /** Every engine that Node has. */
 export const engines = {

@@ -9,7 +9,8 @@ import {
   subprotocol,
 } from 'mcp-rendezvous-protocol';
 import { decodeJwt } from 'jose';
-import { nodeDatachannelEngine, type Signaling } from 'mcp-rendezvous';
+import { type Signaling } from 'mcp-rendezvous';
+import { nodeDatachannelEngine } from 'mcp-rendezvous/node-datachannel';
 import { type ConnectedPeer, type Offer, PeerNegotiation } from '../../sdk/src/peer/negotiation.ts';
 import { RelayChannel } from '../../sdk/src/signaling/relay-channel.ts';
 

@@ -3,7 +3,8 @@ import type { Engine } from './engine.ts';
 import { nativeEngine, type RtcPeerConnectionConstructor } from './native.ts';
 
 /** The page's own engine. */
-export function defaultEngine(): Engine {
+// oxlint-disable-next-line require-await -- Node's has to load one
+export async function defaultEngine(): Promise<Engine> {
   const { RTCPeerConnection } = globalThis as { RTCPeerConnection?: RtcPeerConnectionConstructor };
   if (!RTCPeerConnection) {
     throw new RendezvousError(

@@ -1,26 +1,42 @@
-import type { Engine, RtcConfiguration } from './engine.ts';
-import { hasNodeDatachannel, nodeDatachannelEngine } from './node-datachannel.ts';
+import type { Engine, RtcConfiguration, RtcPeerConnection } from './engine.ts';
 import { chooseServers } from './servers.ts';
-import { weriftEngine } from './werift.ts';
-import { WeriftConnection } from './werift/connection.ts';
 
-/** node-datachannel where it is installed and its binary runs, and else werift, which needs none. */
-export const defaultEngine = (): Engine => (hasNodeDatachannel() ? fastEngine : weriftEngine);
+/**
+ * node-datachannel where it is installed and its binary runs, and otherwise werift, which needs
+ * none. Neither is loaded before it is asked for.
+ */
+export async function defaultEngine(): Promise<Engine> {
+  const { hasNodeDatachannel, nodeDatachannelEngine } = await import('./node-datachannel.ts');
+  if (hasNodeDatachannel()) return withWerift(nodeDatachannelEngine);
+  return (await import('./werift.ts')).weriftEngine;
+}
 
-/** node-datachannel, but werift for a connection that only it can make. */
-const fastEngine: Engine = {
-  name: 'node-datachannel',
-  restartsIce: false,
-  createPeerConnection: (configuration) =>
-    (needsWerift(configuration) ? weriftEngine : nodeDatachannelEngine).createPeerConnection(configuration),
-  async authenticate(connection) {
-    if (connection instanceof WeriftConnection) await weriftEngine.authenticate?.(connection);
-  },
-  async flush(channel) {
-    // Each flushes its own.
-    await Promise.all([nodeDatachannelEngine.flush?.(channel), weriftEngine.flush?.(channel)]);
-  },
-};
+/** node-datachannel, but werift for a connection that only werift can make. */
+function withWerift(fast: Engine): Engine {
+  let werift: Engine | undefined;
+  const madeByWerift = new WeakSet<RtcPeerConnection>();
+  return {
+    name: fast.name,
+    restartsIce: fast.restartsIce,
+    async prepare(configuration) {
+      if (needsWerift(configuration)) werift ??= (await import('./werift.ts')).weriftEngine;
+    },
+    createPeerConnection(configuration) {
+      // Without werift node-datachannel says itself what it cannot do.
+      if (!werift || !needsWerift(configuration)) return fast.createPeerConnection(configuration);
+      const connection = werift.createPeerConnection(configuration);
+      madeByWerift.add(connection);
+      return connection;
+    },
+    async authenticate(connection) {
+      await (madeByWerift.has(connection) ? werift : fast)?.authenticate?.(connection);
+    },
+    async flush(channel) {
+      // Each flushes its own channels, and no others.
+      await Promise.all([fast.flush?.(channel), werift?.flush?.(channel)]);
+    },
+  };
+}
 
 /** Only through TURN, or all TURN servers are reached by TCP or TLS: see nodeDatachannelEngine. */
 function needsWerift(configuration: RtcConfiguration): boolean {

@@ -77,6 +77,11 @@ export interface Engine {
   readonly restartsIce: boolean;
   /** `setConfiguration()` between createOffer() and setLocalDescription() still reaches the first search for candidates. Default false. */
   readonly takesServersLate?: boolean;
+  /**
+   * Loads what connections with this configuration need. Called before the first one is made, and
+   * before later ones whose ICE servers may be others.
+   */
+  prepare?(configuration: RtcConfiguration): Promise<void>;
   /** @throws RendezvousError `bad_option` when the engine cannot honour the configuration. */
   createPeerConnection(configuration: RtcConfiguration): RtcPeerConnection;
   /**

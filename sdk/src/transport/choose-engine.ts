@@ -4,8 +4,12 @@ import type { Engine } from '../peer/engine.ts';
 import { nativeEngine } from '../peer/native.ts';
 import type { ConnectOptions } from './types.ts';
 
-/** @throws RendezvousError `bad_option` */
-export function engineFor(rtc: ConnectOptions['rtc']): Engine {
-  if (rtc === undefined) return defaultEngine();
+/**
+ * The engine of the option `rtc`. The default one is loaded here, and not with the package.
+ *
+ * @throws RendezvousError `bad_option`
+ */
+export async function loadEngine(rtc: ConnectOptions['rtc']): Promise<Engine> {
+  if (rtc === undefined) return await defaultEngine();
   return typeof rtc === 'function' ? nativeEngine(rtc) : rtc;
 }

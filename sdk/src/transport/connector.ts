@@ -59,6 +59,11 @@ export interface Connector {
 /** Whether a connector's side makes the offers. */
 export const makesOffers = ({ reconnect }: Connector): boolean => reconnect !== undefined;
 
+/** Has the engine load what connections with the current ICE servers need. */
+export async function prepareEngine({ engine, iceServers, iceTransportPolicy }: ConnectionSettings): Promise<void> {
+  await engine.prepare?.({ iceServers: iceServers(), iceTransportPolicy });
+}
+
 /** The first negotiation of a session; `known`: see {@link PeerOptions}. */
 export async function negotiate(
   connector: Connector,

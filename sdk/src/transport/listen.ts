@@ -4,7 +4,7 @@ import type { Engine } from '../peer/engine.ts';
 import type { RelayChannel } from '../signaling/relay-channel.ts';
 import type { RelayOptions, RelayState, RemotePeer } from '../signaling/relay-connection.ts';
 import { withTimeout } from '../util/with-timeout.ts';
-import { engineFor } from './choose-engine.ts';
+import { loadEngine } from './choose-engine.ts';
 import { RelayServerConnector } from './relay-server-connector.ts';
 import { WebRTCServerTransport } from './server.ts';
 import { type Arrival, rejectOffer, ServerRoom } from './server-room.ts';
@@ -52,7 +52,7 @@ class RoomListener implements Listener {
   onerror?: ((error: RendezvousError) => void) | undefined;
   onclose?: ((error?: RendezvousError) => void) | undefined;
   readonly #options: ListenOptions;
-  readonly #engine: Engine;
+  #engine: Engine | undefined;
   readonly #onconnection: ConnectionHandler;
   readonly #room: ServerRoom;
   readonly #accepted = new Set<Accepted>();
@@ -62,7 +62,6 @@ class RoomListener implements Listener {
     checkOptions(options);
     this.#options = options;
     this.#onconnection = onconnection;
-    this.#engine = engineFor(options.rtc);
     this.#room = new ServerRoom(options);
     this.#room.onarrival = (arrival) => void this.#accept(arrival);
     const { relay } = this.#room;
@@ -81,6 +80,7 @@ class RoomListener implements Listener {
   }
 
   async start(): Promise<void> {
+    this.#engine = await loadEngine(this.#options.rtc);
     await withTimeout(this.#options, (signal) => this.#room.relay.start(signal));
   }
 
@@ -130,7 +130,7 @@ class RoomListener implements Listener {
     const { signal: _, ...options } = this.#options;
     const removed = Promise.withResolvers<RendezvousError>();
     const onclose = () => void this.#accepted.delete(accepted);
-    const transport = new WebRTCServerTransport({ ...options, rtc: this.#engine }, (engine, onerror) => {
+    const transport = new WebRTCServerTransport({ ...options, rtc: this.#engine! }, (engine, onerror) => {
       const end = { arrival, removed: removed.promise, onclose };
       return (accepted.connector = new RelayServerConnector(engine, options, this.#room, onerror, end));
     });

@@ -3,7 +3,7 @@ import type { Engine } from '../peer/engine.ts';
 import type { ConnectedPeer } from '../peer/negotiation.ts';
 import type { RelayChannel } from '../signaling/relay-channel.ts';
 import { RelayConnection, type RelayOptions, type RemotePeer } from '../signaling/relay-connection.ts';
-import { type Connected, type ConnectionSettings, type Connector, negotiate } from './connector.ts';
+import { type Connected, type ConnectionSettings, type Connector, negotiate, prepareEngine } from './connector.ts';
 import { introduction } from './introduction.ts';
 import { keyOf } from './peer-secret.ts';
 import { absentFromRoom, relaySettings, silentPeer, watchIdentity, watchRemoval } from './relayed-peer.ts';
@@ -35,6 +35,8 @@ export class RelayClientConnector implements Connector {
   async connect(signal: AbortSignal): Promise<Connected> {
     const relay = this.#relay;
     const joined = Promise.withResolvers<void>();
+    // The application's own servers are known before the relay is asked.
+    if (this.#knowsServers) await prepareEngine(this.settings);
     // The offer is made while the socket opens, and travels inside of the `join`.
     const first = relay.firstChannel();
     this.#channel = first;
@@ -47,6 +49,7 @@ export class RelayClientConnector implements Connector {
     // Whoever awaits it hears why. One that no server has had is forgotten: the next attempt begins anew.
     offered.catch(() => first.peer === undefined && first.end());
     await relay.start(signal);
+    await prepareEngine(this.settings);
     joined.resolve();
     while (true) {
       const channel = await this.reconnect(signal);
@@ -87,6 +90,7 @@ export class RelayClientConnector implements Connector {
     if (!this.#channel || this.#channel.closed || this.#channel.peer !== server.id) {
       this.#channel = relay.channel(server.id);
     }
+    await prepareEngine(this.settings);
     return this.#channel;
   };
 

@@ -6,6 +6,7 @@ import {
   type ConnectionSettings,
   type Connector,
   negotiate,
+  prepareEngine,
   type ResumableSession,
 } from './connector.ts';
 import { introduction } from './introduction.ts';
@@ -90,6 +91,7 @@ export class RelayServerConnector implements Connector {
     const { relay } = this.#room;
     const { channel, client } = arrival;
     const context = introduction(relay, client, false);
+    await prepareEngine(this.settings);
     const secret = await secretFor(this.#secret, client, channel, signal);
     const peer = await negotiate(this, channel, signal);
     channel.patient = true;

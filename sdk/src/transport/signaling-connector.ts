@@ -4,7 +4,14 @@ import { signalingContext } from '../link/transcript.ts';
 import type { Engine } from '../peer/engine.ts';
 import type { Signaling } from '../signaling/signaling.ts';
 import { randomBase64Url } from '../util/random.ts';
-import { type Connected, type ConnectionSettings, type Connector, negotiate, peerAbsent } from './connector.ts';
+import {
+  type Connected,
+  type ConnectionSettings,
+  type Connector,
+  negotiate,
+  peerAbsent,
+  prepareEngine,
+} from './connector.ts';
 import { keyOf } from './peer-secret.ts';
 import { SafeSignaling } from './safe-signaling.ts';
 import type { ConnectOptions, SignalingOptions } from './types.ts';
@@ -43,6 +50,7 @@ export class SignalingConnector implements Connector {
 
   async connect(signal: AbortSignal): Promise<Connected> {
     try {
+      await prepareEngine(this.settings);
       const peer = await negotiate(this, this.#signaling, signal);
       return {
         peer,

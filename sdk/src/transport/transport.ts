@@ -12,7 +12,7 @@ import { readStats, type TransportStats } from '../peer/stats.ts';
 import { type RemotePeer, relayUrl } from '../signaling/relay-connection.ts';
 import { authInfoOf } from './auth-info.ts';
 import { withTimeout } from '../util/with-timeout.ts';
-import { engineFor } from './choose-engine.ts';
+import { loadEngine } from './choose-engine.ts';
 import { type Connected, type Connector, makesOffers } from './connector.ts';
 import { onNetworkChange } from './network.ts';
 import { keyOf } from './peer-secret.ts';
@@ -46,7 +46,6 @@ export abstract class WebRTCTransport {
 
   readonly #role: Role;
   readonly #options: TransportOptions;
-  readonly #engine: Engine;
   readonly #abort = new AbortController();
   readonly #ended = Promise.withResolvers<void>();
   #onmessage: ((message: JsonRpcMessage, extra?: MessageExtra) => void) | undefined;
@@ -73,7 +72,6 @@ export abstract class WebRTCTransport {
     }
     this.#role = role;
     this.#options = options;
-    this.#engine = engineFor(options.rtc);
     this.#makeConnector = makeConnector;
   }
 
@@ -108,7 +106,9 @@ export abstract class WebRTCTransport {
     try {
       await withTimeout(this.#options, async (limit) => {
         const signal = AbortSignal.any([this.#abort.signal, limit]);
-        const connector = this.#makeConnector(this.#engine, (error) => this.#tellError(error));
+        const engine = await loadEngine(this.#options.rtc);
+        signal.throwIfAborted();
+        const connector = this.#makeConnector(engine, (error) => this.#tellError(error));
         this.#connector = connector;
         this.#connected = await connector.connect(signal);
         await this.#open(connector, this.#connected, signal);

@@ -28,7 +28,7 @@ async function defaultWhere(instead: string): Promise<unknown> {
     } catch (error) {
       refused = [error.code, error.cause?.message];
     }
-    process.stdout.write(JSON.stringify({ name: defaultEngine().name, refused }));
+    process.stdout.write(JSON.stringify({ name: (await defaultEngine()).name, refused }));
   `;
   const args = ['--conditions=mcp-rendezvous-source', '--input-type=module', '--eval', source];
   const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 30_000, killSignal: 'SIGKILL' });
@@ -36,8 +36,8 @@ async function defaultWhere(instead: string): Promise<unknown> {
 }
 
 suite('the default engine in Node', () => {
-  test('is node-datachannel where it is installed', () => {
-    assert.equal(defaultEngine().name, 'node-datachannel');
+  test('is node-datachannel where it is installed', async () => {
+    assert.equal((await defaultEngine()).name, 'node-datachannel');
   });
 
   test('is werift where it is not installed, or its binary is broken', async () => {
@@ -55,16 +55,18 @@ suite('the default engine in Node', () => {
   });
 
   test('is werift for a connection that node-datachannel cannot make', async (t) => {
-    const engine = defaultEngine();
-    const create = (urls: string[], iceTransportPolicy: 'all' | 'relay' = 'all') => {
-      const connection = engine.createPeerConnection({ iceServers: [{ urls, ...credentials }], iceTransportPolicy });
+    const engine = await defaultEngine();
+    const create = async (urls: string[], iceTransportPolicy: 'all' | 'relay' = 'all') => {
+      const configuration = { iceServers: [{ urls, ...credentials }], iceTransportPolicy };
+      await engine.prepare?.(configuration);
+      const connection = engine.createPeerConnection(configuration);
       t.after(() => connection.close());
       return connection instanceof WeriftConnection ? 'werift' : 'node-datachannel';
     };
-    assert.equal(create(['turn:a?transport=udp'], 'relay'), 'werift');
-    assert.equal(create(['turns:a', 'turn:a?transport=tcp']), 'werift');
-    assert.equal(create(['turns:a', 'turn:a?transport=udp']), 'node-datachannel');
-    assert.equal(create(['stun:a']), 'node-datachannel');
+    assert.equal(await create(['turn:a?transport=udp'], 'relay'), 'werift');
+    assert.equal(await create(['turns:a', 'turn:a?transport=tcp']), 'werift');
+    assert.equal(await create(['turns:a', 'turn:a?transport=udp']), 'node-datachannel');
+    assert.equal(await create(['stun:a']), 'node-datachannel');
     const unsafe = engine.createPeerConnection({
       iceServers: [{ urls: 'turns:a', ...credentials }],
       iceTransportPolicy: 'relay',

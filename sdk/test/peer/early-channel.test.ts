@@ -7,8 +7,8 @@ import {
   MemorySignaling,
   WebRTCClientTransport,
   WebRTCServerTransport,
-  weriftEngine,
 } from 'mcp-rendezvous';
+import { weriftEngine } from 'mcp-rendezvous/werift';
 import { eventually } from '../../../test/support/wait.ts';
 
 /** werift as a page that is busy sees its engine: the data channel is open before the promise of the answer resolves. */

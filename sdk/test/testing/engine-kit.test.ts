@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import {
-  type Engine,
-  nodeDatachannelEngine,
-  type RtcDataChannel,
-  type RtcPeerConnection,
-  weriftEngine,
-} from 'mcp-rendezvous';
+import { type Engine, type RtcDataChannel, type RtcPeerConnection } from 'mcp-rendezvous';
+import { nodeDatachannelEngine } from 'mcp-rendezvous/node-datachannel';
+import { weriftEngine } from 'mcp-rendezvous/werift';
 import { engineContract } from 'mcp-rendezvous/testing';
 
 /** An engine whose connections have other members than that engine's. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test, type TestContext } from 'node:test';
-import { listen, type RelayChannel, RelayConnection, WebRTCServerTransport, weriftEngine } from 'mcp-rendezvous';
+import { listen, type RelayChannel, RelayConnection, WebRTCServerTransport } from 'mcp-rendezvous';
+import { weriftEngine } from 'mcp-rendezvous/werift';
 import { testToken } from '../../../server/test/support/peer.ts';
 import { RelayProcess } from '../../../test/support/relay.ts';
 import { eventually, within } from '../../../test/support/wait.ts';

@@ -10,8 +10,8 @@ import {
   type TransportOptions,
   WebRTCClientTransport,
   WebRTCServerTransport,
-  weriftEngine,
 } from 'mcp-rendezvous';
+import { weriftEngine } from 'mcp-rendezvous/werift';
 import { BreakableEngine } from '../../../test/support/breakable.ts';
 import { eventually, within } from '../../../test/support/wait.ts';
 

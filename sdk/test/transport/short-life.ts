@@ -1,11 +1,6 @@
 /** A process whose other peer says CLOSE in the moment in which the handshake ends. It tells how that went, and exits when nothing is left. */
-import {
-  MemorySignaling,
-  type RendezvousError,
-  type RtcPeerConnection,
-  WebRTCClientTransport,
-  weriftEngine,
-} from 'mcp-rendezvous';
+import { MemorySignaling, type RendezvousError, type RtcPeerConnection, WebRTCClientTransport } from 'mcp-rendezvous';
+import { weriftEngine } from 'mcp-rendezvous/werift';
 import { BreakableEngine } from '../../../test/support/breakable.ts';
 import { encodeClose, encodeHello } from '../../src/link/frame.ts';
 import { PeerNegotiation } from '../../src/peer/negotiation.ts';

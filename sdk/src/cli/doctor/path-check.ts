@@ -2,7 +2,7 @@ import { wait } from '../../util/abort.ts';
 import { toRendezvousError } from '../../errors.ts';
 import type { IceServer } from 'mcp-rendezvous-protocol';
 import { WebRTCClientTransport } from '../../transport/client.ts';
-import { engineFor } from '../../transport/choose-engine.ts';
+import { loadEngine } from '../../transport/choose-engine.ts';
 import { WebRTCServerTransport } from '../../transport/server.ts';
 import type { TransportStats } from '../../peer/stats.ts';
 import { closeConnection } from '../../peer/negotiation.ts';
@@ -44,7 +44,10 @@ export async function checkCandidates(iceServers: IceServer[], turn: boolean, st
 
 /** Candidate lines, each once: engines report them one by one, in the description, or both ways. */
 async function gather(iceServers: IceServer[], limit: AbortSignal): Promise<Set<string>> {
-  const connection = engineFor(undefined).createPeerConnection({ iceServers, iceTransportPolicy: 'all' });
+  const configuration = { iceServers, iceTransportPolicy: 'all' } as const;
+  const engine = await loadEngine(undefined);
+  await engine.prepare?.(configuration);
+  const connection = engine.createPeerConnection(configuration);
   const lines = new Set<string>();
   const add = (line: string) => lines.add(line.replace(/^a=/, '').trim());
   try {
