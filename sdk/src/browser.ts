@@ -8,6 +8,7 @@ export type { CandidateInit, IceServer, PeerClaims, PeerState, Role } from 'mcp-
 export { createSecret } from 'mcp-rendezvous-protocol';
 export { MemorySignaling } from './signaling/memory.ts';
 export { RelayConnection, type RelayOptions, type RelayState, type RemotePeer } from './signaling/relay-connection.ts';
+export type { WebSocketConstructor } from './signaling/relay-socket.ts';
 export type { RelayChannel } from './signaling/relay-channel.ts';
 export type { TokenSource } from './signaling/fetch-token.ts';
 export type { Signaling, SignalingRole, SignalMessage } from './signaling/signaling.ts';

@@ -3,7 +3,7 @@ import type { RemotePeer, TransportState } from 'mcp-rendezvous';
 import { Journal } from '../observe/journal.ts';
 import { Meter } from '../observe/meter.ts';
 import { observedRtc } from '../observe/rtc.ts';
-import { observeSockets } from '../observe/socket.ts';
+import { observedWebSocket } from '../observe/socket.ts';
 import { relay } from '../place.ts';
 import { asText, type Message, Rpc, type Wire } from '../rpc/rpc.ts';
 import { Trace } from '../rpc/trace.ts';
@@ -46,11 +46,11 @@ export class Connection {
     const { token, secret, relayOnly } = this.#options;
     try {
       const { WebRTCClientTransport } = await import('mcp-rendezvous');
-      observeSockets('client', journal);
       const transport = new WebRTCClientTransport({
         relay,
         token,
         rtc: observedRtc(journal),
+        webSocket: observedWebSocket(journal),
         signal: this.#ended.signal,
         ...(secret && { secret }),
         ...(relayOnly && { iceTransportPolicy: 'relay' }),

@@ -3,7 +3,7 @@ import { listen, type RemotePeer, type TransportState, type WebRTCServerTranspor
 import type { McpServer } from '@modelcontextprotocol/server';
 import { Journal } from '../observe/journal.ts';
 import { observedRtc } from '../observe/rtc.ts';
-import { observeSockets } from '../observe/socket.ts';
+import { observedWebSocket } from '../observe/socket.ts';
 import { relay } from '../place.ts';
 
 export interface Visitor {
@@ -28,8 +28,13 @@ export class Serving {
   /** Rejects, with the SDK's error, when the room cannot be joined. */
   async open(token: string, secret: string | undefined, createServer: (peer: RemotePeer) => McpServer): Promise<void> {
     const { journal } = this;
-    observeSockets('server', journal);
-    const options = { relay, token, rtc: observedRtc(journal), ...(secret && { secret }) };
+    const options = {
+      relay,
+      token,
+      rtc: observedRtc(journal),
+      webSocket: observedWebSocket(journal),
+      ...(secret && { secret }),
+    };
     const listener = await listen(options, async (transport, peer) => {
       this.#watch(transport, peer);
       await createServer(peer).connect(transport);

@@ -3,7 +3,7 @@ import type { FrameFromRelay, FrameToRelay, JoinedFrame, JoinFrame } from 'mcp-r
 import { backoffMs } from './backoff.ts';
 import { wait } from '../util/abort.ts';
 import type { TokenProvider } from './token-provider.ts';
-import { RelaySocket, type SocketEnd } from './relay-socket.ts';
+import { RelaySocket, type SocketEnd, type WebSocketConstructor } from './relay-socket.ts';
 
 const joinTimeoutMs = 10_000;
 /** Fresh tokens in a row that the relay may refuse before this gives up. */
@@ -30,6 +30,7 @@ export interface ReconnectingSocketHandlers {
 export class ReconnectingSocket {
   readonly #url: URL;
   readonly #credential: TokenProvider;
+  readonly #webSocket: WebSocketConstructor | undefined;
   readonly #closing: AbortSignal;
   readonly #handlers: ReconnectingSocketHandlers;
   /** Ends the waits before further attempts. */
@@ -41,8 +42,15 @@ export class ReconnectingSocket {
   #brief = 0;
 
   /** @param closing ends everything but the socket that stands: that one `leave()` ends */
-  constructor(url: URL, credential: TokenProvider, closing: AbortSignal, handlers: ReconnectingSocketHandlers) {
+  constructor(
+    url: URL,
+    credential: TokenProvider,
+    closing: AbortSignal,
+    handlers: ReconnectingSocketHandlers,
+    webSocket?: WebSocketConstructor,
+  ) {
     this.#url = url;
+    this.#webSocket = webSocket;
     this.#credential = credential;
     this.#closing = closing;
     this.#handlers = handlers;
@@ -67,7 +75,8 @@ export class ReconnectingSocket {
         const token = await this.#credential.forJoin(signal);
         const deadline = AbortSignal.any([signal, AbortSignal.timeout(joinTimeoutMs)]);
         const join = () => this.#handlers.join(token);
-        await RelaySocket.join(this.#url, join, deadline, (socket, joined) => this.#adopt(socket, joined));
+        const adopt = (socket: RelaySocket, joined: JoinedFrame) => this.#adopt(socket, joined);
+        await RelaySocket.join(this.#url, join, deadline, adopt, this.#webSocket);
         return;
       } catch (thrown) {
         // Out of time: what kept it from joining says more than that.

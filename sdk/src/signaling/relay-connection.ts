@@ -79,6 +79,7 @@ export class RelayConnection {
         },
         ended: (error) => this.#close(error),
       },
+      options.webSocket,
     );
     this.#channels = new Channels(this.#peers, {
       send: (frame) => this.#line.send(frame),

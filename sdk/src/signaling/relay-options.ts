@@ -1,5 +1,5 @@
 import { RendezvousError } from '../errors.ts';
-import { connectUrl } from './relay-socket.ts';
+import { connectUrl, type WebSocketConstructor } from './relay-socket.ts';
 import type { TokenSource } from './fetch-token.ts';
 
 export interface RelayOptions {
@@ -9,6 +9,13 @@ export interface RelayOptions {
    */
   relay: string | URL;
   token: TokenSource;
+  /**
+   * What opens the socket to the relay: a class with the interface of WebSocket, called with the URL
+   * and the subprotocol. For a proxy, for certificates of your own, or to watch the socket.
+   *
+   * @default the platform's `WebSocket`
+   */
+  webSocket?: WebSocketConstructor;
 }
 
 /**
@@ -16,7 +23,10 @@ export interface RelayOptions {
  *
  * @throws RendezvousError `bad_option` when an option is missing or wrong
  */
-export function relayUrl({ relay, token }: RelayOptions): URL {
+export function relayUrl({ relay, token, webSocket }: RelayOptions): URL {
+  if (webSocket !== undefined && typeof webSocket !== 'function') {
+    throw new RendezvousError('bad_option', 'webSocket must be a class with the interface of WebSocket.');
+  }
   if (typeof token !== 'function' && (typeof token !== 'string' || !token)) {
     throw new RendezvousError('bad_option', 'token is missing: pass a room token or a function that fetches one.');
   }

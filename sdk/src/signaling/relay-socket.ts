@@ -14,6 +14,9 @@ import {
   verdictOf,
 } from 'mcp-rendezvous-protocol';
 
+/** A class with the interface of the platform's WebSocket (https://websockets.spec.whatwg.org/). */
+export type WebSocketConstructor = new (url: URL, protocols: string) => WebSocket;
+
 /** Why a socket to the relay ended, and what PROTOCOL.md §5 says to do about it. */
 export interface SocketEnd {
   error: RendezvousError;
@@ -31,6 +34,9 @@ const closingMs = 2_000;
 /** By this name Node lets go of what keeps a process alive; WebSocket has it from Node 26 on. */
 const unref: unique symbol = Symbol.for('nodejs.unref');
 
+/** WebSocket.OPEN, of whichever class. */
+const open = 1;
+
 /** One WebSocket to the relay, from its join to its close. A connection that comes back uses several of them. */
 export class RelaySocket {
   onframe?: (frame: FrameFromRelay) => void;
@@ -46,9 +52,9 @@ export class RelaySocket {
   #answerBy = Number.POSITIVE_INFINITY;
   #watch: ReturnType<typeof setTimeout> | undefined;
 
-  private constructor(url: URL) {
+  private constructor(url: URL, webSocket: WebSocketConstructor) {
     this.#url = url;
-    this.#socket = new WebSocket(url, subprotocol);
+    this.#socket = new webSocket(url, subprotocol);
     this.#socket.addEventListener('message', (event) => this.#receive(event.data));
     this.#socket.addEventListener('close', (event) => {
       clearTimeout(this.#watch);
@@ -67,8 +73,10 @@ export class RelaySocket {
     join: () => JoinFrame,
     signal: AbortSignal,
     adopt: (socket: RelaySocket, joined: JoinedFrame) => void,
+    // Looked up at each call: a page may replace it.
+    webSocket: WebSocketConstructor = WebSocket,
   ): Promise<void> {
-    const relay = new RelaySocket(url);
+    const relay = new RelaySocket(url, webSocket);
     const abort = () => relay.#end({ error: abortError(signal, url), verdict: 'come_back' });
     try {
       await new Promise<void>((resolve, reject) => {
@@ -90,7 +98,7 @@ export class RelaySocket {
 
   /** False when the socket cannot take a frame any more. */
   send(frame: FrameToRelay): boolean {
-    if (this.#ended || this.#socket.readyState !== WebSocket.OPEN) return false;
+    if (this.#ended || this.#socket.readyState !== open) return false;
     this.#socket.send(JSON.stringify(frame));
     return true;
   }
