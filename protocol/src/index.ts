@@ -27,3 +27,4 @@ export { type IceUrl, parseIceUrl, quoteIceUrl } from './ice-url.ts';
 export { type ByeCode, type CandidateInit, type PeerData, peerData } from './peer-data.ts';
 export { createSecret, formatSecret, secretKeyBytes } from './secret.ts';
 export { fromBase64Url, toBase64Url } from './base64url.ts';
+export { type ErrorCode, RendezvousAuthError, rendezvousError, RendezvousError, toRendezvousError } from './errors.ts';

@@ -97,7 +97,7 @@ void suite('createRoomToken', () => {
   ];
   for (const [name, value, message] of wrongOptions) {
     test(`refuses ${name} ${JSON.stringify(value)?.slice(0, 20)}`, async () => {
-      await assert.rejects(signWith({ [name]: value }), { name: 'TypeError', message });
+      await assert.rejects(signWith({ [name]: value }), { code: 'bad_option', message });
     });
   }
 
@@ -106,14 +106,14 @@ void suite('createRoomToken', () => {
     const bytes = new Uint8Array(31);
     const short = await crypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, true, ['sign']);
     for (const key of ['', 'k'.repeat(31), bytes, { kty: 'oct', k: base64url.encode(bytes) }, { kty: 'oct' }, short]) {
-      await assert.rejects(signWith({ key }), { name: 'TypeError', message });
+      await assert.rejects(signWith({ key }), { code: 'bad_option', message });
     }
   });
 
   test('refuses keys that are not there', async () => {
     const message = 'key is missing: give an HS256 secret (a string or bytes), a private CryptoKey or a private JWK';
     for (const key of [undefined, null, 5, {}]) {
-      await assert.rejects(signWith({ key }), { name: 'TypeError', message });
+      await assert.rejects(signWith({ key }), { code: 'bad_option', message });
     }
   });
 
@@ -126,7 +126,7 @@ void suite('createRoomToken', () => {
       [await generateSecret('HS512'), 'HMAC SHA-512'],
     ];
     for (const [key, kind] of kinds) {
-      await assert.rejects(signWith({ key }), { name: 'TypeError', message: `key is a CryptoKey for ${kind}${take}` });
+      await assert.rejects(signWith({ key }), { code: 'bad_option', message: `key is a CryptoKey for ${kind}${take}` });
     }
     await assert.rejects(signWith({ key: jwks['ES384'] }), {
       message: 'key is a JWK of a kind that room tokens do not use: take oct, RSA, EC P-256 or OKP Ed25519',
@@ -201,7 +201,7 @@ void suite('ttlSeconds', () => {
       '1h30m',
       '1e3',
     ]) {
-      assert.throws(() => ttlSeconds(ttl), TypeError, String(ttl));
+      assert.throws(() => ttlSeconds(ttl), { code: 'bad_option' }, String(ttl));
     }
   });
 });

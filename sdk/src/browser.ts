@@ -1,5 +1,5 @@
 /** The package in a browser. Node's entry adds what needs Node. */
-export { type ErrorCode, RendezvousError } from './errors.ts';
+export { type ErrorCode, RendezvousAuthError, RendezvousError } from 'mcp-rendezvous-protocol';
 export type { JsonRpcMessage } from './link/message.ts';
 export type { Engine, RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from './peer/engine.ts';
 export type { RtcPeerConnectionConstructor } from './peer/native.ts';

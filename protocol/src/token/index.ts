@@ -3,7 +3,7 @@ export { isPlainText, type RoomClaims, roomClaims } from './claims.ts';
 export { minimumSecretBytes, type SigningKey } from './key.ts';
 import { SignJWT } from 'jose';
 import { isPlainText } from './claims.ts';
-import { bindAlgorithm, type SigningKey } from './key.ts';
+import { bindAlgorithm, invalidOption, type SigningKey } from './key.ts';
 
 /** Audience of room tokens unless the relay is configured with another one. */
 export const defaultAudience = 'mcp-rendezvous';
@@ -32,7 +32,7 @@ export interface RoomTokenOptions {
 /**
  * Signs a room token (PROTOCOL.md §2). Runs wherever Web Crypto does: Node, browsers, edge runtimes.
  *
- * @throws TypeError when an option is missing or out of range. The message never contains the key.
+ * @throws RendezvousError `bad_option` when an option is missing or out of range. The message never contains the key.
  */
 export async function createRoomToken(options: RoomTokenOptions): Promise<string> {
   const { room, role, subject, scope, issuer, id } = options;
@@ -40,11 +40,11 @@ export async function createRoomToken(options: RoomTokenOptions): Promise<string
   lengthBetween('subject', subject, 1, 256);
   if (id !== undefined) lengthBetween('id', id, 1, 256);
   if (scope !== undefined && typeof scope !== 'string') {
-    throw new TypeError('scope must be one string of space-separated scopes');
+    throw invalidOption('scope must be one string of space-separated scopes');
   }
   if (scope !== undefined) lengthBetween('scope', scope, 0, 4096);
   if (issuer !== undefined) lengthBetween('issuer', issuer, 0, 512);
-  if (role !== 'server' && role !== 'client') throw new TypeError("role must be 'server' or 'client'");
+  if (role !== 'server' && role !== 'client') throw invalidOption("role must be 'server' or 'client'");
   const { key, alg } = bindAlgorithm(options.key);
   const now = Math.floor(Date.now() / 1000);
   const jwt = new SignJWT({ room, role, ...(scope === undefined ? {} : { scope }) })
@@ -63,22 +63,22 @@ const unitSeconds = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 /**
  * A lifetime in seconds: a number of seconds, or a number with `s`, `m`, `h` or `d`.
  *
- * @throws TypeError when it is neither, or not positive.
+ * @throws RendezvousError `bad_option` when it is neither, or not positive.
  */
 export function ttlSeconds(ttl: number | string): number {
   const match = /^(\d+)([smhd]?)$/.exec(String(ttl));
   const seconds = match ? Number(match[1]) * unitSeconds[(match[2] || 's') as keyof typeof unitSeconds] : 0;
   if (!Number.isSafeInteger(seconds) || seconds <= 0) {
-    throw new TypeError("ttl must be a positive number of seconds, or one with a unit: '90s', '15m', '1h', '7d'");
+    throw invalidOption("ttl must be a positive number of seconds, or one with a unit: '90s', '15m', '1h', '7d'");
   }
   return seconds;
 }
 
 function lengthBetween(name: string, value: string, least: number, most: number): void {
   if (typeof value !== 'string' || value.length < least || value.length > most) {
-    throw new TypeError(`${name} must be a string of ${least} to ${most} characters`);
+    throw invalidOption(`${name} must be a string of ${least} to ${most} characters`);
   }
   if (!isPlainText(value)) {
-    throw new TypeError(`${name} must not contain control characters or half a surrogate pair`);
+    throw invalidOption(`${name} must not contain control characters or half a surrogate pair`);
   }
 }

@@ -1,3 +1,4 @@
+import { RendezvousError } from '../errors.ts';
 import { base64url, type CryptoKey, type JWK } from 'jose';
 
 /** Bytes that an HS256 key must have at least (RFC 7518 §3.2). */
@@ -12,12 +13,12 @@ export type SigningKey = string | Uint8Array | CryptoKey | JWK;
 /**
  * The key in the form that signs, and its algorithm: the key decides, nobody else (RFC 8725 §3.1).
  *
- * @throws TypeError when it is no key for a room token. The message never contains the key.
+ * @throws RendezvousError `bad_option` when it is no key for a room token. The message never contains the key.
  */
 export function bindAlgorithm(key: SigningKey): { key: Uint8Array | CryptoKey | JWK; alg: string } {
   if (typeof key === 'string') {
     if (key.startsWith('-----BEGIN')) {
-      throw new TypeError('key is PEM text, not a secret: import it first, for example with importPKCS8 of jose');
+      throw invalidOption('key is PEM text, not a secret: import it first, for example with importPKCS8 of jose');
     }
     return { key: longEnough(new TextEncoder().encode(key)), alg: 'HS256' };
   }
@@ -26,7 +27,7 @@ export function bindAlgorithm(key: SigningKey): { key: Uint8Array | CryptoKey | 
     if ('kty' in key) return { key, alg: algorithmOfJwk(key) };
     if ('algorithm' in key) return { key, alg: algorithmOfCryptoKey(key) };
   }
-  throw new TypeError('key is missing: give an HS256 secret (a string or bytes), a private CryptoKey or a private JWK');
+  throw invalidOption('key is missing: give an HS256 secret (a string or bytes), a private CryptoKey or a private JWK');
 }
 
 function longEnough(secret: Uint8Array): Uint8Array {
@@ -36,16 +37,16 @@ function longEnough(secret: Uint8Array): Uint8Array {
 
 function requireBytes(count: number): void {
   if (count >= minimumSecretBytes) return;
-  throw new TypeError(`key is too short: an HS256 secret has at least ${minimumSecretBytes} bytes (RFC 7518 §3.2)`);
+  throw invalidOption(`key is too short: an HS256 secret has at least ${minimumSecretBytes} bytes (RFC 7518 §3.2)`);
 }
 
 function algorithmOfJwk(jwk: JWK): string {
   const alg = algorithmOfKeyType(jwk);
   if (jwk.alg !== undefined && jwk.alg !== alg) {
-    throw new TypeError(`key is a JWK whose "alg" is not ${alg}, the one that room tokens use with a key of its kind`);
+    throw invalidOption(`key is a JWK whose "alg" is not ${alg}, the one that room tokens use with a key of its kind`);
   }
   if (jwk.kty === 'oct') requireBytes(base64url.decode(jwk.k ?? '').byteLength);
-  else if (jwk.d === undefined) throw new TypeError('key is a public JWK: tokens are signed with the private one');
+  else if (jwk.d === undefined) throw invalidOption('key is a public JWK: tokens are signed with the private one');
   return alg;
 }
 
@@ -54,7 +55,7 @@ function algorithmOfKeyType({ kty, crv }: JWK): string {
   if (kty === 'RSA') return 'RS256';
   if (kty === 'EC' && crv === 'P-256') return 'ES256';
   if (kty === 'OKP' && crv === 'Ed25519') return 'EdDSA';
-  throw new TypeError('key is a JWK of a kind that room tokens do not use: take oct, RSA, EC P-256 or OKP Ed25519');
+  throw invalidOption('key is a JWK of a kind that room tokens do not use: take oct, RSA, EC P-256 or OKP Ed25519');
 }
 
 function algorithmOfCryptoKey(key: CryptoKey): string {
@@ -65,7 +66,7 @@ function algorithmOfCryptoKey(key: CryptoKey): string {
     hash?: { name: string };
     length?: number;
   };
-  if (key.type === 'public') throw new TypeError('key is a public CryptoKey: tokens are signed with the private one');
+  if (key.type === 'public') throw invalidOption('key is a public CryptoKey: tokens are signed with the private one');
   if (name === 'HMAC' && hash?.name === 'SHA-256') {
     requireBytes((length ?? 0) / 8);
     return 'HS256';
@@ -74,7 +75,10 @@ function algorithmOfCryptoKey(key: CryptoKey): string {
   if (name === 'ECDSA' && namedCurve === 'P-256') return 'ES256';
   if (name === 'Ed25519') return 'EdDSA';
   const kind = [name, namedCurve, hash?.name].filter((part) => part !== undefined).join(' ');
-  throw new TypeError(
+  throw invalidOption(
     `key is a CryptoKey for ${kind}: take HMAC or RSASSA-PKCS1-v1_5 with SHA-256, ECDSA P-256 or Ed25519`,
   );
 }
+
+/** An option of a token that cannot be used. */
+export const invalidOption = (message: string): RendezvousError => new RendezvousError('bad_option', message);

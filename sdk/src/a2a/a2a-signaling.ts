@@ -1,5 +1,5 @@
 import type { Part } from '@a2a-js/sdk';
-import { RendezvousError, toRendezvousError } from '../errors.ts';
+import { RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import type { Signaling, SignalingRole, SignalMessage } from '../signaling/signaling.ts';
 import { type A2ASource, readSignals, signalPart } from './parts.ts';
 

@@ -1,7 +1,6 @@
 import type { AgentExtension, Message, Part, StreamResponse, Task } from '@a2a-js/sdk';
 import * as z from 'zod/mini';
-import { RendezvousError } from '../errors.ts';
-import { peerData } from 'mcp-rendezvous-protocol';
+import { peerData, RendezvousError } from 'mcp-rendezvous-protocol';
 import { type Sequenced, toData, toMessage } from '../signaling/signal-data.ts';
 import type { SignalMessage } from '../signaling/signaling.ts';
 

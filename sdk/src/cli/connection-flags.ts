@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Role } from 'mcp-rendezvous-protocol';
-import { secretKeyBytes } from 'mcp-rendezvous-protocol';
+import { type Role, secretKeyBytes } from 'mcp-rendezvous-protocol';
 import type { TokenSource } from '../signaling/fetch-token.ts';
 import { usage } from './cli-error.ts';
 import { containsSecret, containsToken, type LogLevel } from './log.ts';

@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { RemotePeer } from '../signaling/relay-connection.ts';
 import { usage } from './cli-error.ts';
 

@@ -1,7 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import { hostname } from 'node:os';
 import { decodeJwt, type JWK } from 'jose';
-import type { Role } from 'mcp-rendezvous-protocol';
+import { RendezvousError, type Role } from 'mcp-rendezvous-protocol';
 import { createRoomToken, type RoomTokenOptions } from 'mcp-rendezvous-protocol/token';
 import { usage } from './cli-error.ts';
 import { readSecretFile } from './connection-flags.ts';
@@ -50,8 +50,8 @@ export async function sign(options: RoomTokenOptions): Promise<string> {
   try {
     return await createRoomToken(options);
   } catch (error) {
-    // A TypeError is about an option, and says so without the key.
-    if (error instanceof TypeError) throw usage(`No token: ${error.message}.`);
+    // It is about an option, and says so without the key.
+    if (error instanceof RendezvousError) throw usage(`No token: ${error.message}.`);
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { RendezvousError, toRendezvousError } from '../errors.ts';
+import { RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import { closeConnection } from '../peer/negotiation.ts';
 import { maxMessageSize } from '../peer/sdp.ts';
 import type { Clock } from '../util/clock.ts';

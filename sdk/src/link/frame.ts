@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { MessageMeta } from './link.ts';
 
 /** Encodes and decodes the frames of PROTOCOL.md §7. */

@@ -1,4 +1,4 @@
-import { RendezvousError, toRendezvousError } from '../errors.ts';
+import { RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import { closeConnection } from '../peer/negotiation.ts';
 import { type Clock, systemClock } from '../util/clock.ts';
 import { encodeMeta, encodePing, encodePong, type Frame, violation } from './frame.ts';

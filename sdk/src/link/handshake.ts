@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { randomBase64Url } from '../util/random.ts';
 import { encodeAuth, encodeHello, type Frame, type Hello, violation } from './frame.ts';
 import type { FrameChannel } from './frame-channel.ts';

@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Engine, RtcDataChannel, RtcPeerConnection } from '../peer/engine.ts';
 import type { JsonRpcId, JsonRpcMessage } from './message.ts';
 

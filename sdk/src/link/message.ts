@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { insteadOfDeep, isTooDeep, maxMessageDepth, tooDeep } from './depth.ts';
 
 /**

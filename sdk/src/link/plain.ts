@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { RtcDataChannel } from '../peer/engine.ts';
 import { closeConnection } from '../peer/negotiation.ts';
 import { maxMessageSize } from '../peer/sdp.ts';

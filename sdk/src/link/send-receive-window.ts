@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Clock } from '../util/clock.ts';
 import { type DataFrame, dataFrameBytes, encodeAck, encodeData, type Part, violation } from './frame.ts';
 import type { FrameChannel } from './frame-channel.ts';

@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 
 /** A session description that has one meaning, whoever reads it: PROTOCOL.md §6. */
 export interface Description {

@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { RtcPeerConnection } from './engine.ts';
 
 type Counts = Record<string, number>;

@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Engine, RtcConfiguration, RtcPeerConnection } from './engine.ts';
 
 /** A class with the interface of WebRTC's RTCPeerConnection. */

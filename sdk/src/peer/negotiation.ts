@@ -1,5 +1,4 @@
-import { RendezvousError, toRendezvousError } from '../errors.ts';
-import type { ByeCode, IceServer } from 'mcp-rendezvous-protocol';
+import { type ByeCode, type IceServer, RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import type { Signaling, SignalMessage } from '../signaling/signaling.ts';
 import { type Description, parseDescription } from './description.ts';
 import { CandidateTally, explain } from './diagnosis.ts';

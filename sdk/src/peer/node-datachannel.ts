@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Engine } from './engine.ts';
 import { loadNodeDatachannel } from './node-datachannel/binding.ts';
 import { NodeDataChannel } from './node-datachannel/channel.ts';

@@ -1,5 +1,4 @@
-import { RendezvousError, toRendezvousError } from '../errors.ts';
-import type { CandidateInit } from 'mcp-rendezvous-protocol';
+import { type CandidateInit, RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import type { Signaling, SignalMessage } from '../signaling/signaling.ts';
 import { type Description, parseDescription } from './description.ts';
 import type { CandidateTally } from './diagnosis.ts';

@@ -1,5 +1,4 @@
-import { RendezvousError } from '../errors.ts';
-import { type IceServer, type IceUrl, parseIceUrl, quoteIceUrl } from 'mcp-rendezvous-protocol';
+import { type IceServer, type IceUrl, parseIceUrl, quoteIceUrl, RendezvousError } from 'mcp-rendezvous-protocol';
 import type { RtcConfiguration } from './engine.ts';
 
 export interface ChosenServer {

@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Engine } from './engine.ts';
 import { WeriftChannel } from './werift/channel.ts';
 import { WeriftConnection } from './werift/connection.ts';

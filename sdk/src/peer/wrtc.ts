@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Engine } from './engine.ts';
 import { loadWrtc } from './wrtc/binding.ts';
 import { WrtcChannel } from './wrtc/channel.ts';

@@ -1,6 +1,5 @@
 import { decodeJwt } from 'jose';
-import { RendezvousError } from '../errors.ts';
-import type { Role } from 'mcp-rendezvous-protocol';
+import { RendezvousAuthError, RendezvousError, type Role } from 'mcp-rendezvous-protocol';
 import { abortable } from '../util/abort.ts';
 
 /** A room token, or a function that fetches one: called for every connection and whenever one is about to expire. */
@@ -24,10 +23,13 @@ export async function fetchToken(
     const fetching = async (): Promise<string> => (typeof source === 'string' ? source : await source());
     token = await abortable(fetching(), AbortSignal.any([signal, AbortSignal.timeout(fetchTimeoutMs)]));
   } catch (cause) {
-    throw new RendezvousError('token_unavailable', 'The token function failed; see cause.', { cause, retryable: true });
+    throw new RendezvousAuthError('token_unavailable', 'The token function failed; see cause.', {
+      cause,
+      retryable: true,
+    });
   }
   if (typeof token !== 'string' || !token) {
-    throw new RendezvousError('token_unavailable', 'The token function returned no token.', { retryable: true });
+    throw new RendezvousAuthError('token_unavailable', 'The token function returned no token.', { retryable: true });
   }
   const { role } = claimsIn(token);
   if (expected && isRole(role) && role !== expected) {
@@ -51,7 +53,7 @@ export function identityIn(token: string): Identity {
   if (typeof room === 'string' && typeof iss === 'string' && typeof sub === 'string' && isRole(role)) {
     return { room, issuer: iss, subject: sub, role };
   }
-  throw new RendezvousError('token_invalid', 'The token has no room, sub or role: it is not a room token.');
+  throw new RendezvousAuthError('token_invalid', 'The token has no room, sub or role: it is not a room token.');
 }
 
 const isRole = (value: unknown): value is Role => value === 'server' || value === 'client';

@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Signaling, SignalMessage } from './signaling.ts';
 
 /** Both ends in one process: for tests, and for pages that connect to an iframe or to themselves. */

@@ -1,5 +1,11 @@
-import { RendezvousError, toRendezvousError } from '../errors.ts';
-import type { FrameFromRelay, FrameToRelay, JoinedFrame, JoinFrame } from 'mcp-rendezvous-protocol';
+import {
+  type FrameFromRelay,
+  type FrameToRelay,
+  type JoinedFrame,
+  type JoinFrame,
+  RendezvousError,
+  toRendezvousError,
+} from 'mcp-rendezvous-protocol';
 import { backoffMs } from './backoff.ts';
 import { wait } from '../util/abort.ts';
 import type { TokenProvider } from './token-provider.ts';

@@ -1,5 +1,4 @@
-import { RendezvousError } from '../errors.ts';
-import { type OutcomeCode, type PeerData, peerData } from 'mcp-rendezvous-protocol';
+import { type OutcomeCode, type PeerData, peerData, RendezvousError } from 'mcp-rendezvous-protocol';
 import { type Sequenced, toData, toMessage } from './signal-data.ts';
 import type { Signaling, SignalMessage } from './signaling.ts';
 

@@ -1,4 +1,3 @@
-import { RendezvousError } from '../errors.ts';
 import {
   defaultMaxJoinBytes,
   type FrameFromRelay,
@@ -6,6 +5,7 @@ import {
   type JoinFrame,
   type PeerData,
   peerData,
+  RendezvousError,
 } from 'mcp-rendezvous-protocol';
 import { peerGone, RelayChannel, type Sequence } from './relay-channel.ts';
 import type { Peers, RemotePeer } from './room-peers.ts';

@@ -1,4 +1,3 @@
-import { RendezvousError, toRendezvousError } from '../errors.ts';
 import {
   defaultMaxFrameBytes,
   type FrameFromRelay,
@@ -7,7 +6,9 @@ import {
   type JoinFrame,
   type PeerClaims,
   type PeerState,
+  RendezvousError,
   type Role,
+  toRendezvousError,
 } from 'mcp-rendezvous-protocol';
 import type { RelayChannel } from './relay-channel.ts';
 import { Channels } from './relay-channels.ts';

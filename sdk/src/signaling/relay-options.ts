@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { connectUrl, type WebSocketConstructor } from './relay-socket.ts';
 import type { TokenSource } from './fetch-token.ts';
 

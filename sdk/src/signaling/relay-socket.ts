@@ -1,4 +1,3 @@
-import { RendezvousError } from '../errors.ts';
 import {
   closeCodes,
   codeOf,
@@ -9,6 +8,8 @@ import {
   isRelayErrorCode,
   type JoinedFrame,
   type JoinFrame,
+  rendezvousError,
+  RendezvousError,
   subprotocol,
   type Verdict,
   verdictOf,
@@ -192,7 +193,7 @@ export class RelaySocket {
       };
     }
     const message = reported?.message ?? `The relay closed the connection: ${code}.`;
-    return { verdict, error: new RendezvousError(code, message, { retryable: verdict === 'come_back' }) };
+    return { verdict, error: rendezvousError(code, message, { retryable: verdict === 'come_back' }) };
   }
 }
 

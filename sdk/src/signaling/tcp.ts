@@ -1,6 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { RendezvousError } from '../errors.ts';
-import { peerData } from 'mcp-rendezvous-protocol';
+import { peerData, RendezvousError } from 'mcp-rendezvous-protocol';
 import { wait } from '../util/abort.ts';
 import { toData, toMessage } from './signal-data.ts';
 import type { Signaling, SignalingRole, SignalMessage } from './signaling.ts';

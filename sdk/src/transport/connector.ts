@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { type ConnectedPeer, PeerNegotiation, type PeerOptions } from '../peer/negotiation.ts';
 import type { RemotePeer } from '../signaling/room-peers.ts';
 import type { Signaling } from '../signaling/signaling.ts';

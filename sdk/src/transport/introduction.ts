@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousAuthError } from 'mcp-rendezvous-protocol';
 import { relayContext } from '../link/transcript.ts';
 import type { RelayConnection, RemotePeer } from '../signaling/relay-connection.ts';
 
@@ -16,7 +16,7 @@ export function introduction(
   const { role, iss: otherIssuer = '' } = claims;
   // As UTF-8 they would be the same as other texts.
   if (![room, issuer, own.subject, subject, otherIssuer].every((text) => text.isWellFormed())) {
-    throw new RendezvousError('token_invalid', 'A claim of a room token is not well-formed Unicode.');
+    throw new RendezvousAuthError('token_invalid', 'A claim of a room token is not well-formed Unicode.');
   }
   const other = { subject, role };
   return relayContext({

@@ -1,4 +1,4 @@
-import { RendezvousError, toRendezvousError } from '../errors.ts';
+import { RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import { callHandler } from '../util/call-handler.ts';
 import type { Engine } from '../peer/engine.ts';
 import type { RelayChannel } from '../signaling/relay-channel.ts';
@@ -33,13 +33,16 @@ export interface Listener {
   onclose?: ((error?: RendezvousError) => void) | undefined;
   /** Leaves the room and closes the sessions. Idempotent. */
   close(): Promise<void>;
+  /** The same as `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
  * Joins the room as its MCP server and calls `onconnection` for every client, with a transport that is not started yet: an MCP
  * server's `connect` does that. A handler that throws, or rejects, refuses the client.
  *
- * Resolves when the room is joined. Rejects with a RendezvousError: the relay's verdict, `relay_unreachable`, `bad_option`.
+ * Resolves when the room is joined. Rejects with a RendezvousError (the relay's verdict,
+ * `relay_unreachable`, `bad_option`), or with the reason of `signal`.
  */
 export async function listen(options: ListenOptions, onconnection: ConnectionHandler): Promise<Listener> {
   const listener = new RoomListener(options, onconnection);
@@ -81,7 +84,16 @@ class RoomListener implements Listener {
 
   async start(): Promise<void> {
     this.#engine = await loadEngine(this.#options.rtc);
-    await withTimeout(this.#options, (signal) => this.#room.relay.start(signal));
+    const { signal } = this.#options;
+    try {
+      await withTimeout(this.#options, (within) => this.#room.relay.start(within));
+    } catch (error) {
+      throw error instanceof RendezvousError && error.code === 'aborted' && signal?.aborted ? signal.reason : error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   async close(): Promise<void> {
@@ -95,9 +107,8 @@ class RoomListener implements Listener {
     const { channel, client } = arrival;
     let accepted: Accepted | undefined;
     let busy: string | undefined;
+    if (!(await this.#authorized(arrival))) return;
     try {
-      const { authorize } = this.#options;
-      if (authorize && !(await authorize(client))) return refuseClient(channel);
       // While the application thought about it, this listener or the client may have gone.
       if (this.#closed || channel.closed) return refuseClient(channel);
       accepted = this.#transportFor(arrival);
@@ -119,6 +130,21 @@ class RoomListener implements Listener {
     if (busy === undefined) refuseClient(channel);
     else rejectOffer(channel, 'busy', busy);
     if (accepted) this.#accepted.delete(accepted);
+  }
+
+  /** Asks the application. A client that it does not take, or cannot decide about, is refused. */
+  async #authorized({ channel, client }: Arrival): Promise<boolean> {
+    const { authorize } = this.#options;
+    try {
+      if (!authorize || (await authorize(client))) return true;
+      refuseClient(channel);
+    } catch (thrown) {
+      const error = toRendezvousError(thrown, 'peer_refused', 'The option authorize failed; the client was refused.');
+      this.#tellError(error);
+      if (error.code === 'busy') rejectOffer(channel, 'busy', error.message);
+      else refuseClient(channel);
+    }
+    return false;
   }
 
   #tellError(error: RendezvousError): void {

@@ -1,5 +1,4 @@
-import { RendezvousError, toRendezvousError } from '../errors.ts';
-import { secretKeyBytes } from 'mcp-rendezvous-protocol';
+import { RendezvousError, secretKeyBytes, toRendezvousError } from 'mcp-rendezvous-protocol';
 import { abortable } from '../util/abort.ts';
 import type { RelayChannel } from '../signaling/relay-channel.ts';
 import type { RemotePeer } from '../signaling/relay-connection.ts';

@@ -1,4 +1,4 @@
-import type { RendezvousError } from '../errors.ts';
+import type { RendezvousError } from 'mcp-rendezvous-protocol';
 
 /**
  * What a session does about its connection (PROTOCOL.md §8). The offerer restarts ICE, and then

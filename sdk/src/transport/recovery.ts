@@ -1,4 +1,4 @@
-import { RendezvousError, toRendezvousError } from '../errors.ts';
+import { RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import { backoffMs } from '../signaling/backoff.ts';
 import type { Signaling } from '../signaling/signaling.ts';
 import { type Clock, systemClock } from '../util/clock.ts';

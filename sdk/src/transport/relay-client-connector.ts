@@ -1,4 +1,4 @@
-import type { RendezvousError } from '../errors.ts';
+import type { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Engine } from '../peer/engine.ts';
 import type { ConnectedPeer } from '../peer/negotiation.ts';
 import type { RelayChannel } from '../signaling/relay-channel.ts';

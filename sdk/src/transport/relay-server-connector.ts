@@ -1,4 +1,4 @@
-import { type RendezvousError, toRendezvousError } from '../errors.ts';
+import { type RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import type { Engine } from '../peer/engine.ts';
 import { withTimeout } from '../util/with-timeout.ts';
 import {

@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Engine } from '../peer/engine.ts';
 import { relayServers } from '../peer/servers.ts';
 import type { RelayConnection, RemotePeer } from '../signaling/relay-connection.ts';

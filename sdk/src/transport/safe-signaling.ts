@@ -1,4 +1,4 @@
-import { type RendezvousError, toRendezvousError } from '../errors.ts';
+import { type RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import type { Signaling, SignalingRole, SignalMessage } from '../signaling/signaling.ts';
 
 /** An application's signaling channel, whose members may throw where they should reject, and whose end must not end the program. */

@@ -1,9 +1,8 @@
-import type { RendezvousError } from '../errors.ts';
+import type { ByeCode, RendezvousError } from 'mcp-rendezvous-protocol';
 import { parseDescription } from '../peer/description.ts';
 import { readFraming } from '../peer/framing.ts';
 import type { RelayChannel } from '../signaling/relay-channel.ts';
 import { RelayConnection, type RelayOptions, type RemotePeer } from '../signaling/relay-connection.ts';
-import type { ByeCode } from 'mcp-rendezvous-protocol';
 import type { ResumableSession } from './connector.ts';
 import { sameSubject } from './relayed-peer.ts';
 

@@ -1,4 +1,4 @@
-import { RendezvousError, toRendezvousError } from '../errors.ts';
+import { RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import type { FramedLink } from '../link/framed.ts';
 import { type Description, parseDescription } from '../peer/description.ts';
 import { CandidateTally } from '../peer/diagnosis.ts';

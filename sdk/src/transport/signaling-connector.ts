@@ -1,5 +1,4 @@
-import type { Role } from 'mcp-rendezvous-protocol';
-import type { RendezvousError } from '../errors.ts';
+import type { RendezvousError, Role } from 'mcp-rendezvous-protocol';
 import { signalingContext } from '../link/transcript.ts';
 import type { Engine } from '../peer/engine.ts';
 import type { Signaling } from '../signaling/signaling.ts';

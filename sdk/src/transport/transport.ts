@@ -1,4 +1,4 @@
-import { RendezvousError, toRendezvousError } from '../errors.ts';
+import { RendezvousAuthError, RendezvousError, type Role, toRendezvousError } from 'mcp-rendezvous-protocol';
 import { FramedLink } from '../link/framed.ts';
 import { closeCode } from '../link/handshake.ts';
 import type { Link, MessageMeta } from '../link/link.ts';
@@ -7,7 +7,6 @@ import { PlainLink } from '../link/plain.ts';
 import { callHandler } from '../util/call-handler.ts';
 import type { Engine } from '../peer/engine.ts';
 import { closeConnection } from '../peer/negotiation.ts';
-import type { Role } from 'mcp-rendezvous-protocol';
 import { readStats, type TransportStats } from '../peer/stats.ts';
 import { type RemotePeer, relayUrl } from '../signaling/relay-connection.ts';
 import { authInfoOf } from './auth-info.ts';
@@ -95,8 +94,8 @@ export abstract class WebRTCTransport {
   }
 
   /**
-   * Connects. Rejects with a RendezvousError, after `onclose`: within `connectTimeoutMs`, or when `signal` fires or `close()` is
-   * called meanwhile.
+   * Connects. Rejects after `onclose`, within `connectTimeoutMs`: with a RendezvousError, or with the
+   * reason of `signal` when that fires.
    */
   async start(): Promise<void> {
     if (this.#state !== 'new') {
@@ -117,7 +116,8 @@ export abstract class WebRTCTransport {
     } catch (thrown) {
       const error = toRendezvousError(thrown, 'engine_failed', 'Connecting failed; see cause.');
       this.#end();
-      throw error;
+      // As the platform's own functions do, an aborted one rejects with the reason of the signal.
+      throw error.code === 'aborted' && this.#options.signal?.aborted ? this.#options.signal.reason : error;
     }
     this.#setState('connected');
     page.addEventListener?.('pagehide', this.#pagehide);
@@ -147,6 +147,11 @@ export abstract class WebRTCTransport {
     else if (this.#state === 'connecting') await this.#ended.promise;
     else await this.#link?.close();
     // Otherwise start() is under way, and ends with the abort.
+  }
+
+  /** The same as `close()`, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   /** Called by the MCP SDK after the handshake. */
@@ -227,12 +232,13 @@ export abstract class WebRTCTransport {
 
   #flush(): void {
     const { remote, room } = this.#connected ?? {};
-    while (this.#onmessage && this.#state !== 'connecting' && this.#waiting.length > 0) {
+    // Read from the property: a wrapper may have defined another one on this object.
+    while (this.onmessage && this.#state !== 'connecting' && this.#waiting.length > 0) {
       if (this.#refuseExpired()) return;
       const { message, meta } = this.#waiting.shift()!;
       // Each time anew: the other side may have a fresh token.
       const authInfo = this.#role === 'server' && remote ? authInfoOf(remote(), room) : undefined;
-      callHandler(() => this.#onmessage?.(message, authInfo ? { ...meta, authInfo } : meta), undefined);
+      callHandler(() => this.onmessage?.(message, authInfo ? { ...meta, authInfo } : meta), undefined);
     }
   }
 
@@ -298,7 +304,10 @@ const explainedWithinMs = 500;
 const leastMessageBytes = 1_024;
 
 const tokenExpired = () =>
-  new RendezvousError('token_expired', "The client's room token has expired, and it did not come with another one.");
+  new RendezvousAuthError(
+    'token_expired',
+    "The client's room token has expired, and it did not come with another one.",
+  );
 
 const cannotProve = () =>
   new RendezvousError(

@@ -1,4 +1,4 @@
-import { RendezvousError } from '../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { defaultConnectTimeoutMs } from '../transport/types.ts';
 
 export interface Limits {

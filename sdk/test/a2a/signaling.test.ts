@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { AgentCard, Message, Part, StreamResponse, Task, TaskState } from '@a2a-js/sdk';
-import type { RendezvousError } from '../../src/errors.ts';
+import type { RendezvousError } from 'mcp-rendezvous-protocol';
 import {
   type A2ASource,
   A2ASignaling,

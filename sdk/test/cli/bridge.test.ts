@@ -3,7 +3,7 @@ import test from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Bridge, brokenEnd, type End } from '../../src/cli/bridge.ts';
 import { CliError } from '../../src/cli/cli-error.ts';
-import { RendezvousError } from '../../src/errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 import { fixture, until } from './support/process.ts';
 import { Session } from './support/session.ts';

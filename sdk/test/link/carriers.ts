@@ -2,7 +2,7 @@ import type { TestContext } from 'node:test';
 import { type FramedLinkOptions, FramedLink } from '../../src/link/framed.ts';
 import type { Carrier, MessageMeta } from '../../src/link/link.ts';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
-import type { RendezvousError } from '../../src/errors.ts';
+import type { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Engine, RtcDataChannel, RtcPeerConnection } from '../../src/peer/engine.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';
 import { connectPair, direct } from '../peer/pair.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { eventually, within } from '../../../test/support/wait.ts';
-import { RendezvousError } from '../../src/errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { encodeAck, encodeClose, encodePing } from '../../src/link/frame.ts';
 import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
 import { attachBoth, connectCarriers, connectLinks, note, numbers, Recorder, upTo } from './carriers.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
 import { eventually } from '../../../test/support/wait.ts';
-import { RendezvousError } from '../../src/errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 import { PlainLink } from '../../src/link/plain.ts';
 import { type Carriers, connectCarriers, note, upTo } from './carriers.ts';

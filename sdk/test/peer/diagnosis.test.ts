@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
-import { RendezvousError } from '../../src/errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { CandidateTally, explain } from '../../src/peer/diagnosis.ts';
 import type { RtcPeerConnection } from '../../src/peer/engine.ts';
 import { weriftEngine } from '../../src/peer/werift.ts';

@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { ManualClock } from '../manual-clock.ts';
-import { RendezvousError } from '../../src/errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { MemorySignaling } from '../../src/signaling/memory.ts';
 import type { Signaling } from '../../src/signaling/signaling.ts';
 import { isRecovering, nextState, type RecoveryEvent, type RecoveryState } from '../../src/transport/recovery-state.ts';

@@ -1,6 +1,5 @@
 import { wait } from '../../util/abort.ts';
-import { toRendezvousError } from '../../errors.ts';
-import type { IceServer } from 'mcp-rendezvous-protocol';
+import { type IceServer, toRendezvousError } from 'mcp-rendezvous-protocol';
 import { WebRTCClientTransport } from '../../transport/client.ts';
 import { loadEngine } from '../../transport/choose-engine.ts';
 import { WebRTCServerTransport } from '../../transport/server.ts';

@@ -1,5 +1,4 @@
-import { type RendezvousError, toRendezvousError } from '../../errors.ts';
-import type { IceServer, PeerState } from 'mcp-rendezvous-protocol';
+import { type IceServer, type PeerState, type RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import { RelayConnection, type RemotePeer } from '../../signaling/relay-connection.ts';
 import { withTimeout } from '../../util/with-timeout.ts';
 import { type Finding, type Report, stepMs } from './finding.ts';

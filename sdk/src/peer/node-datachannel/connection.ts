@@ -1,6 +1,5 @@
 import { networkInterfaces } from 'node:os';
-import type { CandidateInit } from 'mcp-rendezvous-protocol';
-import { RendezvousError } from '../../errors.ts';
+import { type CandidateInit, RendezvousError } from 'mcp-rendezvous-protocol';
 import { resolveCandidate, takeCandidates } from '../candidates.ts';
 import { callHandler } from '../../util/call-handler.ts';
 import type { RtcConfiguration, RtcPeerConnection, RtcStats } from '../engine.ts';

@@ -1,6 +1,5 @@
 import { type RTCDataChannel, type RTCDtlsTransport, RTCPeerConnection } from 'werift';
-import type { CandidateInit } from 'mcp-rendezvous-protocol';
-import { RendezvousError } from '../../errors.ts';
+import { type CandidateInit, RendezvousError } from 'mcp-rendezvous-protocol';
 import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { WeriftChannel } from './channel.ts';
 import { type Description, parseDescription } from '../description.ts';

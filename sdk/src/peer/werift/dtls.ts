@@ -1,5 +1,5 @@
 import { timingSafeEqual, verify, X509Certificate } from 'node:crypto';
-import { RendezvousError } from '../../errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { handshakeType, type Handshake } from './dtls-handshake.ts';
 import { dtlsClient, type DtlsInternals, type HandshakeMessage } from './internals.ts';
 import { prf, sha256, sharedSecret } from './prf.ts';

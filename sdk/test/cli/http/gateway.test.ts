@@ -3,7 +3,7 @@ import test from 'node:test';
 import { brokenEnd } from '../../../src/cli/bridge.ts';
 import { Child } from '../../../src/cli/child.ts';
 import { HttpUpstream } from '../../../src/cli/http/upstream.ts';
-import { RendezvousError } from '../../../src/errors.ts';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { hello, startGateway } from '../support/gateway.ts';
 import { eachMessage, type OfferAnswer, json, messages, post, postModern, result, serve } from '../support/http.ts';
 import { runs, until } from '../support/process.ts';

@@ -61,26 +61,50 @@ export interface ErrorOptions {
 }
 
 /**
- * The one error class of the SDK. `code` is stable and for programs, `message` says what happened and what to do about it.
- * No message contains a token, an SDP or a secret.
+ * The one error class of mcp-rendezvous. `code` is stable and for programs. `message` says what
+ * happened and what to do about it, and never contains a token, an SDP or a secret.
+ *
+ * @example
+ * try {
+ *   await client.connect(transport);
+ * } catch (error) {
+ *   if (error instanceof RendezvousError && error.retryable) scheduleRetry();
+ *   else throw error;
+ * }
  */
 export class RendezvousError extends Error {
+  override readonly name: string = 'RendezvousError';
   readonly code: ErrorCode;
+  /** The same attempt may succeed later. */
   readonly retryable: boolean;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
-    // The MCP SDK's version probe passes an authentication failure through only under this name.
-    this.name = isAuthentication(code) ? 'UnauthorizedError' : 'RendezvousError';
     this.code = code;
     this.retryable = options.retryable ?? false;
   }
 }
 
-const isAuthentication = (code: ErrorCode): boolean => code.startsWith('token_');
+/**
+ * The token was refused, or there is none: a `token_…` code. Its name is the one under which the MCP
+ * SDK's version probe passes on an authentication failure instead of trying another protocol version.
+ */
+export class RendezvousAuthError extends RendezvousError {
+  override readonly name = 'UnauthorizedError';
+}
 
-/** Wraps whatever was thrown, so that only RendezvousErrors leave the SDK (a TypeError would be taken for a missing method). */
+/** An error of the class that its code belongs to. */
+export function rendezvousError(code: ErrorCode, message: string, options?: ErrorOptions): RendezvousError {
+  return code.startsWith('token_')
+    ? new RendezvousAuthError(code, message, options)
+    : new RendezvousError(code, message, options);
+}
+
+/**
+ * Wraps whatever was thrown, so that only RendezvousErrors leave the SDK: the MCP SDK takes a
+ * TypeError for a missing method.
+ */
 export function toRendezvousError(thrown: unknown, code: ErrorCode, message: string): RendezvousError {
   if (thrown instanceof RendezvousError) return thrown;
-  return new RendezvousError(code, message, { cause: thrown });
+  return rendezvousError(code, message, { cause: thrown });
 }
