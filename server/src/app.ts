@@ -6,7 +6,7 @@ import Fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify';
-import { connectPath, subprotocol } from 'mcp-rendezvous/protocol';
+import { connectPath, nestsDeeperThan, subprotocol } from 'mcp-rendezvous/protocol';
 import { admin } from './admin.ts';
 import type { Broker } from './broker/broker.ts';
 import { MemoryBroker } from './broker/memory.ts';
@@ -19,7 +19,7 @@ import { Keyring } from './keyring.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { page } from './page.ts';
-import { answerError, problem } from './problem.ts';
+import { answerError, HttpProblem, problem } from './problem.ts';
 import { trustedProxies } from './proxies.ts';
 import { Rooms } from './rooms.ts';
 import { Session, type SessionContext } from './session.ts';
@@ -31,6 +31,8 @@ import { trial } from './trial.ts';
 const closeTimeoutMs = 2000;
 /** How long a request may take to come in whole, in milliseconds. */
 const requestTimeoutMs = 10_000;
+/** What the body of a request may be nested. None of them has more than two levels. */
+const maxBodyLevels = 16;
 /** A room's name of 128 characters when each is three bytes and percent-encoded. */
 const maxParamLength = 128 * 9;
 
@@ -112,6 +114,8 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   // Many clients name this type with every request, a DELETE without a body too.
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, parsed) => {
     if (body === '') parsed(null, undefined);
+    else if (nestsDeeperThan(body as string, maxBodyLevels))
+      parsed(new HttpProblem(400, 'bad_request', 'The body is nested too deep.'));
     else void readJson(request, body as string, parsed);
   });
   app.setErrorHandler((error: Error, _request, reply) => answerError(error, reply, log));

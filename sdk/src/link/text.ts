@@ -1,5 +1,5 @@
 import { RendezvousError } from '../errors.ts';
-import { insteadOfDeep, isTooDeep, maxMessageDepth, tooDeep } from './depth.ts';
+import { insteadOfDeep, maxMessageDepth, parseJson, tooDeep } from './depth.ts';
 import { isInvalidRequest, isJsonRpcMessage, isResponse, type JsonRpcError, type JsonRpcMessage } from './message.ts';
 
 /** @throws RendezvousError `bad_message` for what JSON cannot say. */
@@ -48,13 +48,14 @@ const encoder = new TextEncoder();
 type Parsed = { message: JsonRpcMessage } | { refused: RendezvousError; reply?: JsonRpcError };
 
 export function parse(json: string): Parsed {
-  let value: unknown;
+  let parsed: ReturnType<typeof parseJson>;
   try {
-    value = JSON.parse(json);
+    parsed = parseJson(json);
   } catch {
     return { refused: badMessage('something that is not JSON') };
   }
-  if (isJsonRpcMessage(value)) return isTooDeep(json) ? deep(value) : { message: value };
+  const { value } = parsed;
+  if (isJsonRpcMessage(value)) return parsed.tooDeep ? deep(value) : { message: value };
   if (isInvalidRequest(value)) {
     return { refused: badMessage('a request whose id is neither a string nor an integer'), reply: invalidRequest };
   }

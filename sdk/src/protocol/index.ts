@@ -25,3 +25,4 @@ export {
 } from './frames.ts';
 export { type IceUrl, parseIceUrl, quoteIceUrl } from './ice-url.ts';
 export { type ByeCode, type CandidateInit, type PeerData, peerData } from './data.ts';
+export { nestsDeeperThan } from './json-depth.ts';

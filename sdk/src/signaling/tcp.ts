@@ -1,6 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { RendezvousError } from '../errors.ts';
-import { peerData } from '../protocol/index.ts';
+import { nestsDeeperThan, peerData } from '../protocol/index.ts';
 import { wait } from './backoff.ts';
 import { toData, toMessage } from './data.ts';
 import type { Signaling, SignalingRole, SignalMessage } from './signaling.ts';
@@ -158,7 +158,11 @@ function toLine(message: SignalMessage): string {
   }
 }
 
+const maxLevels = 8;
+
 function fromLine(line: string): SignalMessage | 'bye' | undefined {
+  // Nothing that two peers tell each other is deep.
+  if (nestsDeeperThan(line, maxLevels)) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(line);
