@@ -19,7 +19,8 @@ const [command, ...args] = fixture();
 const secrets = Object.fromEntries(
   [...Object.values<string>(variables), 'MCP_RENDEZVOUS_FUTURE', 'ADMIN_TOKEN', 'TURN_SECRET'].map((name) => [
     name,
-    `value of ${name}`,
+    // A secret that is none would be refused at the start.
+    name === variables.secret ? '' : `value of ${name}`,
   ]),
 );
 

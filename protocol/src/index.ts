@@ -28,3 +28,4 @@ export { type ByeCode, type CandidateInit, type PeerData, peerData } from './pee
 export { createSecret, formatSecret, secretKeyBytes } from './secret.ts';
 export { fromBase64Url, toBase64Url } from './base64url.ts';
 export { type ErrorCode, RendezvousAuthError, rendezvousError, RendezvousError, toRendezvousError } from './errors.ts';
+export { nestsDeeperThan, prunedTo } from './json-depth.ts';

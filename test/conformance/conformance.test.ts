@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Cli, fromSource } from '../../sdk/test/cli/support/process.ts';
+import { freePort } from '../support/port.ts';
 import { RelayProcess } from '../support/relay.ts';
 import { Room } from '../support/room.ts';
 import { Fixture } from './fixture.ts';
@@ -73,7 +74,10 @@ void suite("MCP's conformance suite", { concurrency: 2 }, () => {
   async function throughTheRelay(t: TestContext): Promise<string> {
     const room = new Room(relay);
     const expose = new Cli(t, ['expose', '--max-sessions', '400', '--url', fixture.url], await room.env('server'));
-    const connect = new Cli(t, ['connect', '--http', '0'], await room.env('client'));
+    // The suite calls as a page of the endpoint's own origin, which is allowed like any other.
+    const port = String(await freePort());
+    const args = ['connect', '--http', port, '--allow-origin', `http://127.0.0.1:${port}`];
+    const connect = new Cli(t, args, await room.env('client'));
     await Promise.all([expose.says('sharing http'), connect.says(/at http:\S+/)]);
     return /at (http:\S+)/.exec(connect.stderr)![1]!;
   }

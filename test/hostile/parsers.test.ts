@@ -20,6 +20,7 @@ import { readSignals } from '../../sdk/src/a2a/parts.ts';
 import { readMessages, writeMessage } from '../../sdk/src/cli/jsonlines.ts';
 import type { JsonRpcMessage } from '../../sdk/src/link/message.ts';
 import { parseMessage } from '../../sdk/src/link/message.ts';
+import { isTooDeep } from '../../sdk/src/link/depth.ts';
 import { damaged, jsonName, jsonObject, jsonText } from '../support/hostile-json.ts';
 import { claims, joined, joinServer, otherRelay, send } from '../support/other-relay.ts';
 import { freePort } from '../support/port.ts';
@@ -147,6 +148,8 @@ test('a hostile end of a TCP connection ends it with bad_signal, or is understoo
 
 test('hostile parts of an A2A message are left out', () => {
   const values = sample(signals, { numRuns: runs, seed }).flatMap((text) => {
+    // Here it is the A2A SDK that parses.
+    if (isTooDeep(text)) return [];
     try {
       return [JSON.parse(text) as unknown];
     } catch {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type JsonRpcMessage, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
+import { createSecret, type JsonRpcMessage, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
 import { type ContractCase, contractCase, type Scope } from '../../sdk/src/testing/case.ts';
 import { oddDescriptions } from '../../sdk/src/testing/odd-descriptions.ts';
 import { testToken } from '../../server/test/support/peer.ts';
@@ -10,7 +10,7 @@ import { eventually } from '../support/wait.ts';
 
 // A relay in the middle that writes descriptions which two parsers may read differently.
 
-const secret = 'OGAb1kJfd3Qzq2r0pVkqj2cYzvXq8Hn2';
+const secret = createSecret();
 const hello: JsonRpcMessage = { jsonrpc: '2.0', method: 'notifications/hello', params: { word: 'xylophone' } };
 const firstAttempts = 12;
 const laterAttempts = 4;

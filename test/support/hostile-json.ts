@@ -100,6 +100,14 @@ const broadJson = tuple(nat(3_000), constantFrom('list', 'numbered', 'named', 's
   return jsonObject(Array.from({ length: width }, (_, n) => [name(n), '0'] as const));
 });
 
+/**
+ * Texts with an error behind more than 8,192 open levels. Node 26.10 ends, now or when it parses the
+ * next text, when JSON.parse gets one: no parser may hand them on.
+ */
+export const brokenDeepJson: Arbitrary<string> = tuple(constantFrom(8_300, 9_000, 20_000), constantFrom(1, 40, 80)).map(
+  ([depth, closed]) => `${'[0,'.repeat(depth)}[]${',0]'.repeat(closed)},0`,
+);
+
 /** The text of one JSON value: ordinary, deep, broad, or with what is seldom seen in it. */
 export const jsonText: Arbitrary<string> = oneof(
   { weight: 6, arbitrary: shallow },
@@ -111,6 +119,7 @@ export const jsonText: Arbitrary<string> = oneof(
 export const damaged = (text: Arbitrary<string>): Arbitrary<string> =>
   oneof(
     { weight: 6, arbitrary: text },
+    { weight: 1, arbitrary: brokenDeepJson },
     {
       weight: 1,
       arbitrary: tuple(

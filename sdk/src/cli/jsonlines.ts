@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import { CliError } from './cli-error.ts';
-import { insteadOfDeep, isTooDeep } from '../link/depth.ts';
+import { insteadOfDeep, parseJson } from '../link/depth.ts';
 import { isJsonRpcMessage, type JsonRpcId, type JsonRpcMessage } from '../link/message.ts';
 
 /** Bytes of one line, that is of one message, unless said otherwise: what MCP's own stdio transports take. */
@@ -156,9 +156,9 @@ function answeredBy(beginning: string, end: string): JsonRpcId | undefined {
 
 function parse(line: string): JsonRpcMessage | undefined {
   try {
-    const value: unknown = JSON.parse(line);
+    const { value, tooDeep } = parseJson(line);
     if (!isJsonRpcMessage(value)) return undefined;
-    return isTooDeep(line) ? insteadOfDeep(value) : value;
+    return tooDeep ? insteadOfDeep(value) : value;
   } catch {
     // Not JSON: the caller reports the line.
     return undefined;

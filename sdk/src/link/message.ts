@@ -1,5 +1,5 @@
 import { RendezvousError } from 'mcp-rendezvous-protocol';
-import { insteadOfDeep, isTooDeep, maxMessageDepth, tooDeep } from './depth.ts';
+import { insteadOfDeep, maxMessageDepth, parseJson, tooDeep } from './depth.ts';
 
 /**
  * JSON-RPC 2.0 messages, as far as a transport looks into them. The types are declared here so
@@ -129,18 +129,19 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 /** Parses what the other peer sent: a text, or its UTF-8 bytes. */
 export function parseMessage(data: string | Uint8Array): Parsed {
   let json: string;
-  let value: unknown;
+  let parsed: ReturnType<typeof parseJson>;
   try {
     json = typeof data === 'string' ? data : decoder.decode(data);
   } catch {
     return invalid('it is not UTF-8');
   }
   try {
-    value = JSON.parse(json);
+    parsed = parseJson(json);
   } catch {
     return invalid('it is not JSON');
   }
-  if (isJsonRpcMessage(value)) return isTooDeep(json) ? invalidDepth(value) : { type: 'message', message: value };
+  const { value } = parsed;
+  if (isJsonRpcMessage(value)) return parsed.tooDeep ? invalidDepth(value) : { type: 'message', message: value };
   if (isInvalidRequest(value))
     return invalid('the id of the request is neither a string nor an integer', invalidRequest);
   return invalid('it is not a JSON-RPC message');

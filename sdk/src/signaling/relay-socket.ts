@@ -8,6 +8,7 @@ import {
   isRelayErrorCode,
   type JoinedFrame,
   type JoinFrame,
+  nestsDeeperThan,
   rendezvousError,
   RendezvousError,
   subprotocol,
@@ -197,8 +198,11 @@ export class RelaySocket {
   }
 }
 
+/** PROTOCOL.md §3: a frame has at most 64 levels. The relay may wrap what it was sent once more. */
+const maxFrameLevels = 80;
+
 function parseFrame(data: unknown): FrameFromRelay | undefined {
-  if (typeof data !== 'string') return undefined;
+  if (typeof data !== 'string' || nestsDeeperThan(data, maxFrameLevels)) return undefined;
   try {
     return frameFromRelay.safeParse(JSON.parse(data)).data;
   } catch {

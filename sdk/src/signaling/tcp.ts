@@ -1,5 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { peerData, RendezvousError } from 'mcp-rendezvous-protocol';
+import { nestsDeeperThan, peerData, RendezvousError } from 'mcp-rendezvous-protocol';
 import { wait } from '../util/abort.ts';
 import { toData, toMessage } from './signal-data.ts';
 import type { Signaling, SignalingRole, SignalMessage } from './signaling.ts';
@@ -157,7 +157,11 @@ function toLine(message: SignalMessage): string {
   }
 }
 
+const maxLevels = 8;
+
 function fromLine(line: string): SignalMessage | 'bye' | undefined {
+  // Nothing that two peers tell each other is deep.
+  if (nestsDeeperThan(line, maxLevels)) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(line);

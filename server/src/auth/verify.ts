@@ -8,7 +8,7 @@ import {
   type JWTVerifyGetKey,
   type JWTVerifyOptions,
 } from 'jose';
-import type { PeerClaims } from 'mcp-rendezvous-protocol';
+import { nestsDeeperThan, type PeerClaims } from 'mcp-rendezvous-protocol';
 import { defaultAudience, roomClaims } from 'mcp-rendezvous-protocol/token';
 import { RelayError } from '../errors.ts';
 import { checkClaims, verifyHs256 } from './hs256.ts';
@@ -58,14 +58,29 @@ export function createVerify(
 ): Verify {
   if (keys.kind !== 'issuers') {
     const verifier = secretVerifier(keys.secrets, { audience: defaultAudience });
-    return async (token) => identity(await verifier(token), maxLifetimeSeconds);
+    return async (token) => {
+      requireFlat(token);
+      return identity(await verifier(token), maxLifetimeSeconds);
+    };
   }
   const issuers = new Map(keys.issuers.map((issuer) => [issuer.issuer, issuerVerifier(issuer, remote)]));
   return async (token) => {
+    requireFlat(token);
     const verifier = issuers.get(claimedIssuer(token));
     if (!verifier) throw new RelayError('token_wrong_issuer');
     return identity(await verifier(token), maxLifetimeSeconds);
   };
+}
+
+/** Far more levels than a header or claims have. */
+const maxTokenLevels = 64;
+
+/** Refuses a token that JSON.parse must not see: its header is parsed before its signature is verified. */
+function requireFlat(token: string): void {
+  for (const part of token.split('.', 2)) {
+    const text = Buffer.from(part, 'base64url').toString('latin1');
+    if (nestsDeeperThan(text, maxTokenLevels)) throw new RelayError('token_invalid');
+  }
 }
 
 function issuerVerifier({ issuer, audience, keys }: Issuer, remote: RemoteKeys): Verifier {

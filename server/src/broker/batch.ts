@@ -1,5 +1,6 @@
 import {
   closeCodes,
+  nestsDeeperThan,
   type PeerClaims,
   peerClaims,
   peerReason,
@@ -92,7 +93,11 @@ export function* unpack(parcel: string): Iterable<Envelope | undefined> {
   }
 }
 
+/** An envelope's own levels; a signal's data is not parsed. */
+const maxLevels = 64;
+
 function parse(text: string): unknown {
+  if (nestsDeeperThan(text, maxLevels)) return undefined;
   try {
     return JSON.parse(text);
   } catch {

@@ -6,7 +6,7 @@ import Fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify';
-import { connectPath, subprotocol } from 'mcp-rendezvous-protocol';
+import { connectPath, nestsDeeperThan, subprotocol } from 'mcp-rendezvous-protocol';
 import { admin } from './admin.ts';
 import type { Broker } from '../broker/broker.ts';
 import { MemoryBroker } from '../broker/memory.ts';
@@ -19,7 +19,7 @@ import { KeyStore } from '../auth/key-store.ts';
 import type { Logger } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
 import { page } from './console.ts';
-import { answerError, problem } from './http-errors.ts';
+import { answerError, HttpError, problem } from './http-errors.ts';
 import { trustedProxies } from '../config/proxies.ts';
 import { Rooms } from '../rooms/rooms.ts';
 import { Connection, type ConnectionContext } from '../connections/connection.ts';
@@ -31,6 +31,8 @@ import { devTokens } from './dev-tokens.ts';
 const closeTimeoutMs = 2000;
 /** How long a request may take to come in whole, in milliseconds. */
 const requestTimeoutMs = 10_000;
+/** What the body of a request may be nested. None of them has more than two levels. */
+const maxBodyLevels = 16;
 /** A room's name of 128 characters when each is three bytes and percent-encoded. */
 const maxParamLength = 128 * 9;
 
@@ -112,6 +114,8 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   // Many clients name this type with every request, a DELETE without a body too.
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, parsed) => {
     if (body === '') parsed(null, undefined);
+    else if (nestsDeeperThan(body as string, maxBodyLevels))
+      parsed(new HttpError(400, 'bad_request', 'The body is nested too deep.'));
     else void readJson(request, body as string, parsed);
   });
   app.setErrorHandler((error: Error, _request, reply) => answerError(error, reply, log));

@@ -17,7 +17,7 @@ const nested = (depth: number): Json => {
 };
 
 const inputs: Record<string, unknown> = {
-  deep: nested(1000),
+  deep: nested(230),
   wide: {
     type: 'object',
     properties: Object.fromEntries(Array.from({ length: 20_000 }, (_, n) => [`p${n}`, { type: 'string' }])),
@@ -68,7 +68,7 @@ const results: Record<string, (params: Json) => unknown> = {
     content: [null, 7, 'text', [], { type: 'text' }, { type: 'resource' }, { type: 'image', data: {} }],
     structuredContent: null,
   }),
-  levels: () => ({ content: [], structuredContent: nested(2000) }),
+  levels: () => ({ content: [], structuredContent: nested(240) }),
   proto: (params) => ({ content: [{ type: 'text', text: `got ${JSON.stringify(params['arguments'])}` }] }),
 };
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { isTooDeep, tooDeep } from '../../link/depth.ts';
+import { parseJson, tooDeep } from '../../link/depth.ts';
 import { isJsonRpcMessage, type JsonRpcId, type JsonRpcMessage, type JsonRpcRequest } from '../../link/message.ts';
 import { Bridge, type End, errorResponse } from '../bridge.ts';
 import { CliError } from '../cli-error.ts';
@@ -122,16 +122,15 @@ export class Gateway {
   async #post(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const problem = unacceptable('POST', request.headers);
     if (problem) return refuse(response, problem[0], invalidRequest, problem[1]);
-    let body: unknown;
-    let text: string;
+    let parsed: ReturnType<typeof parseJson>;
     try {
-      text = await readText(request);
-      body = JSON.parse(text);
+      parsed = parseJson(await readText(request));
     } catch (error) {
       if (error instanceof CliError) return refuse(response, 413, invalidRequest, error.message, null, true);
       return refuse(response, 400, parseError, 'The body is not JSON');
     }
-    if (isTooDeep(text)) return refuse(response, 400, invalidRequest, tooDeep);
+    if (parsed.tooDeep) return refuse(response, 400, invalidRequest, tooDeep);
+    const body = parsed.value;
     const messages: unknown[] = Array.isArray(body) ? body : [body];
     const id = idOf(body);
     if (messages.length === 0 || !messages.every((message) => isJsonRpcMessage(message))) {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { insteadOfDeep, isTooDeep } from '../../link/depth.ts';
+import { insteadOfDeep, parseJson } from '../../link/depth.ts';
 import {
   isJsonRpcMessage,
   isResponse,
@@ -339,9 +339,9 @@ const refusesForGood = ({ statusCode = 0 }: IncomingMessage): boolean =>
 
 function parse(text: string): JsonRpcMessage[] {
   try {
-    const value: unknown = JSON.parse(text);
+    const { value, tooDeep } = parseJson(text);
     const messages = (Array.isArray(value) ? value : [value]).filter((message) => isJsonRpcMessage(message));
-    return isTooDeep(text) ? messages.flatMap((message) => insteadOfDeep(message) ?? []) : messages;
+    return tooDeep ? messages.flatMap((message) => insteadOfDeep(message) ?? []) : messages;
   } catch {
     return []; // the caller says what was expected
   }
