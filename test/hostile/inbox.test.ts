@@ -38,7 +38,7 @@ function messages(room: string): Arbitrary<string> {
     ['change', { ...change, state: 'online' }],
     ['change', { ...change, state: 'gone', lost: true }],
     ['message', { type: 'undelivered', room, to: 'p-x', id: '1' }],
-    ['message', { type: 'evict', room, id: 'p-x', connection: 'c', code: 'kicked' }],
+    ['message', { type: 'evict', room, id: 'p-x', resumeDigest: 'c', code: 'kicked' }],
     ['message', { type: 'signal', room, to: 'p-x', from: 'p-y', id: '1', data: '1', origin: 'i' }],
   );
   const edit = tuple(constantFrom('value', 'add', 'rename', 'drop'), nat(), jsonName, jsonText);

@@ -8,6 +8,7 @@ import {
 } from 'mcp-rendezvous-protocol';
 import * as z from 'zod';
 import type { Change, Message } from './broker.ts';
+import type { RoomKey } from '../rooms/ids.ts';
 
 /** What instances say to each other: a step of a group, or a message. */
 export type Envelope = { change: Change } | { message: Message };
@@ -59,7 +60,7 @@ const envelope = z.union([
         type: z.literal('evict'),
         room: z.string(),
         id: z.string(),
-        connection: z.string(),
+        resumeDigest: z.string(),
         // A newer instance may have a code that this one does not know. The peer is evicted all the same.
         code: z
           .enum(Object.keys(closeCodes) as [RelayErrorCode])
@@ -84,7 +85,15 @@ export function* unpack(parcel: string): Iterable<Envelope | undefined> {
       if (!head || !data) yield undefined;
       else
         yield {
-          message: { type: 'signal', room: head[0], to: head[1], from: head[2], id: head[3], origin: head[4], data },
+          message: {
+            type: 'signal',
+            room: head[0] as RoomKey,
+            to: head[1],
+            from: head[2],
+            id: head[3],
+            origin: head[4],
+            data,
+          },
         };
     } else {
       yield envelope.safeParse(value).data as Envelope | undefined;

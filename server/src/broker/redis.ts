@@ -2,22 +2,23 @@ import { setImmediate as turnEnds } from 'node:timers/promises';
 import type { PeerReason, RelayErrorCode, Role } from 'mcp-rendezvous-protocol';
 import type { RedisConfig } from '../config/config.ts';
 import { RelayError } from '../errors.ts';
-import { newInstanceId, roomKeyOf } from '../rooms/ids.ts';
+import { newInstanceId, type ResumeClaim, type RoomKey, roomKeyOf } from '../rooms/ids.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { revocationName, type Revocation } from './revocations.ts';
+import { revocationName } from './revocations.ts';
 import {
   type Broker,
   type Change,
   type Group,
   type Holding,
   type Instance,
-  type Member,
+  type LocalPeer,
   type Message,
+  type PeerRecord,
+  type PeerSummary,
   type Removal,
-  type Resident,
+  type Revocation,
   type RoomSummary,
-  type Seat,
 } from './broker.ts';
 import { type RedisConnection, createConnection, open } from './redis-connection.ts';
 import { Inbox } from './inbox.ts';
@@ -66,7 +67,7 @@ export class RedisBroker implements Broker {
   /** Revocations that this instance was asked for, by name, with their end: for a Redis that forgets them. */
   readonly #revoked = new Map<string, number>();
   /** Seats whose fresh claims could not be written. */
-  readonly #unwritten = new Set<Seat>();
+  readonly #unwritten = new Set<LocalPeer>();
 
   constructor(redis: RedisConfig, options: Options, log: Logger, metrics: Metrics) {
     this.#options = options;
@@ -100,21 +101,21 @@ export class RedisBroker implements Broker {
     await this.#tick();
   }
 
-  async join(seat: Seat, resume?: { id: string; connection: string }): Promise<{ id: string; others: Group }> {
+  async join(seat: LocalPeer, resume?: ResumeClaim): Promise<{ id: string; others: Group }> {
     if (!this.ready) throw new RelayError('unavailable');
     const reply = await this.#place(seat, { resume });
     if (reply.refused) throw new RelayError(reply.refused);
     return { id: reply.id, others: readGroup(other(seat.role), reply.others) };
   }
 
-  async depart(seat: Seat, state: 'away' | 'gone', reason?: PeerReason): Promise<void> {
+  async depart(seat: LocalPeer, state: 'away' | 'gone', reason?: PeerReason): Promise<void> {
     const window = this.#options.resumeWindowMs;
     const claims = JSON.stringify(seat.claims);
     await this.#write('rendezvousUpdate', seat.room, { ...named(seat), state, reason, window, claims });
     if (state === 'away') this.#sweepIn(shardOf(seat.room), window);
   }
 
-  async update(seat: Seat): Promise<void> {
+  async update(seat: LocalPeer): Promise<void> {
     this.#unwritten.add(seat);
     const claims = JSON.stringify(seat.claims);
     const { refused } = await this.#write('rendezvousUpdate', seat.room, { ...named(seat), claims });
@@ -122,7 +123,7 @@ export class RedisBroker implements Broker {
     if (refused) throw new RelayError(refused);
   }
 
-  async find(room: string, id: string): Promise<Member | undefined> {
+  async find(room: RoomKey, id: string): Promise<PeerRecord | undefined> {
     const json = await this.#track(this.#redis.hget(roomKey(room), `p:${id}`));
     if (json === null) return undefined;
     const peer = JSON.parse(json) as Omit<RawMember, 'id'> & { r: Role };
@@ -154,7 +155,7 @@ export class RedisBroker implements Broker {
     return removed;
   }
 
-  async kick(room: string, id: string): Promise<boolean> {
+  async kick(room: RoomKey, id: string): Promise<boolean> {
     return (await this.#write('rendezvousKick', room, { peer: id })).removed > 0;
   }
 
@@ -173,7 +174,7 @@ export class RedisBroker implements Broker {
     return { rooms: page, ...(end !== undefined && { after: end }) };
   }
 
-  async residents(room: string): Promise<Resident[]> {
+  async peersOf(room: RoomKey): Promise<PeerSummary[]> {
     const fields = await this.#track(this.#redis.hgetall(roomKey(room)));
     return Object.entries(fields).flatMap(([field, json]) => {
       if (!field.startsWith('p:')) return [];
@@ -197,10 +198,11 @@ export class RedisBroker implements Broker {
   }
 
   /** Runs the script that gives a seat its place, or refuses it. */
-  #place(seat: Seat, how: { resume?: Pick<Seat, 'id' | 'connection'> | undefined; restore?: true }): Promise<Reply> {
+  #place(seat: LocalPeer, how: { resume?: ResumeClaim | undefined; restore?: true }): Promise<Reply> {
     return this.#write('rendezvousJoin', seat.room, {
       ...named(seat),
-      ...how,
+      restore: how.restore,
+      resume: how.resume && named(how.resume),
       role: seat.role,
       process: seat.process,
       subject: seat.claims.sub,
@@ -255,10 +257,10 @@ export class RedisBroker implements Broker {
   }
 
   async #tend(shard: number, holdings: Holding[], barred: { name: string; ends: number }[]): Promise<void> {
-    const seats = new Map(holdings.flatMap((holding) => holding.seats.map((seat) => [seat.id, seat])));
-    const rooms = holdings.map(({ room, seats: held, watched }) => ({
+    const seats = new Map(holdings.flatMap((holding) => holding.peers.map((seat) => [seat.id, seat])));
+    const rooms = holdings.map(({ room, peers: held, watched }) => ({
       room,
-      seats: held.map(({ id, connection }) => ({ id, connection })),
+      seats: held.map(named),
       watched: watched.map(({ role, version }) => ({ role, version: String(version) })),
     }));
     const wait = Math.max(0, this.#sweepFrom - performance.now());
@@ -272,7 +274,7 @@ export class RedisBroker implements Broker {
   }
 
   /** Writes a seat again that Redis does not know (any more), unless somebody else has its place or it was removed meanwhile. */
-  async #restore(seat: Seat | undefined): Promise<void> {
+  async #restore(seat: LocalPeer | undefined): Promise<void> {
     // It may have departed since it was found missing.
     if (!seat || !this.#local?.holds(seat)) return;
     const placed = await this.#place(seat, { restore: true }).catch((error: unknown) => this.#isolate(error));
@@ -284,7 +286,7 @@ export class RedisBroker implements Broker {
   }
 
   /** Writes fresh claims that could not be written when they came. */
-  async #rewrite(seat: Seat): Promise<void> {
+  async #rewrite(seat: LocalPeer): Promise<void> {
     this.#unwritten.delete(seat);
     if (!this.#local?.holds(seat)) return;
     try {
@@ -302,8 +304,8 @@ export class RedisBroker implements Broker {
     this.#log.error({ err: error }, 'a script failed in Redis');
   }
 
-  #evict({ room, id, connection }: Seat, code?: RelayErrorCode): void {
-    this.#local?.onmessage({ type: 'evict', room, id, connection, ...(code && { code }) });
+  #evict({ room, id, resumeDigest }: LocalPeer, code?: RelayErrorCode): void {
+    this.#local?.onmessage({ type: 'evict', room, id, resumeDigest, ...(code && { code }) });
   }
 
   /** Sweeps a shard after this time, or earlier if that was planned. */
@@ -333,8 +335,8 @@ export class RedisBroker implements Broker {
   async #run(script: ScriptName, shard: number, request: object): Promise<Reply> {
     const runner = this.#redis as unknown as Scripted; // ioredis defines a method for each script at run time
     const reply = JSON.parse(await this.#track(runner[script](shardKey(shard), JSON.stringify(request)))) as Reply;
-    for (const { instance, ...evicted } of array(reply.evicted)) {
-      this.#pass(instance, { message: { type: 'evict', ...evicted } });
+    for (const { instance, connection: resumeDigest, ...evicted } of array(reply.evicted)) {
+      this.#pass(instance, { message: { type: 'evict', resumeDigest, ...evicted } });
     }
     for (const { to, claims, version, previous, joined, ...rest } of array(reply.changes)) {
       const numbers = { version: Number(version), previous: Number(previous), joined: Number(joined) };
@@ -422,13 +424,13 @@ interface Reply {
   /** The peer itself has another connection. */
   moved?: true;
   changes: List<RawChange>;
-  evicted: List<{ room: string; id: string; instance: string; connection: string; code?: RelayErrorCode }>;
+  evicted: List<{ room: RoomKey; id: string; instance: string; connection: string; code?: RelayErrorCode }>;
   /** Of `rendezvousJoin`. */
   id: string;
   others: RawGroup;
   /** Of `rendezvousTend`. */
   missing: List<string>;
-  groups: List<RawGroup & { room: string; role: Role }>;
+  groups: List<RawGroup & { room: RoomKey; role: Role }>;
   next: number;
   /** Of `rendezvousRevoke` and `rendezvousKick`. */
   removed: number;
@@ -445,15 +447,15 @@ const isScriptError = (error: unknown): boolean =>
 
 const other = (role: Role): Role => (role === 'server' ? 'client' : 'server');
 
-const named = ({ id, connection }: Seat) => ({ id, connection });
+const named = ({ id, resumeDigest }: ResumeClaim) => ({ id, connection: resumeDigest });
 
-const readMember = (role: Role, { id, i, s, w, c, v, f }: RawMember): Member => ({
+const readMember = (role: Role, { id, i, s, w, c, v, f }: RawMember): PeerRecord => ({
   id,
   instance: i,
   role,
   state: s,
   ...(w && { reason: w }),
-  claims: JSON.parse(c) as Member['claims'],
+  claims: JSON.parse(c) as PeerRecord['claims'],
   version: Number(v),
   joined: Number(f),
 });

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
 import { createRoomToken, isPlainText, ttlSeconds } from 'mcp-rendezvous-protocol/token';
 import * as z from 'zod';
-import type { Broker, Resident, RoomSummary } from '../broker/broker.ts';
+import type { Broker, PeerSummary, RoomSummary } from '../broker/broker.ts';
 import { clockToleranceSeconds } from '../auth/verify.ts';
 import { Buckets, type Rate } from '../connections/bucket.ts';
 import { networkOf } from '../connections/connection-limits.ts';
@@ -113,7 +113,7 @@ async function listRooms({ broker }: AdminOptions, query: unknown) {
 async function showRoom({ broker, keyring }: AdminOptions, params: unknown, query: unknown) {
   const { room } = parse(roomParams, params);
   const from = issuerOf(keyring.keys, parse(roomQuery, query).issuer);
-  const peers = await broker.residents(roomKeyOf(from, room));
+  const peers = await broker.peersOf(roomKeyOf(from, room));
   if (peers.length === 0) throw new HttpError(404, 'room_not_found', 'Nobody is in this room.');
   return { room, issuer: from, peers: peers.map(shownPeer) };
 }
@@ -238,7 +238,7 @@ const shownRoom = ({ room: key, server, clients }: RoomSummary) => ({
   clients,
 });
 
-const shownPeer = ({ id, role, state, claims, since, instance }: Resident) => ({
+const shownPeer = ({ id, role, state, claims, since, instance }: PeerSummary) => ({
   id,
   role,
   state,
