@@ -121,8 +121,10 @@ suite('a script that fails is no bus that is down', () => {
     local.held = [{ room, peers: [server, client], watched: [] }];
     const key = (await redis.command('KEYS *room:*')).split('\r\n')[2] ?? '';
     for (const garbage of ['{', '5', 'null', '"text"', '[]']) {
-      await redis.command(`HSET '${key}' p:${client.id} '${garbage}'`);
-      await eventually(async () => (await redis.command(`HGET '${key}' p:${client.id}`)).includes(client.resumeDigest));
+      await redis.command(`HSET '${key}' peer:${client.id} '${garbage}'`);
+      await eventually(async () =>
+        (await redis.command(`HGET '${key}' peer:${client.id}`)).includes(client.resumeDigest),
+      );
       assert.equal((await broker.find(room, server.id))?.state, 'online');
       assert.equal(
         await broker.revoke({ by: 'sub', issuer: '', value: `nobody ${garbage}`, until: Date.now() + 60_000 }),

@@ -47,10 +47,7 @@ export interface ConnectionContext {
 
 /** How often the registry checks each connection in a ping interval. */
 export const checksPerPing = 8;
-/**
- * A socket is closed at the check after this many unanswered pings, which is within one and a
- * quarter ping intervals of the last word of its peer.
- */
+/** The next check closes the socket: within 1.25 ping intervals of the last word of its peer. */
 const maxUnansweredPings = 2;
 /** The frames that are sent as bytes are text, too. */
 const textFrame = { binary: false };
@@ -59,10 +56,7 @@ const movedMs = 5000;
 /** The largest payload of a WebSocket control frame (RFC 6455 §5.5). */
 const maxControlBytes = 125;
 
-/**
- * One peer's WebSocket from its opening to its close: `join`, the frames, the keepalive, the end.
- * Only this class knows what each frame of a peer does.
- */
+/** One peer's WebSocket from its opening to its close. Only here it is decided what a frame does. */
 export class Connection implements PeerConnection, Registered {
   readonly #socket: WebSocket;
   readonly #context: ConnectionContext;
@@ -88,30 +82,16 @@ export class Connection implements PeerConnection, Registered {
     const { limits, metrics, registry, connectionLimits } = context;
     this.#socket = socket;
     this.#context = context;
-    const listen =
-      <T extends unknown[]>(act: (...args: T) => void) =>
-      (...args: T) =>
-        this.#guard(() => act(...args));
-    socket.on(
-      'message',
-      listen((data: Buffer, isBinary: boolean) => this.#receive(data, isBinary)),
-    );
-    const onControl = listen((data: Buffer) => this.#receiveControl(data.byteLength));
+    socket.on('message', (data: Buffer, isBinary) => this.#guard(() => this.#receive(data, isBinary)));
+    const onControl = (data: Buffer): void => this.#guard(() => this.#receiveControl(data.byteLength));
     socket.on('ping', onControl).on('pong', onControl);
+    socket.on('close', (code) => this.#guard(() => this.#closed(code)));
     // ws closes the socket itself, with the close code of RFC 6455 §7.4.1.
-    socket.on('error', ({ code }: NodeJS.ErrnoException) => this.#log.debug({ ...this.#who, code }, 'socket error'));
-    socket.on(
-      'close',
-      listen((code: number) => this.#closed(code)),
+    socket.on('error', ({ code }: NodeJS.ErrnoException) =>
+      this.#context.log.debug({ ...this.#who, code }, 'socket error'),
     );
-    stream.on(
-      'data',
-      listen((chunk: Buffer) => this.#countUnread(chunk.byteLength)),
-    );
-    onOversizedMessage(
-      socket,
-      listen(() => this.end('frame_too_large')),
-    );
+    stream.on('data', (chunk: Buffer) => this.#guard(() => this.#countUnread(chunk.byteLength)));
+    onOversizedMessage(socket, () => this.#guard(() => this.end('frame_too_large')));
     limitMessages(socket, limits.maxJoinBytes);
     this.#timer = this.#after(limits.joinTimeoutMs, () => this.end('join_timeout'));
     metrics.sockets.inc();
@@ -132,10 +112,6 @@ export class Connection implements PeerConnection, Registered {
   /** The memory that frames occupy which the peer has not read, in bytes. */
   get unsent(): number {
     return unsentBytes(this.#socket);
-  }
-
-  get #log(): Logger {
-    return this.#context.log;
   }
 
   /** Names the peer in the log. */
@@ -172,7 +148,7 @@ export class Connection implements PeerConnection, Registered {
       return;
     }
     this.#context.metrics.errors.inc({ code });
-    this.#log.info({ ...this.#who, code }, 'socket closed');
+    this.#context.log.info({ ...this.#who, code }, 'socket closed');
     this.#socket.send(JSON.stringify({ type: 'error', code, message: errorMessages[code] } satisfies FrameFromRelay));
     this.#socket.close(closeCodes[code], code);
   }
@@ -183,13 +159,10 @@ export class Connection implements PeerConnection, Registered {
     this.#socket.terminate();
   }
 
-  /**
-   * The peer has resumed on another socket. It gets no final word here, because that might overtake
-   * the answer to its new `join`.
-   */
+  /** The peer gets no final word here, which might overtake the answer to its new `join`. */
   moved(): void {
     if (!this.#finish('gone', 'closed')) return;
-    this.#log.info(this.#who, 'moved');
+    this.#context.log.info(this.#who, 'moved');
     this.#timer = this.#after(movedMs, () => this.#socket.close(1000));
   }
 
@@ -279,7 +252,7 @@ export class Connection implements PeerConnection, Registered {
     const { metrics, registry, unread, unsent } = this.#context;
     metrics.sockets.dec();
     clearTimeout(this.#timer);
-    if (this.#finish('away', 'closed')) this.#log.info({ ...this.#who, close: code }, 'socket lost');
+    if (this.#finish('away', 'closed')) this.#context.log.info({ ...this.#who, close: code }, 'socket lost');
     this.#ticket?.closed();
     unread.delete(this);
     unsent.delete(this);
@@ -296,10 +269,13 @@ export class Connection implements PeerConnection, Registered {
   #take(rate: 'messages' | 'bytes' | 'tokens', amount: number): boolean {
     const { limits, metrics } = this.#context;
     const fullAt = take(this.#fullAt[rate], limits[rate], amount, performance.now());
-    if (fullAt !== undefined) this.#fullAt[rate] = fullAt;
-    else if (this.open) metrics.limited.inc({ limit: rate });
-    if (fullAt === undefined) this.end('rate_limited');
-    return fullAt !== undefined;
+    if (fullAt === undefined) {
+      if (this.open) metrics.limited.inc({ limit: rate });
+      this.end('rate_limited');
+      return false;
+    }
+    this.#fullAt[rate] = fullAt;
+    return true;
   }
 
   #handle(frame: Frame): void {
@@ -318,7 +294,7 @@ export class Connection implements PeerConnection, Registered {
         this.#refresh(peer, frame.token).catch((error: unknown) => this.#fail(error));
         return;
       case 'leave':
-        if (this.#finish('gone', 'left')) this.#log.info(this.#who, 'left');
+        if (this.#finish('gone', 'left')) this.#context.log.info(this.#who, 'left');
         this.#socket.close(1000);
         return;
       case 'ping':
@@ -343,7 +319,7 @@ export class Connection implements PeerConnection, Registered {
     if (!peer || !this.open) return;
     const resumed = resume?.startsWith(`${peer.id}.`) ?? false;
     metrics.joins.inc({ result: resumed ? 'resumed' : 'joined' });
-    this.#log.info({ ...this.#who, sub, resumed }, 'joined');
+    this.#context.log.info({ ...this.#who, sub, resumed }, 'joined');
     if (signal) rooms.signal(peer, signal.id, undefined, signal.data);
   }
 
@@ -363,7 +339,7 @@ export class Connection implements PeerConnection, Registered {
     this.#expiry.refreshed();
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#log.debug({ ...this.#who, expiresAt: claims.exp }, 'token refreshed');
+    this.#context.log.debug({ ...this.#who, expiresAt: claims.exp }, 'token refreshed');
     const written = rooms.refresh(peer, claims);
     this.#checkToken();
     await written;
@@ -399,7 +375,7 @@ export class Connection implements PeerConnection, Registered {
 
   #fail(error: unknown): void {
     if (error instanceof RelayError && error.code !== 'internal') return this.end(error.code);
-    this.#log.error({ ...this.#who, err: error }, 'a connection failed');
+    this.#context.log.error({ ...this.#who, err: error }, 'a connection failed');
     this.end('internal');
   }
 
@@ -414,7 +390,7 @@ export class Connection implements PeerConnection, Registered {
     if (this.#peer) {
       this.#context.metrics.peers.dec({ role: this.#peer.role });
       this.#context.rooms.depart(this.#peer, state, reason).catch((error: unknown) => {
-        this.#log.error({ ...this.#who, err: error }, 'departure failed');
+        this.#context.log.error({ ...this.#who, err: error }, 'departure failed');
       });
     }
     return true;

@@ -18,7 +18,7 @@ import { iceServers, renewalMs } from '../connections/ice-servers.ts';
 import { KeyStore } from '../auth/key-store.ts';
 import type { Logger } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
-import { page } from './console.ts';
+import { consolePage } from './console.ts';
 import { answerError, problem } from './http-errors.ts';
 import { trustedProxies } from '../config/proxies.ts';
 import { Rooms } from '../rooms/rooms.ts';
@@ -161,7 +161,7 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
       new Connection(socket, request.socket, context, request.ip);
     },
   });
-  await app.register(page({ development: keys.kind === 'development', admin: config.adminToken !== undefined }));
+  await app.register(consolePage({ development: keys.kind === 'development', admin: config.adminToken !== undefined }));
   if (keys.kind === 'development') await app.register(devTokens(keys.secrets[0]));
   app.get('/healthz', () => ({ status: 'ok' }));
   app.get('/readyz', (_request, reply) => {
