@@ -1,3 +1,5 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { defineConfig, type Plugin } from 'vite';
@@ -5,13 +7,13 @@ import { defineConfig, type Plugin } from 'vite';
 /** Adds a compressed copy of each asset, which the relay serves in its place. */
 const compressed: Plugin = {
   name: 'compressed',
-  enforce: 'post',
-  generateBundle(_options, bundle) {
-    for (const file of Object.values(bundle)) {
-      if (!file.fileName.startsWith('assets/')) continue;
-      const source = gzipSync(file.type === 'chunk' ? file.code : file.source, { level: 9 });
-      this.emitFile({ type: 'asset', fileName: `${file.fileName}.gz`, source });
-    }
+  async writeBundle({ dir = '' }, bundle) {
+    const assets = Object.keys(bundle).filter((name) => name.startsWith('assets/'));
+    const compress = async (name: string): Promise<void> => {
+      const path = join(dir, name);
+      await writeFile(`${path}.gz`, gzipSync(await readFile(path), { level: 9 }));
+    };
+    await Promise.all(assets.map(compress));
   },
 };
 
