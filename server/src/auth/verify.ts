@@ -22,13 +22,13 @@ export interface Identity {
   roomKey: RoomKey;
 }
 
-/** Verifies a room token. Rejects with a RelayError whose code says what is wrong with it (PROTOCOL.md §5). */
+/** Verifies a room token. Rejects with a RelayError whose code says why (PROTOCOL.md §5). */
 export type Verify = (token: string) => Promise<Identity>;
 
 /** Clock skew that `exp` and `nbf` are read with, in seconds. */
 export const clockToleranceSeconds = 5;
 
-/** How long a room token may live unless the relay is configured otherwise, in seconds: 366 days. */
+/** How long a room token may live, in seconds, unless configured otherwise: 366 days. */
 export const defaultMaxTokenLifetimeSeconds = 31_622_400;
 
 /** Never HS256, because a public key must not be taken for a secret (RFC 8725 §3.1). */

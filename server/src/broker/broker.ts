@@ -5,7 +5,7 @@ import type { ResumeClaim, RoomKey } from '../rooms/ids.ts';
 export interface LocalPeer {
   room: RoomKey;
   id: string;
-  /** Digest of the current resume secret. It is new with every `joined` and names the connection. */
+  /** Digest of the current resume secret, which is new with every `joined`: names a connection. */
   resumeDigest: string;
   role: Role;
   /** Tells clients of one subject apart; empty when none was given, and always for a server. */

@@ -18,8 +18,8 @@ interface Steps {
 }
 
 /**
- * Keeps an instance alive in Redis: it is ready while it hears itself and renews its leases in time.
- * In between it sweeps a shard when the next lease there ends.
+ * Keeps an instance alive in Redis: it is ready while it hears itself and renews its leases in
+ * time. In between it sweeps a shard when the next lease there ends.
  */
 export class Heartbeat {
   readonly #leaseMs: number;

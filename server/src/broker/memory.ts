@@ -207,7 +207,7 @@ export class MemoryBroker implements Broker {
     this.#expel(room, peer, code);
   }
 
-  /** Remembers the removal for those who are away: the peer itself is known by its resume secret. */
+  /** Remembers the removal for those who are away; the peer itself by its resume digest. */
   #expel(room: Room, peer: PlacedPeer, code: RelayErrorCode): void {
     const { id, role, resumeDigest, room: key } = peer;
     const reason = removalReason(code);
@@ -230,7 +230,7 @@ export class MemoryBroker implements Broker {
     return found.slice(-rememberedRemovals).map(({ id, reason }) => ({ id, reason }));
   }
 
-  /** Takes the place from the peer's connection; without a code, the peer has another connection. */
+  /** Takes a connection's place; without a code because the peer itself has another one. */
   #evict({ room, id, resumeDigest, state, timer }: PlacedPeer, code?: RelayErrorCode): void {
     clearTimeout(timer);
     if (state === 'online') this.#local?.onmessage({ type: 'evict', room, id, resumeDigest, ...(code && { code }) });

@@ -258,7 +258,7 @@ export class RedisBroker implements Broker {
     }
   }
 
-  /** A script that fails does not mean that the bus is down: it is logged, and its task given up. */
+  /** A script that fails does not mean that the bus is down. It is logged, its task given up. */
   #isolate(error: unknown): undefined {
     if (!(error instanceof RelayError) || error.code !== 'internal') throw error;
     this.#log.error({ err: error }, 'a script failed in Redis');

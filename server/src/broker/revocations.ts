@@ -1,7 +1,7 @@
 import { parseRoomKey } from '../rooms/ids.ts';
 import type { LocalPeer, Revocation } from './broker.ts';
 
-/** The name under which a revocation is kept. The scripts of the Redis broker make the same ones. */
+/** The name under which a revocation is kept. The scripts in Redis make the same ones. */
 export const revocationName = ({ by, issuer, value }: Omit<Revocation, 'until'>): string =>
   `${by}:${Buffer.byteLength(issuer)}:${issuer}${value}`;
 

@@ -57,7 +57,7 @@ export interface Limits {
 export interface RedisConfig {
   /** One of the forms of `REDIS_URL`. */
   url: string;
-  /** PEM text of the authorities that Redis's certificate is checked with, instead of the system's. */
+  /** PEM text of the certificate authorities for Redis, instead of the system's. */
   ca: string | undefined;
 }
 
@@ -78,7 +78,7 @@ export interface Config {
   maxTokenLifetimeSeconds: number;
   logLevel: string;
   limits: Limits;
-  /** What is allowed, and may not be what was meant. No secret is in it. */
+  /** Settings that are allowed but probably not meant. They contain no secret. */
   warnings: string[];
 }
 
@@ -209,7 +209,7 @@ function keysFile(given: Record<string, string>): KeysFile | undefined {
   return { path: RELAY_SECRET_FILE, read: (problems) => readSecretKeys(RELAY_SECRET_FILE, problems) };
 }
 
-/** Allowed, because a deployment brings the file along; but whoever replaces the key in it does so in vain. */
+/** Both may be set, because a deployment brings the file along. But a new key in it has no effect. */
 function unreadKeys({ RELAY_SECRET, RELAY_SECRET_FILE }: Record<string, string>): string[] {
   if (RELAY_SECRET === undefined || RELAY_SECRET_FILE === undefined) return [];
   return [
@@ -225,14 +225,14 @@ function readTrustProxy(text: string): Config['trustProxy'] {
 const names = Object.keys(environment.shape);
 const ownNames = names.filter((name) => name.startsWith('RELAY_'));
 
-/** Variables that begin like the relay's own but are not: a typo would otherwise silently leave a default in place. */
+/** Finds misspelled variables. A typo would otherwise silently leave a default in place. */
 function misspelled(given: string[]): string[] {
   return given
     .filter((name) => name.startsWith('RELAY_') && !names.includes(name) && !serviceLink.test(name))
     .map((name) => `${name} is not a variable of this relay. Did you mean ${closest(name, ownNames)}?`);
 }
 
-/** What Kubernetes sets in every pod beside a Service of the name `relay`, unless `enableServiceLinks` is false. */
+/** Kubernetes sets these for a Service named `relay`, unless `enableServiceLinks` is false. */
 const serviceLink = /^RELAY_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))/;
 
 const kubernetes = (set: Record<string, string | undefined>, name: PropertyKey | undefined): string =>

@@ -23,7 +23,7 @@ const list = (item: RegExp, wrong: string, description: string) =>
     .prefault('')
     .describe(description);
 
-/** One that cannot be read would break the connections of all peers, and they could not tell why. */
+/** An invalid URL would break the connections of all peers, and they could not tell why. */
 const iceUrls = (scheme: 'stun' | 'turn', form: string, description: string) =>
   z
     .string()
@@ -38,7 +38,10 @@ const iceUrls = (scheme: 'stun' | 'turn', form: string, description: string) =>
 
 const secretFile = (name: string) => z.string().optional().describe(`file with \`${name}\`, read if that is not set`);
 
-/** An address, a network, or a name that Fastify has for some. A bare number of proxies cannot be checked against anything. */
+/**
+ * An address, a network, or a name that Fastify has for some. A bare number of proxies cannot be
+ * checked against anything.
+ */
 const proxy = /^(loopback|linklocal|uniquelocal|[\da-fA-F]*[.:][\da-fA-F.:]*(\/\d+)?)$/;
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;

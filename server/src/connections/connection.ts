@@ -56,7 +56,7 @@ const movedMs = 5000;
 /** The largest payload of a WebSocket control frame (RFC 6455 §5.5). */
 const maxControlBytes = 125;
 
-/** One peer's WebSocket from its opening to its close. Only here it is decided what a frame does. */
+/** One peer's WebSocket from its opening to its close. Only this class knows what frames do. */
 export class Connection implements PeerConnection, Registered {
   readonly #socket: WebSocket;
   readonly #context: ConnectionContext;

@@ -36,25 +36,26 @@ const maxParamLength = 128 * 9;
 /** The relay as a Fastify app. */
 export interface App extends FastifyInstance {
   /**
-   * Sends the peers to other instances, over `DRAIN_WINDOW_MS`; resolves when they have gone or should have. From then on nobody
-   * can join, and `/readyz` is 503. Without Redis there is nowhere to go, and it resolves at once.
+   * Moves the peers to other instances over `DRAIN_WINDOW_MS`; resolves when they have gone or
+   * should have. From then on nobody can join, and `/readyz` is 503. Without Redis there is no other
+   * instance, and it resolves at once.
    */
   drain(): Promise<void>;
 }
 
 /**
- * The relay as a Fastify app: `app.listen()` is the caller's. It opens its broker when it gets ready, and `app.close()` closes
- * every socket with `going_away` before it closes the broker.
+ * Makes the relay as a Fastify app. The caller calls `app.listen()`, which opens the broker;
+ * `app.close()` closes every socket with `going_away`, then the broker.
  */
 export async function createApp({ config, log }: { config: Config; log: Logger }): Promise<App> {
   const { limits, redis, keys } = config;
   const registry = new ConnectionRegistry(limits.pingIntervalMs / checksPerPing);
-  const keyring = new KeyStore(config, log);
+  const keyStore = new KeyStore(config, log);
   const metrics = createMetrics({
     ready: () => broker.ready,
     draining: () => registry.draining,
     rooms: () => rooms.size,
-    keysOutdated: () => keyring.outdated,
+    keysOutdated: () => keyStore.outdated,
     unread: () => context.unread.held(),
     unsent: () => context.unsent.held(),
   });
@@ -75,7 +76,7 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
       (connection) => connection.terminate('slow_consumer'),
     ),
     registry,
-    verify: keyring.verify,
+    verify: keyStore.verify,
     iceServers: (subject) => iceServers(config.ice, subject, Date.now() / 1000),
     renewIceMs: renewalMs(config.ice),
     limits,
@@ -131,18 +132,18 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   app.server.on('upgrade', (request) => {
     if (closing) request.socket.destroySoon();
   });
-  // The plugin would open a socket on any other route that there is, which no limit counts, and then close it.
+  // The plugin would open a socket, which no limit counts, on any other route and then close it.
   app.addHook('onRequest', (request, reply, done) => {
     if (!request.ws || request.routeOptions.url === connectPath) return done();
     reply.raw.once('finish', () => request.socket.destroySoon());
     problem(reply, 404, 'not_found', `The address for WebSockets is ${connectPath}.`);
   });
   app.addHook('onReady', () => {
-    keyring.start();
+    keyStore.start();
     return broker.start(rooms);
   });
   app.addHook('onClose', () => {
-    keyring.close();
+    keyStore.close();
     registry.close();
     return broker.close();
   });
@@ -151,7 +152,10 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     method: 'GET',
     url: connectPath,
     onRequest(request, reply, done) {
-      if (!refusedHandshake(request, reply, config.allowedOrigins)) done();
+      if (refusedHandshake(request, reply, config.allowedOrigins)) return;
+      // Otherwise the socket would keep the whole request for as long as the peer stays.
+      if (request.ws && reply.raw.socket) reply.raw.detachSocket(reply.raw.socket);
+      done();
     },
     handler: (_request, reply) =>
       problem(reply.header('upgrade', 'websocket'), 426, 'upgrade_required', 'This address takes WebSockets only.'),
@@ -174,13 +178,13 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   );
   app.setNotFoundHandler((_request, reply) => problem(reply, 404, 'not_found', 'There is nothing at this address.'));
   if (config.adminToken !== undefined) {
-    await app.register(admin({ token: config.adminToken, broker, keyring, metrics, log }));
+    await app.register(admin({ token: config.adminToken, broker, keyStore, metrics, log }));
   }
   const drain = (): Promise<void> => registry.drain(redis ? limits.drainWindowMs : 0);
   return Object.assign(app as FastifyInstance, { drain });
 }
 
-/** Answers a handshake that must not become a socket. Its connection would be left to the client otherwise. */
+/** Refuses a handshake and closes its connection, which would be left to the client otherwise. */
 function refusedHandshake(request: FastifyRequest, reply: FastifyReply, allowedOrigins: string[]): boolean {
   if (!request.ws) return false;
   reply.raw.once('finish', () => request.socket.destroySoon());

@@ -35,7 +35,7 @@ export interface ResumeClaim {
   resumeDigest: string;
 }
 
-/** Reads a `resume` member. Any other text resumes nothing, which is not an error: PROTOCOL.md §4. */
+/** Reads a `resume` member. Any other text resumes nothing, without an error: PROTOCOL.md §4. */
 export function parseResume(resume: string): ResumeClaim | undefined {
   const [, id, secret] = /^(p-[\w-]{22})\.([\w-]{32})$/.exec(resume) ?? [];
   if (id === undefined || secret === undefined) return undefined;

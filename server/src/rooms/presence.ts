@@ -37,7 +37,7 @@ const tombstoneMs = 30_000;
  * completes what was missed.
  */
 export class PresenceView {
-  /** Peers of the other role that are here or joining. A view without any is not kept up to date. */
+  /** Peers of the other role, here or joining. A view without any is not kept up to date. */
   watchers = 0;
   /**
    * The last version of an unbroken chain of changes. The broker sends a listing when the group

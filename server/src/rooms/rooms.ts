@@ -274,7 +274,7 @@ export class Rooms implements Instance {
     );
   }
 
-  /** Hands a signal to a peer of this instance. `data` is JSON text, which is passed on as it is. */
+  /** Hands a signal to a peer of this instance. `data` is JSON text, passed on as it is. */
   #deliver(key: RoomKey, to: string, from: string, data: string, path: 'local' | 'remote'): boolean {
     const target = this.#rooms.get(key)?.peers.get(to);
     if (!target) return false;
