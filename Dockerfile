@@ -16,7 +16,7 @@ COPY sdk sdk
 COPY server server
 COPY console console
 # Types are checked where the tests run; here they are only left out.
-RUN node_modules/.bin/tsc -b --noCheck server/tsconfig.build.json && npm run --if-present console
+RUN node_modules/.bin/tsc -b --noCheck server/tsconfig.build.json && npm run lua && npm run --if-present console
 
 FROM node:26-slim AS dependencies
 WORKDIR /app

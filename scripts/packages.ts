@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,9 +15,17 @@ const run = promisify(execFile);
 const required = ['package.json', 'README.md', 'LICENSE'];
 const built = /^dist\/.+(?:\.js|\.d\.ts)$/;
 /** The relay's page, which the bundler names by its content. */
-const bundled = /^dist\/console\/(?:index\.html|assets\/[\w-]+\.(?:js|css|svg))$/;
-const allowed = [built, bundled, /^bin\/[\w-]+\.js$/];
-const pages: Record<string, string> = { server: 'dist/console/index.html' };
+const bundled = /^dist\/console\/(?:index\.html|assets\/[\w-]+\.(?:js|css|svg)(?:\.gz)?)$/;
+/** The scripts that the relay runs in Redis, which are copied from `src`. */
+const lua = /^dist\/broker\/lua\/\w+\.lua$/;
+const allowed = [built, bundled, lua, /^bin\/[\w-]+\.js$/];
+/** What else has to be in a package. */
+const more: Record<string, string[]> = {
+  server: [
+    'dist/console/index.html',
+    ...globSync('broker/lua/*.lua', { cwd: 'server/src' }).map((path) => `dist/${path}`),
+  ],
+};
 
 interface Packed {
   filename: string;
@@ -38,14 +46,14 @@ function problemsOfFiles(folder: string, { files }: Packed): string[] {
   const paths = files.map(({ path }) => path);
   const source = (path: string) => join(folder, path.replace(/^dist/, 'src').replace(/\.d\.ts$|\.js$/, '.ts'));
   return [
-    ...[...required, ...(pages[folder] ? [pages[folder]] : [])]
+    ...[...required, ...(more[folder] ?? [])]
       .filter((path) => !paths.includes(path))
       .map((path) => `${path} is missing`),
     ...paths
       .filter((path) => !required.includes(path) && !allowed.some((pattern) => pattern.test(path)))
       .map((path) => `${path} does not belong there`),
     ...paths
-      .filter((path) => built.test(path) && !bundled.test(path) && !existsSync(source(path)))
+      .filter((path) => (built.test(path) || lua.test(path)) && !bundled.test(path) && !existsSync(source(path)))
       .map((path) => `${path} has no source any more: remove ${folder}/dist and build again`),
     ...files
       .filter(({ path, mode }) => path.startsWith('bin/') && !(mode & 0o111))

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { closeCodes } from 'mcp-rendezvous-protocol';
 import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { parse } from 'yaml';
-import { environment } from '../server/src/config/config.ts';
+import { environment } from '../server/src/config/environment.ts';
 import { RawPeer } from '../server/test/support/peer.ts';
 import { RedisServer } from './support/redis.ts';
 import { RelayProcess, testSecret } from './support/relay.ts';

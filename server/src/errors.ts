@@ -1,6 +1,6 @@
 import type { RelayErrorCode } from 'mcp-rendezvous-protocol';
 
-/** What a peer's developer reads next to the code (PROTOCOL.md §5): what happened, and what to do. */
+/** Tells a peer's developer what happened and what to do, next to the code (PROTOCOL.md §5). */
 export const messages: Record<RelayErrorCode, string> = {
   bad_frame: 'The frame is not a JSON object of the form that its type has. See PROTOCOL.md §3.',
   unknown_type: 'The frame has a type that this version of the protocol does not have. See PROTOCOL.md §3.',
@@ -31,7 +31,7 @@ export const messages: Record<RelayErrorCode, string> = {
   internal: 'The relay failed. Its log says more.',
 };
 
-/** A reason to close a peer's socket, thrown by what handles its frames. The code alone goes to the peer, with its message. */
+/** A reason to close a peer's socket. The peer is told only the code and the code's message. */
 export class RelayError extends Error {
   readonly code: RelayErrorCode;
 

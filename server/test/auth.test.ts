@@ -152,3 +152,21 @@ suite('issuers', () => {
     assert.deepEqual(server.frames, []);
   });
 });
+
+test('HS256: no token with another letter in it is accepted', async () => {
+  const verify = createVerify({ kind: 'secret', secrets: ['another secret, which is long enough', secret] });
+  const token = await createRoomToken({ ...options, key: secret });
+  assert.equal((await verify(token)).claims.sub, 'me');
+  const last = token.length - 1;
+  for (let place = 0; place < token.length; place++) {
+    for (const letter of ['A', 'z', '.', '=', '-', 'ü', '']) {
+      const changed = token.slice(0, place) + letter + token.slice(place + 1);
+      // Two bits of the last letter mean nothing.
+      if (changed === token || place === last) continue;
+      await assert.rejects(verify(changed), { name: 'RelayError' }, `${letter} at ${place}`);
+    }
+  }
+  for (const changed of [`${token}.`, `${token} x`, token.slice(0, -1), '', '.', '..', '...']) {
+    await assert.rejects(verify(changed), { code: 'token_invalid' }, changed);
+  }
+});

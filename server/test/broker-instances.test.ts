@@ -3,8 +3,8 @@ import { after, suite, test, type TestContext } from 'node:test';
 import { TcpProxy } from '../../test/support/proxy.ts';
 import { RedisServer } from '../../test/support/redis.ts';
 import { eventually } from '../../test/support/wait.ts';
-import type { Message, Seat } from '../src/broker/broker.ts';
-import { newRoom, type Node, onRedis, open, options, seat } from './support/broker.ts';
+import type { Message, LocalPeer } from '../src/broker/broker.ts';
+import { newRoom, type Node, onRedis, open, options, newPeer } from './support/broker.ts';
 
 const redis = await RedisServer.start();
 after(() => redis.stop());
@@ -15,8 +15,8 @@ suite('redis broker: several instances', { concurrency: false }, () => {
   test('changes and messages reach the instances that watch, and only those', async (t) => {
     const [a, b, c] = [await open(t, create()), await open(t, create()), await open(t, create())];
     const room = newRoom();
-    const server = seat(room, 'server');
-    const client = seat(room, 'client');
+    const server = newPeer(room, 'server');
+    const client = newPeer(room, 'client');
     await a.broker.join(server);
     const { others } = await b.broker.join(client);
     assert.equal(others.members[0]?.instance, a.broker.instance);
@@ -39,11 +39,11 @@ suite('redis broker: several instances', { concurrency: false }, () => {
   test('a peer resumes at another instance, and the old one is told', async (t) => {
     const [a, b] = [await open(t, create()), await open(t, create())];
     const room = newRoom();
-    const server = seat(room, 'server');
-    const client = seat(room, 'client');
+    const server = newPeer(room, 'server');
+    const client = newPeer(room, 'client');
     await a.broker.join(server);
     await a.broker.join(client);
-    assert.equal((await b.broker.join(seat(room, 'client'), client)).id, client.id);
+    assert.equal((await b.broker.join(newPeer(room, 'client'), client)).id, client.id);
     await eventually(() => a.local.messages.length === 1);
     assert.equal(a.local.messages[0]?.type, 'evict');
     await eventually(() => a.local.changes.at(-1)?.instance === b.broker.instance);
@@ -53,10 +53,10 @@ suite('redis broker: several instances', { concurrency: false }, () => {
   test('the peers of a dead instance are gone within the lease, announced exactly once', async (t) => {
     const [a, b, c] = [await open(t, create()), await open(t, create()), await open(t, create())];
     const room = newRoom();
-    const server = seat(room, 'server');
-    const client = seat(room, 'client');
+    const server = newPeer(room, 'server');
+    const client = newPeer(room, 'client');
     await a.broker.join(server);
-    a.local.held = [{ room, seats: [server], watched: [] }];
+    a.local.held = [{ room, peers: [server], watched: [] }];
     await b.broker.join(client);
     // An instance judges others once it has been well for a lease.
     const judging = performance.now() + options.leaseMs;
@@ -76,15 +76,15 @@ suite('redis broker: several instances', { concurrency: false }, () => {
   test("an outage longer than the lease is nobody's death", async (t) => {
     const [a, b] = [await open(t, create()), await open(t, create())];
     const room = newRoom();
-    const server = seat(room, 'server');
-    const client = seat(room, 'client');
+    const server = newPeer(room, 'server');
+    const client = newPeer(room, 'client');
     await a.broker.join(server);
     await b.broker.join(client);
     for (const [{ local }, held, watched] of [
       [a, server, 'client'],
       [b, client, 'server'],
     ] as const) {
-      local.held = [{ room, seats: [held], watched: [{ role: watched, version: 0 }] }];
+      local.held = [{ room, peers: [held], watched: [{ role: watched, version: 0 }] }];
     }
     process.kill(redis.pid, 'SIGSTOP');
     await eventually(() => !a.broker.ready && !b.broker.ready);
@@ -100,19 +100,19 @@ suite('redis broker: several instances', { concurrency: false }, () => {
   });
 
   /** An instance on a wire that is cut, one that is well, and the peers that they hold: each other's in one room. */
-  async function apart(t: TestContext, how: { cutOff: Seat[]; well: Seat[] }) {
+  async function apart(t: TestContext, how: { cutOff: LocalPeer[]; well: LocalPeer[] }) {
     const wire = await TcpProxy.start([redis.port]);
     t.after(() => wire.stop());
     // Long enough that something can happen between the cut and the end of the leases.
     const cutOff = await open(t, onRedis(`redis://127.0.0.1:${wire.port}`, 5 * options.leaseMs));
     const well = await open(t, create());
-    for (const [node, seats] of [
+    for (const [node, peers] of [
       [well, how.well],
       [cutOff, how.cutOff],
     ] as const) {
-      for (const each of seats) await node.broker.join(each);
-      const held = Map.groupBy(seats, ({ room }) => room);
-      node.local.held = Array.from(held, ([room, those]) => ({ room, seats: those, watched: [] }));
+      for (const each of peers) await node.broker.join(each);
+      const held = Map.groupBy(peers, ({ room }) => room);
+      node.local.held = Array.from(held, ([room, those]) => ({ room, peers: those, watched: [] }));
     }
     // An instance judges others once it has been well for a lease.
     const judging = performance.now() + options.leaseMs;
@@ -124,12 +124,12 @@ suite('redis broker: several instances', { concurrency: false }, () => {
   }
 
   /** What an instance was told of a peer. */
-  const toldOf = ({ local }: Node, { id }: Seat): string[] =>
+  const toldOf = ({ local }: Node, { id }: LocalPeer): string[] =>
     local.changes.flatMap((change) => (change.id === id ? `${change.state}${change.lost ? ' lost' : ''}` : []));
 
   test('an instance that was cut off for longer than a lease brings its peers back under their ids', async (t) => {
     const room = newRoom();
-    const [server, client, away] = [seat(room, 'server'), seat(room, 'client'), seat(room, 'client', 'away')];
+    const [server, client, away] = [newPeer(room, 'server'), newPeer(room, 'client'), newPeer(room, 'client', 'away')];
     const { restore, cutOff, well } = await apart(t, { cutOff: [client, away], well: [server] });
     assert.deepEqual(toldOf(well, client), ['online']);
     await eventually(() => toldOf(well, client).includes('gone lost'));
@@ -150,39 +150,43 @@ suite('redis broker: several instances', { concurrency: false }, () => {
     const [taken, usurped, same, replaced] = [newRoom(), newRoom(), newRoom(), newRoom()];
     const [revoked, kicked, moved] = [newRoom(), newRoom(), newRoom()];
     const held = {
-      taken: seat(taken, 'server'),
-      usurped: seat(usurped, 'server'),
-      same: seat(same, 'client', 'same', 'one'),
-      beside: seat(same, 'client', 'same', 'two'),
-      replaced: seat(replaced, 'server'),
-      revoked: seat(revoked, 'client', `revoked in ${revoked}`),
-      kicked: seat(kicked, 'client'),
-      moved: seat(moved, 'client'),
+      taken: newPeer(taken, 'server'),
+      usurped: newPeer(usurped, 'server'),
+      same: newPeer(same, 'client', 'same', 'one'),
+      beside: newPeer(same, 'client', 'same', 'two'),
+      replaced: newPeer(replaced, 'server'),
+      revoked: newPeer(revoked, 'client', `revoked in ${revoked}`),
+      kicked: newPeer(kicked, 'client'),
+      moved: newPeer(moved, 'client'),
     };
     const { restore, cutOff, well } = await apart(t, { cutOff: Object.values(held), well: [] });
     const { broker } = well;
     // Before the lease is over …
-    const newcomer = seat(replaced, 'server');
+    const newcomer = newPeer(replaced, 'server');
     await broker.join(newcomer);
     await broker.depart(newcomer, 'gone');
     assert.equal(await broker.kick(kicked, held.kicked.id), true);
-    const resumed = { ...seat(moved, 'client'), id: held.moved.id };
+    const resumed = { ...newPeer(moved, 'client'), id: held.moved.id };
     assert.equal((await broker.join(resumed, held.moved)).id, held.moved.id);
     await broker.depart(resumed, 'gone');
     // … and after it.
     await eventually(async () => (await broker.find(taken, held.taken.id)) === undefined);
-    const holders = [seat(taken, 'server'), seat(usurped, 'server', 'usurper'), seat(same, 'client', 'same', 'one')];
+    const holders = [
+      newPeer(taken, 'server'),
+      newPeer(usurped, 'server', 'usurper'),
+      newPeer(same, 'client', 'same', 'one'),
+    ];
     for (const each of holders) await broker.join(each);
-    well.local.held = holders.map((each) => ({ room: each.room, seats: [each], watched: [] }));
+    well.local.held = holders.map((each) => ({ room: each.room, peers: [each], watched: [] }));
     await broker.revoke({ by: 'sub', issuer: '', value: held.revoked.claims.sub, until: Date.now() + 60_000 });
 
     restore();
     await eventually(() => cutOff.broker.ready);
     const ends = Object.fromEntries(
-      Object.entries(held).map(([name, { id, connection }]) => {
+      Object.entries(held).map(([name, { id, resumeDigest }]) => {
         const [end, ...more] = cutOff.local.messages.filter((message) => 'id' in message && message.id === id);
         assert.deepEqual(more, []);
-        if (end) assert.equal(end.type === 'evict' && end.connection, connection);
+        if (end) assert.equal(end.type === 'evict' && end.resumeDigest, resumeDigest);
         return [name, end?.type === 'evict' ? (end.code ?? 'moved') : 'stays'];
       }),
     );
@@ -203,9 +207,9 @@ suite('redis broker: several instances', { concurrency: false }, () => {
   test('a dead server locks nobody out once its lease is over', async (t) => {
     const [a, b] = [await open(t, create()), await open(t, create())];
     const room = newRoom();
-    await a.broker.join(seat(room, 'server'));
+    await a.broker.join(newPeer(room, 'server'));
     await a.broker.close();
-    const next = seat(room, 'server', 'somebody else');
+    const next = newPeer(room, 'server', 'somebody else');
     await eventually(
       () =>
         b.broker.join(next).then(
@@ -219,9 +223,9 @@ suite('redis broker: several instances', { concurrency: false }, () => {
   test('a seat that departs while it is renewed is not written again', async (t) => {
     const { broker, local } = await open(t, create());
     const room = newRoom();
-    const [left, stays] = [seat(room, 'client', 'left'), seat(room, 'client', 'stays')];
+    const [left, stays] = [newPeer(room, 'client', 'left'), newPeer(room, 'client', 'stays')];
     local.left.add(left);
-    local.held = [{ room, seats: [left, stays], watched: [] }];
+    local.held = [{ room, peers: [left, stays], watched: [] }];
     await eventually(async () => (await broker.find(room, stays.id)) !== undefined);
     assert.equal(await broker.find(room, left.id), undefined);
     local.held = [];
@@ -231,9 +235,9 @@ suite('redis broker: several instances', { concurrency: false }, () => {
   test('nothing is left in Redis when all peers have left', async (t) => {
     await redis.command('FLUSHALL'); // connections that lost their place in other tests are remembered
     const { broker } = await open(t, create());
-    const seats = Array.from({ length: 40 }, (_, index) => seat(newRoom(), index % 2 ? 'server' : 'client'));
-    for (const each of seats) await broker.join(each);
-    for (const each of seats) await broker.depart(each, 'gone');
+    const peers = Array.from({ length: 40 }, (_, index) => newPeer(newRoom(), index % 2 ? 'server' : 'client'));
+    for (const each of peers) await broker.join(each);
+    for (const each of peers) await broker.depart(each, 'gone');
     await eventually(async () => (await redis.command('KEYS *')).trim() === '*0', 3000);
   });
 });

@@ -3,9 +3,10 @@ import { after, suite, test } from 'node:test';
 import { freePort } from '../../test/support/port.ts';
 import { RedisServer } from '../../test/support/redis.ts';
 import { eventually } from '../../test/support/wait.ts';
-import type { Broker, Message, RoomSummary, Seat } from '../src/broker/broker.ts';
+import type { Broker, Message, RoomSummary, LocalPeer } from '../src/broker/broker.ts';
+import type { RoomKey } from '../src/rooms/ids.ts';
 import { MemoryBroker } from '../src/broker/memory.ts';
-import { ids, newRoom, onRedis, open, options, seat } from './support/broker.ts';
+import { ids, newRoom, onRedis, open, options, newPeer } from './support/broker.ts';
 
 const redis = await RedisServer.start();
 // Unless it is named, the port between nodes is the other one plus 10,000, which may be none.
@@ -23,15 +24,15 @@ function contract(name: string, create: () => Broker): void {
     test('either side may come first, and each sees the other', async (t) => {
       const { broker, local } = await open(t, create());
       const room = newRoom();
-      const client = seat(room, 'client');
-      const server = seat(room, 'server');
+      const client = newPeer(room, 'client');
+      const server = newPeer(room, 'server');
       assert.deepEqual(await broker.join(client), { id: client.id, others: { version: 0, members: [] } });
       const { others } = await broker.join(server);
       assert.deepEqual(
         others.members.map(({ version: _, joined: __, ...member }) => member),
         [{ id: client.id, instance: broker.instance, role: 'client', state: 'online', claims: client.claims }],
       );
-      const late = seat(room, 'client', 'late');
+      const late = newPeer(room, 'client', 'late');
       assert.deepEqual(ids((await broker.join(late)).others), [server.id]);
       const news = local.changes.filter(({ id }) => id === late.id);
       assert.equal(news.length, 1);
@@ -42,22 +43,22 @@ function contract(name: string, create: () => Broker): void {
 
     test('rooms do not see each other', async (t) => {
       const { broker, local } = await open(t, create());
-      await broker.join(seat(newRoom(), 'server'));
-      assert.deepEqual((await broker.join(seat(newRoom(), 'client'))).others.members, []);
+      await broker.join(newPeer(newRoom(), 'server'));
+      assert.deepEqual((await broker.join(newPeer(newRoom(), 'client'))).others.members, []);
       assert.equal(local.changes.filter(({ role }) => role === 'client').length <= 1, true);
     });
 
     test('a second server of another subject is refused, one of the same subject replaces', async (t) => {
       const { broker, local } = await open(t, create());
       const room = newRoom();
-      await broker.join(seat(room, 'client'));
-      const first = seat(room, 'server');
+      await broker.join(newPeer(room, 'client'));
+      const first = newPeer(room, 'server');
       await broker.join(first);
-      await assert.rejects(broker.join(seat(room, 'server', 'somebody else')), { code: 'room_taken' });
-      const second = seat(room, 'server');
+      await assert.rejects(broker.join(newPeer(room, 'server', 'somebody else')), { code: 'room_taken' });
+      const second = newPeer(room, 'server');
       await broker.join(second);
       assert.deepEqual(local.messages, [
-        { type: 'evict', room, id: first.id, connection: first.connection, code: 'replaced' },
+        { type: 'evict', room, id: first.id, resumeDigest: first.resumeDigest, code: 'replaced' },
       ]);
       assert.deepEqual(
         local.changes.filter(({ role }) => role === 'server').map(({ id, state }) => `${id} ${state}`),
@@ -68,20 +69,20 @@ function contract(name: string, create: () => Broker): void {
     test('a lone server is replaced by its own subject and can then be found', async (t) => {
       const { broker } = await open(t, create());
       const room = newRoom();
-      await broker.join(seat(room, 'server'));
-      const second = seat(room, 'server');
+      await broker.join(newPeer(room, 'server'));
+      const second = newPeer(room, 'server');
       await broker.join(second);
       assert.equal((await broker.find(room, second.id))?.state, 'online');
-      assert.deepEqual(ids((await broker.join(seat(room, 'client'))).others), [second.id]);
+      assert.deepEqual(ids((await broker.join(newPeer(room, 'client'))).others), [second.id]);
     });
 
     test('clients of one subject live side by side when their processes differ', async (t) => {
       const { broker, local } = await open(t, create());
       const room = newRoom();
-      const one = seat(room, 'client', 'same', 'one');
-      const two = seat(room, 'client', 'same', 'two');
-      const again = seat(room, 'client', 'same', 'one');
-      for (const each of [one, two, seat(room, 'client', 'same'), seat(room, 'client', 'other', 'one')]) {
+      const one = newPeer(room, 'client', 'same', 'one');
+      const two = newPeer(room, 'client', 'same', 'two');
+      const again = newPeer(room, 'client', 'same', 'one');
+      for (const each of [one, two, newPeer(room, 'client', 'same'), newPeer(room, 'client', 'other', 'one')]) {
         await broker.join(each);
       }
       assert.equal(local.messages.length, 0);
@@ -97,8 +98,8 @@ function contract(name: string, create: () => Broker): void {
     test('a lost peer is away, then gone', async (t) => {
       const { broker, local } = await open(t, create());
       const room = newRoom();
-      const server = seat(room, 'server');
-      const client = seat(room, 'client');
+      const server = newPeer(room, 'server');
+      const client = newPeer(room, 'client');
       await broker.join(server);
       await broker.join(client);
       await broker.depart(client, 'away');
@@ -112,26 +113,26 @@ function contract(name: string, create: () => Broker): void {
     test('the last peer of a room leaves nothing behind', async (t) => {
       const { broker } = await open(t, create());
       const room = newRoom();
-      const server = seat(room, 'server');
+      const server = newPeer(room, 'server');
       await broker.join(server);
       await broker.depart(server, 'gone');
-      assert.deepEqual((await broker.join(seat(room, 'client'))).others, { version: 0, members: [] });
+      assert.deepEqual((await broker.join(newPeer(room, 'client'))).others, { version: 0, members: [] });
     });
 
     test('a resume secret brings the identity back, once', async (t) => {
       const { broker, local } = await open(t, create());
       const room = newRoom();
-      const server = seat(room, 'server');
-      const client = seat(room, 'client');
+      const server = newPeer(room, 'server');
+      const client = newPeer(room, 'client');
       await broker.join(server);
       await broker.join(client);
       await broker.depart(client, 'away');
-      const back = seat(room, 'client');
+      const back = newPeer(room, 'client');
       assert.equal((await broker.join(back, client)).id, client.id);
       assert.equal(local.steps.at(-1), `${client.id} online`);
       assert.equal(local.changes.at(-1)?.joined, local.changes.at(-1)?.version);
       // The used secret: a new id in the same place, so that the old id is gone.
-      const late = seat(room, 'client');
+      const late = newPeer(room, 'client');
       assert.equal((await broker.join(late, client)).id, late.id);
       assert.deepEqual(local.steps.slice(-2), [`${client.id} gone`, `${late.id} online`]);
     });
@@ -139,13 +140,13 @@ function contract(name: string, create: () => Broker): void {
     test('a resumed peer outlives the window that it was away in', async (t) => {
       const { broker, local } = await open(t, create());
       const room = newRoom();
-      const client = seat(room, 'client');
+      const client = newPeer(room, 'client');
       await broker.join(client);
       await broker.depart(client, 'away');
-      const back = seat(room, 'client');
+      const back = newPeer(room, 'client');
       const { id } = await broker.join(back, client);
-      local.held = [{ room, seats: [{ ...back, id }], watched: [] }];
-      const other = seat(room, 'client', 'other');
+      local.held = [{ room, peers: [{ ...back, id }], watched: [] }];
+      const other = newPeer(room, 'client', 'other');
       await broker.join(other);
       await broker.depart(other, 'away');
       await eventually(async () => (await broker.find(room, other.id)) === undefined, 2000);
@@ -155,12 +156,12 @@ function contract(name: string, create: () => Broker): void {
     test('a resume secret is of no use to another subject, role or room', async (t) => {
       const { broker, local } = await open(t, create());
       const room = newRoom();
-      const client = seat(room, 'client');
+      const client = newPeer(room, 'client');
       await broker.join(client);
       for (const thief of [
-        seat(room, 'client', 'thief'),
-        seat(room, 'server', 'client-1'),
-        seat(newRoom(), 'client'),
+        newPeer(room, 'client', 'thief'),
+        newPeer(room, 'server', 'client-1'),
+        newPeer(newRoom(), 'client'),
       ]) {
         assert.equal((await broker.join(thief, client)).id, thief.id);
       }
@@ -171,13 +172,13 @@ function contract(name: string, create: () => Broker): void {
     test('resuming while the old socket seems alive evicts the old socket, not the identity', async (t) => {
       const { broker, local } = await open(t, create());
       const room = newRoom();
-      const client = seat(room, 'client');
+      const client = newPeer(room, 'client');
       await broker.join(client);
-      const back = seat(room, 'client');
+      const back = newPeer(room, 'client');
       assert.equal((await broker.join(back, client)).id, client.id);
-      const { id, connection } = client;
+      const { id, resumeDigest } = client;
       // Without a code: the peer itself has moved, and must not be told anything final.
-      assert.deepEqual(local.messages, [{ type: 'evict', room, id, connection }]);
+      assert.deepEqual(local.messages, [{ type: 'evict', room, id, resumeDigest }]);
       // What the old connection does now is stale.
       await broker.depart(client, 'gone');
       assert.equal((await broker.find(room, id))?.state, 'online');
@@ -188,24 +189,24 @@ function contract(name: string, create: () => Broker): void {
     test('a server that is away keeps its place for its own subject only', async (t) => {
       const { broker } = await open(t, create());
       const room = newRoom();
-      const server = seat(room, 'server');
+      const server = newPeer(room, 'server');
       await broker.join(server);
       await broker.depart(server, 'away');
-      await assert.rejects(broker.join(seat(room, 'server', 'somebody else')), { code: 'room_taken' });
-      await broker.join(seat(room, 'server'));
+      await assert.rejects(broker.join(newPeer(room, 'server', 'somebody else')), { code: 'room_taken' });
+      await broker.join(newPeer(room, 'server'));
     });
 
     test('fresh claims are what later joiners see', async (t) => {
       const { broker, local } = await open(t, create());
       const room = newRoom();
-      const server = seat(room, 'server');
+      const server = newPeer(room, 'server');
       await broker.join(server);
       await broker.update({ ...server, claims: { ...server.claims, exp: 4_100_000_000 } });
       assert.equal(
         local.changes.every(({ joined, version }, index) => (joined === version) === (index === 0)),
         true,
       );
-      const { others } = await broker.join(seat(room, 'client'));
+      const { others } = await broker.join(newPeer(room, 'client'));
       assert.equal(others.members[0]?.claims.exp, 4_100_000_000);
     });
 
@@ -213,9 +214,9 @@ function contract(name: string, create: () => Broker): void {
       const { broker, local } = await open(t, create());
       for (const by of ['jti', 'sub', 'room'] as const) {
         const room = newRoom();
-        const server = seat(room, 'server', `server of ${room}`);
-        const named = (id: string): Seat => {
-          const client = seat(room, 'client', id);
+        const server = newPeer(room, 'server', `server of ${room}`);
+        const named = (id: string): LocalPeer => {
+          const client = newPeer(room, 'client', id);
           return { ...client, claims: { ...client.claims, jti: `token of ${id} in ${room}` } };
         };
         const [bad, good] = [named(`bad in ${room}`), named(`good in ${room}`)];
@@ -229,11 +230,11 @@ function contract(name: string, create: () => Broker): void {
         assert.equal(await broker.revoke({ by, issuer: 'https://other.example', value, until }), 0);
         assert.equal(await broker.revoke({ by, issuer: '', value, until }), by === 'room' ? 3 : 1);
         const removed = by === 'room' ? [server, bad, good] : [bad];
-        const evicted = removed.map(({ id, connection }) => ({
+        const evicted = removed.map(({ id, resumeDigest }) => ({
           type: 'evict',
           room,
           id,
-          connection,
+          resumeDigest,
           code: 'token_revoked',
         }));
         const byId = (one: { id: string }, two: { id: string }): number => (one.id < two.id ? -1 : 1);
@@ -242,7 +243,7 @@ function contract(name: string, create: () => Broker): void {
         await assert.rejects(broker.join({ ...named(`bad in ${room}`), claims: bad.claims }), {
           code: 'token_revoked',
         });
-        await assert.rejects(broker.join({ ...seat(room, 'client'), claims: bad.claims }, bad), {
+        await assert.rejects(broker.join({ ...newPeer(room, 'client'), claims: bad.claims }, bad), {
           code: 'token_revoked',
         });
         if (by === 'room') continue;
@@ -263,50 +264,58 @@ function contract(name: string, create: () => Broker): void {
     test('a peer that is kicked is gone, and hears of it when it comes back', async (t) => {
       const { broker, local } = await open(t, create());
       const room = newRoom();
-      const [server, client] = [seat(room, 'server'), seat(room, 'client')];
+      const [server, client] = [newPeer(room, 'server'), newPeer(room, 'client')];
       await broker.join(server);
       await broker.join(client);
       assert.equal(await broker.kick(room, 'p-nobody'), false);
       assert.equal(await broker.kick(newRoom(), client.id), false);
       assert.equal(await broker.kick(room, client.id), true);
-      const { id, connection } = client;
-      assert.deepEqual(local.messages, [{ type: 'evict', room, id, connection, code: 'kicked' }]);
+      const { id, resumeDigest } = client;
+      assert.deepEqual(local.messages, [{ type: 'evict', room, id, resumeDigest, code: 'kicked' }]);
       assert.equal(local.steps.at(-1), `${id} gone`);
       assert.equal(local.changes.at(-1)?.reason, 'kicked');
-      await assert.rejects(broker.join(seat(room, 'client'), client), { code: 'kicked' });
-      const back = seat(room, 'client');
+      await assert.rejects(broker.join(newPeer(room, 'client'), client), { code: 'kicked' });
+      const back = newPeer(room, 'client');
       assert.equal((await broker.join(back)).id, back.id);
     });
 
     test('a peer that is removed while it is away hears of it, and so does who could not hear anything then', async (t) => {
       const { broker, local } = await open(t, create());
       const room = newRoom();
-      const [server, kicked, revoked] = [seat(room, 'server'), seat(room, 'client', 'k'), seat(room, 'client', 'r')];
+      const [server, kicked, revoked] = [
+        newPeer(room, 'server'),
+        newPeer(room, 'client', 'k'),
+        newPeer(room, 'client', 'r'),
+      ];
       for (const each of [server, kicked, revoked]) await broker.join(each);
       for (const each of [server, kicked, revoked]) await broker.depart(each, 'away', 'closed');
       await broker.kick(room, kicked.id);
       await broker.revoke({ by: 'sub', issuer: '', value: revoked.claims.sub, until: Date.now() + 60_000 });
       assert.deepEqual(local.messages, []);
-      await assert.rejects(broker.join(seat(room, 'client', 'k'), kicked), { code: 'kicked' });
-      await assert.rejects(broker.join(seat(room, 'client', 'r'), revoked), { code: 'token_revoked' });
-      const { others } = await broker.join(seat(room, 'server'), server);
+      await assert.rejects(broker.join(newPeer(room, 'client', 'k'), kicked), { code: 'kicked' });
+      await assert.rejects(broker.join(newPeer(room, 'client', 'r'), revoked), { code: 'token_revoked' });
+      const { others } = await broker.join(newPeer(room, 'server'), server);
       assert.deepEqual(others.removed, [
         { id: kicked.id, reason: 'kicked' },
         { id: revoked.id, reason: 'revoked' },
       ]);
       // Nobody's business who was not here.
-      assert.equal((await broker.join(seat(room, 'server'))).others.removed, undefined);
+      assert.equal((await broker.join(newPeer(room, 'server'))).others.removed, undefined);
     });
 
     test('why a peer is away or gone', async (t) => {
       const { broker, local } = await open(t, create());
       const room = newRoom();
-      const [server, lost, left] = [seat(room, 'server'), seat(room, 'client', 'lost'), seat(room, 'client', 'left')];
+      const [server, lost, left] = [
+        newPeer(room, 'server'),
+        newPeer(room, 'client', 'lost'),
+        newPeer(room, 'client', 'left'),
+      ];
       for (const each of [server, lost, left]) await broker.join(each);
       await broker.depart(left, 'gone', 'left');
-      const next = seat(room, 'server');
+      const next = newPeer(room, 'server');
       await broker.join(next);
-      local.held = [{ room, seats: [next], watched: [] }];
+      local.held = [{ room, peers: [next], watched: [] }];
       await broker.depart(lost, 'away', 'timeout');
       await eventually(() => local.steps.at(-1) === `${lost.id} gone`, 2000);
       const why = local.changes.flatMap(({ id, state, reason }) => (reason ? [[id, state, reason]] : []));
@@ -322,30 +331,30 @@ function contract(name: string, create: () => Broker): void {
       const { broker } = await open(t, create());
       const room = newRoom();
       const clients = Array.from({ length: options.maxClientsPerRoom }, (_, index) =>
-        seat(room, 'client', `c ${index}`),
+        newPeer(room, 'client', `c ${index}`),
       );
-      await broker.join(seat(room, 'server'));
+      await broker.join(newPeer(room, 'server'));
       for (const client of clients) await broker.join(client);
-      await assert.rejects(broker.join(seat(room, 'client', 'one more')), { code: 'room_full' });
-      await broker.join(seat(room, 'server'));
-      await broker.join(seat(room, 'client', 'c 0'));
-      const [, second, third] = clients as [Seat, Seat, Seat];
+      await assert.rejects(broker.join(newPeer(room, 'client', 'one more')), { code: 'room_full' });
+      await broker.join(newPeer(room, 'server'));
+      await broker.join(newPeer(room, 'client', 'c 0'));
+      const [, second, third] = clients as [LocalPeer, LocalPeer, LocalPeer];
       await broker.depart(second, 'away');
-      await assert.rejects(broker.join(seat(room, 'client', 'one more')), { code: 'room_full' });
-      assert.equal((await broker.join(seat(room, 'client', 'c 1'), second)).id, second.id);
+      await assert.rejects(broker.join(newPeer(room, 'client', 'one more')), { code: 'room_full' });
+      assert.equal((await broker.join(newPeer(room, 'client', 'c 1'), second)).id, second.id);
       await broker.depart(third, 'gone');
-      await broker.join(seat(room, 'client', 'one more'));
+      await broker.join(newPeer(room, 'client', 'one more'));
     });
 
     test('rooms are listed page by page, and peers with what an operator wants to know', async (t) => {
       const { broker } = await open(t, create());
       const keys = Array.from({ length: 5 }, newRoom);
-      for (const key of keys) await broker.join(seat(key, 'client'));
-      const [first = '', , , , last = ''] = keys;
-      const server = seat(first, 'server');
+      for (const key of keys) await broker.join(newPeer(key, 'client'));
+      const [first, , , , last] = keys as [RoomKey, RoomKey, RoomKey, RoomKey, RoomKey];
+      const server = newPeer(first, 'server');
       await broker.join(server);
       await broker.depart(server, 'away');
-      const emptied = seat(newRoom(), 'client');
+      const emptied = newPeer(newRoom(), 'client');
       await broker.join(emptied);
       await broker.depart(emptied, 'gone');
       const listed: RoomSummary[] = [];
@@ -365,13 +374,13 @@ function contract(name: string, create: () => Broker): void {
           { room: last, clients: 1 },
         ],
       );
-      assert.deepEqual(await broker.residents(newRoom()), []);
-      const resident = (await broker.residents(first)).find(({ role }) => role === 'server');
+      assert.deepEqual(await broker.peersOf(newRoom()), []);
+      const resident = (await broker.peersOf(first)).find(({ role }) => role === 'server');
       const { id, claims, since } = server;
       assert.deepEqual(resident, { id, instance: broker.instance, role: 'server', state: 'away', claims, since });
       // Resuming is not coming anew.
-      await broker.join({ ...seat(first, 'server'), since: since + 5000 }, server);
-      assert.equal((await broker.residents(first)).find(({ role }) => role === 'server')?.since, since);
+      await broker.join({ ...newPeer(first, 'server'), since: since + 5000 }, server);
+      assert.equal((await broker.peersOf(first)).find(({ role }) => role === 'server')?.since, since);
     });
 
     test('an unknown instance is told from a known one', async (t) => {
@@ -397,17 +406,17 @@ for (const [name, server, create] of [
   test(`${name}: when it comes back empty, what an instance holds is written again`, async (t) => {
     const { broker, local } = await open(t, create());
     const room = newRoom();
-    const peer = seat(room, 'client');
+    const peer = newPeer(room, 'client');
     await broker.join(peer);
-    local.held = [{ room, seats: [peer], watched: [{ role: 'server', version: 0 }] }];
+    local.held = [{ room, peers: [peer], watched: [{ role: 'server', version: 0 }] }];
     await server.kill();
     await eventually(() => !broker.ready);
-    await assert.rejects(broker.join(seat(room, 'server')), { code: 'unavailable' });
+    await assert.rejects(broker.join(newPeer(room, 'server')), { code: 'unavailable' });
     await assert.rejects(broker.find(room, peer.id), { code: 'unavailable' });
     await server.start();
     await eventually(() => broker.ready);
     assert.equal((await broker.find(room, peer.id))?.state, 'online');
-    const { others } = await broker.join(seat(room, 'server'));
+    const { others } = await broker.join(newPeer(room, 'server'));
     assert.deepEqual(ids(others), [peer.id]);
   });
 }

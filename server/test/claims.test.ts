@@ -4,8 +4,9 @@ import { SignJWT } from 'jose';
 import { RedisServer } from '../../test/support/redis.ts';
 import { testSecret } from '../../test/support/relay.ts';
 import { eventually } from '../../test/support/wait.ts';
+import { roomKeyOf } from '../src/rooms/ids.ts';
 import { type RunningApp, startApp } from './support/app.ts';
-import { newRoom, onRedis, open, seat } from './support/broker.ts';
+import { newRoom, onRedis, open, newPeer } from './support/broker.ts';
 import { RawPeer, testToken } from './support/peer.ts';
 
 /** A token with these claims as they are, signed with the right key. */
@@ -91,20 +92,20 @@ suite('a script that fails is no bus that is down', () => {
     t.after(() => redis.stop());
     const { broker, local } = await open(t, onRedis(redis.url));
     const room = newRoom();
-    const [good, bad] = [seat(room, 'server'), seat(room, 'client')];
+    const [good, bad] = [newPeer(room, 'server'), newPeer(room, 'client')];
     await broker.join(good);
-    await assert.rejects(broker.join({ ...seat(room, 'client'), claims: poison }), { code: 'internal' });
+    await assert.rejects(broker.join({ ...newPeer(room, 'client'), claims: poison }), { code: 'internal' });
     await broker.join(bad);
     await assert.rejects(broker.update({ ...bad, claims: poison }), { code: 'internal' });
     assert.equal(broker.ready, true);
     // One that has to be written again, beside others in the same room.
     bad.claims = poison;
-    local.held = [{ room, seats: [good, bad], watched: [] }];
+    local.held = [{ room, peers: [good, bad], watched: [] }];
     await redis.command('FLUSHALL');
-    const { id, connection } = bad;
+    const { id, resumeDigest } = bad;
     await eventually(() => local.messages.length > 0);
-    assert.deepEqual(local.messages, [{ type: 'evict', room, id, connection, code: 'internal' }]);
-    local.held = [{ room, seats: [good], watched: [] }];
+    assert.deepEqual(local.messages, [{ type: 'evict', room, id, resumeDigest, code: 'internal' }]);
+    local.held = [{ room, peers: [good], watched: [] }];
     await eventually(async () => (await broker.find(room, good.id))?.state === 'online');
     assert.equal(broker.ready, true);
   });
@@ -113,15 +114,17 @@ suite('a script that fails is no bus that is down', () => {
     const redis = await RedisServer.start();
     t.after(() => redis.stop());
     const { broker, local } = await open(t, onRedis(redis.url));
-    const room = JSON.stringify(['', 'broken']);
-    const [server, client] = [seat(room, 'server'), seat(room, 'client')];
+    const room = roomKeyOf('', 'broken');
+    const [server, client] = [newPeer(room, 'server'), newPeer(room, 'client')];
     await broker.join(server);
     await broker.join(client);
-    local.held = [{ room, seats: [server, client], watched: [] }];
+    local.held = [{ room, peers: [server, client], watched: [] }];
     const key = (await redis.command('KEYS *room:*')).split('\r\n')[2] ?? '';
     for (const garbage of ['{', '5', 'null', '"text"', '[]']) {
-      await redis.command(`HSET '${key}' p:${client.id} '${garbage}'`);
-      await eventually(async () => (await redis.command(`HGET '${key}' p:${client.id}`)).includes(client.connection));
+      await redis.command(`HSET '${key}' peer:${client.id} '${garbage}'`);
+      await eventually(async () =>
+        (await redis.command(`HGET '${key}' peer:${client.id}`)).includes(client.resumeDigest),
+      );
       assert.equal((await broker.find(room, server.id))?.state, 'online');
       assert.equal(
         await broker.revoke({ by: 'sub', issuer: '', value: `nobody ${garbage}`, until: Date.now() + 60_000 }),

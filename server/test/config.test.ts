@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import * as z from 'zod';
-import { ConfigError, environment, parseConfig } from '../src/config/config.ts';
+import { ConfigError, parseConfig } from '../src/config/config.ts';
+import { environment } from '../src/config/environment.ts';
 
 const secret = 'a secret that is long enough for HS256';
 

@@ -159,8 +159,7 @@ test('a relay that is one process revokes, too', async (t) => {
 
 /** This process's clock, so far ahead of what it was. */
 function advance(t: TestContext, seconds: number): void {
-  const { now } = Date;
-  t.mock.method(Date, 'now', () => now() + seconds * 1000);
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() + seconds * 1000 });
 }
 
 test('a revocation outlives every token that it concerns', async (t) => {
@@ -178,7 +177,7 @@ test('a revocation outlives every token that it concerns', async (t) => {
   for (const seconds of [10, 300, 591]) {
     advance(t, seconds);
     for (const token of [one, two, three]) assert.equal(await refusal(app.url, token), 'token_revoked');
-    t.mock.restoreAll();
+    t.mock.timers.reset();
   }
   advance(t, 606);
   for (const token of [one, two, three]) assert.equal(await refusal(app.url, token), 'token_expired');
@@ -188,7 +187,7 @@ test('Redis keeps a revocation as long as any token may live, and a shorter one 
   const { redis, operator } = await instances(t);
   await operator.ask('POST', '/v1/revocations', { sub: 'bad' });
   await operator.ask('POST', '/v1/revocations', { sub: 'bad', until: Math.floor(Date.now() / 1000) + 60 });
-  const [, ...keys] = (await redis.command('KEYS *barred:sub*')).split('\r\n').filter((line) => !line.startsWith('$'));
+  const [, ...keys] = (await redis.command('KEYS *refused:sub*')).split('\r\n').filter((line) => !line.startsWith('$'));
   const names = keys.filter((key) => key !== '');
   assert.equal(names.length, 16);
   for (const name of names) {

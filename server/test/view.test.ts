@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PeerState } from 'mcp-rendezvous-protocol';
-import type { Change, Member } from '../src/broker/broker.ts';
+import type { Change, PeerRecord } from '../src/broker/broker.ts';
+import { roomKeyOf } from '../src/rooms/ids.ts';
 import { PresenceView, type PresenceEvent } from '../src/rooms/presence.ts';
 
 const claims = { sub: 's', role: 'client', exp: 1 } as const;
 const grace = 100;
 
 const change = (id: string, state: PeerState, version: number, previous = version - 1, joined = 1): Change => ({
-  room: 'r',
+  room: roomKeyOf('', 'r'),
   role: 'client',
   id,
   state,
@@ -19,7 +20,7 @@ const change = (id: string, state: PeerState, version: number, previous = versio
   joined,
 });
 
-const member = (id: string, version: number, more: Partial<Member> = {}): Member => ({
+const member = (id: string, version: number, more: Partial<PeerRecord> = {}): PeerRecord => ({
   id,
   instance: 'i',
   role: 'client',
@@ -31,7 +32,7 @@ const member = (id: string, version: number, more: Partial<Member> = {}): Member
 });
 
 const told = (notices: (PresenceEvent | undefined)[]): string[] =>
-  notices.flatMap((notice) => (notice ? `${notice.member.id} ${notice.state}${notice.lost ? ' lost' : ''}` : []));
+  notices.flatMap((notice) => (notice ? `${notice.peer.id} ${notice.state}${notice.lost ? ' lost' : ''}` : []));
 
 const ids = (view: PresenceView): string[] => Array.from(view.values(), ({ id }) => id);
 

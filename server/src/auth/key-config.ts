@@ -22,7 +22,10 @@ export type Keys = { kind: 'secret' | 'development'; secrets: Secrets } | { kind
 /** A file with keys. */
 export interface KeysFile {
   path: string;
-  /** Its keys as they are now; undefined, with every reason in `problems`, when it cannot be used. No secret is in those. */
+  /**
+   * Reads the keys. Undefined if the file cannot be used: `problems` gets every reason, without any
+   * secret.
+   */
   read(problems: string[]): Keys | undefined;
 }
 

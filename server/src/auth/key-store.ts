@@ -4,12 +4,16 @@ import type { Config } from '../config/config.ts';
 import type { Keys, KeysFile } from './key-config.ts';
 import type { Logger } from '../log.ts';
 
-/** How often the file is looked at, in milliseconds. By its stat: a mounted secret changes by a symbolic link above it. */
+/**
+ * How often the file is looked at, in milliseconds. Its stat is polled, because a mounted secret
+ * changes by a symbolic link above it, which no watch of the file reports.
+ */
 const lookEveryMs = 2000;
 
 /**
- * The keys of room tokens as they are now. Those in a file follow it while the relay runs; a file that cannot be used leaves them
- * as they were. Who is in stays in: a token is verified when a peer joins, resumes or refreshes it.
+ * The current keys of room tokens. Keys from a file follow it while the relay runs; a file that
+ * cannot be used changes nothing. Peers that have joined stay: a token is verified when a peer joins,
+ * resumes or refreshes it.
  */
 export class KeyStore {
   /** How far ahead a token's end may lie. A revocation lasts as long. */

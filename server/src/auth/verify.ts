@@ -1,49 +1,47 @@
-import { createSecretKey } from 'node:crypto';
 import {
+  type CryptoKey,
   createLocalJWKSet,
   createRemoteJWKSet,
   decodeJwt,
   errors,
   jwtVerify,
+  type JWTPayload,
   type JWTVerifyGetKey,
   type JWTVerifyOptions,
 } from 'jose';
 import { nestsDeeperThan, type PeerClaims } from 'mcp-rendezvous-protocol';
 import { defaultAudience, roomClaims } from 'mcp-rendezvous-protocol/token';
 import { RelayError } from '../errors.ts';
-import { checkClaims, verifyHs256 } from './hs256.ts';
-import { roomKeyOf } from '../rooms/ids.ts';
+import { type RoomKey, roomKeyOf } from '../rooms/ids.ts';
 import type { Issuer, Keys, Secrets } from './key-config.ts';
 
 /** Who a room token says that a peer is. */
 export interface Identity {
   claims: PeerClaims;
   room: string;
-  /** The room as the relay knows it: rooms of different issuers never meet. */
-  roomKey: string;
+  roomKey: RoomKey;
 }
 
-/** Verifies a room token. Rejects with a RelayError whose code says what is wrong with it (PROTOCOL.md §5). */
+/** Verifies a room token. Rejects with a RelayError whose code says why (PROTOCOL.md §5). */
 export type Verify = (token: string) => Promise<Identity>;
 
 /** Clock skew that `exp` and `nbf` are read with, in seconds. */
 export const clockToleranceSeconds = 5;
 
-/** How long a room token may live unless the relay is configured otherwise, in seconds: 366 days. */
+/** How long a room token may live, in seconds, unless configured otherwise: 366 days. */
 export const defaultMaxTokenLifetimeSeconds = 31_622_400;
 
-/** Algorithms of public keys. HS256 is never among them: a public key must not be taken for a secret (RFC 8725 §3.1). */
+/** Never HS256, because a public key must not be taken for a secret (RFC 8725 §3.1). */
 const asymmetric = ['ES256', 'RS256', 'EdDSA'];
 
 /** How long a JWKS may take to load, and the least time between two loads, in milliseconds. */
 const jwksTimeoutMs = 3000;
 const jwksCooldownMs = 30_000;
 
-/** The claims of a token whose signature and whose times, audience and issuer are right. */
-type Verifier = (token: string) => Claims | Promise<Claims>;
-type Claims = Record<string, unknown>;
+/** Resolves with a token's claims when its signature, times, audience and issuer are right. */
+type Verifier = (token: string) => Promise<JWTPayload>;
 
-/** Keys behind addresses, by address: loaded once, also when the issuers that name them are read again. */
+/** JWKS by URL: each is loaded once, also when the issuers that name it are read again. */
 export type RemoteKeys = Map<string, JWTVerifyGetKey>;
 
 /**
@@ -57,7 +55,7 @@ export function createVerify(
   maxLifetimeSeconds = defaultMaxTokenLifetimeSeconds,
 ): Verify {
   if (keys.kind !== 'issuers') {
-    const verifier = secretVerifier(keys.secrets, { audience: defaultAudience });
+    const verifier = secretVerifier(keys.secrets, checksFor({ audience: defaultAudience }));
     return async (token) => {
       requireFlat(token);
       return identity(await verifier(token), maxLifetimeSeconds);
@@ -84,7 +82,7 @@ function requireFlat(token: string): void {
 }
 
 function issuerVerifier({ issuer, audience, keys }: Issuer, remote: RemoteKeys): Verifier {
-  const options = { issuer, audience };
+  const options = checksFor({ issuer, audience });
   switch (keys.kind) {
     case 'secret':
       return secretVerifier(keys.secrets, options);
@@ -98,16 +96,21 @@ function issuerVerifier({ issuer, audience, keys }: Issuer, remote: RemoteKeys):
   }
 }
 
-function secretVerifier(secrets: Secrets, expected: { audience: string; issuer?: string }): Verifier {
-  const keys = secrets.map((secret) => createSecretKey(secret, 'utf8'));
-  return (token) => {
-    const claims = verifyHs256(token, keys);
-    checkClaims(claims, { ...expected, clockTolerance: clockToleranceSeconds });
-    return claims;
-  };
+const checksFor = (expected: { audience: string; issuer?: string }): JWTVerifyOptions => ({
+  ...expected,
+  clockTolerance: clockToleranceSeconds,
+  requiredClaims: ['exp'],
+});
+
+function secretVerifier(secrets: Secrets, checks: JWTVerifyOptions): Verifier {
+  // Imported once: from a secret as it is, jose would import a key for each token.
+  const keys = secrets.map((secret) =>
+    crypto.subtle.importKey('raw', Buffer.from(secret), { name: 'HMAC', hash: 'SHA-256' }, false, ['verify']),
+  );
+  return (token) => verifiedByOneOf(token, keys, { ...checks, algorithms: ['HS256'] });
 }
 
-/** Keys behind an address. That they cannot be loaded is the relay's trouble and says nothing about the token. */
+/** A JWKS that cannot be loaded is reported as `unavailable`, never as an invalid token. */
 function remoteKeys(url: string): JWTVerifyGetKey {
   const keys = createRemoteJWKSet(new URL(url), { timeoutDuration: jwksTimeoutMs, cooldownDuration: jwksCooldownMs });
   return async (header, token) => {
@@ -125,7 +128,7 @@ const isAboutToken = (error: unknown): boolean =>
   error instanceof errors.JWKSMultipleMatchingKeys ||
   error instanceof errors.JOSENotSupported;
 
-/** The issuer that a token names, before anything is verified: it only chooses the keys to verify with. */
+/** The issuer that an unverified token names. It only selects the keys to verify the token with. */
 function claimedIssuer(token: string): string {
   try {
     return decodeJwt(token).iss ?? '';
@@ -134,26 +137,24 @@ function claimedIssuer(token: string): string {
   }
 }
 
-function jwksVerifier(key: JWTVerifyGetKey, { issuer, audience }: { issuer: string; audience: string }): Verifier {
-  const options: JWTVerifyOptions = {
-    issuer,
-    audience,
-    algorithms: asymmetric,
-    clockTolerance: clockToleranceSeconds,
-    requiredClaims: ['exp'],
-  };
+function jwksVerifier(key: JWTVerifyGetKey, checks: JWTVerifyOptions): Verifier {
+  const options = { ...checks, algorithms: asymmetric };
   return async (token) => {
     try {
       return (await jwtVerify(token, key, options)).payload;
     } catch (error) {
+      // A token without `kid` while several keys have its algorithm, as during a key rotation.
       if (error instanceof errors.JWKSMultipleMatchingKeys) return await verifiedByOneOf(token, error, options);
       throw refusal(error);
     }
   };
 }
 
-/** A token without `kid` while several keys have its algorithm, as during a key rotation. */
-async function verifiedByOneOf(token: string, keys: errors.JWKSMultipleMatchingKeys, options: JWTVerifyOptions) {
+async function verifiedByOneOf(
+  token: string,
+  keys: Iterable<Promise<CryptoKey>> | AsyncIterable<CryptoKey>,
+  options: JWTVerifyOptions,
+): Promise<JWTPayload> {
   for await (const key of keys) {
     try {
       return (await jwtVerify(token, key, options)).payload;
@@ -175,12 +176,12 @@ function refusal(error: unknown): RelayError {
   return new RelayError('token_invalid', { cause: error });
 }
 
-function identity(payload: Claims, maxLifetimeSeconds: number): Identity {
+function identity(payload: JWTPayload, maxLifetimeSeconds: number): Identity {
   const parsed = roomClaims.safeParse(payload);
   if (!parsed.success) throw new RelayError('token_invalid');
   const { room, iat, ...claims } = parsed.data;
   const now = Math.floor(Date.now() / 1000);
-  // One that says to be from later would outlive what is revoked today.
+  // A token from the future would outlive a revocation of today.
   if (iat !== undefined && iat > now + clockToleranceSeconds) throw new RelayError('token_not_yet_valid');
   if (claims.exp > Math.max(iat ?? now, now) + maxLifetimeSeconds) throw new RelayError('token_too_long_lived');
   return { claims, room, roomKey: roomKeyOf(claims.iss ?? '', room) };

@@ -3,7 +3,7 @@ import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { commandTimeoutMs, type RedisConnection, createConnection, open } from './redis-connection.ts';
 
-/** What an instance sends to its own inbox, to hear whether it hears. */
+/** What an instance sends to its own inbox, to check that it hears itself. */
 const echo = 'echo';
 
 interface Options {
@@ -13,9 +13,10 @@ interface Options {
 }
 
 /**
- * An instance's sharded pub/sub channel (Redis 7). Subscriptions can die without a word, so that the only honest check is to hear
- * oneself; one that is deaf is built anew. It is deaf when one echo does not come within a command's time: an instance that is not
- * ready for a moment is cheaper than signals that it does not hear.
+ * An instance's sharded pub/sub channel (Redis 7). A subscription can die silently, so the instance
+ * regularly publishes to its own channel, and subscribes again on a new connection when the echo is
+ * missing. One missed echo is enough: an instance that is not ready for a moment is cheaper than
+ * signals that it does not hear.
  */
 export class Inbox {
   readonly #redis: RedisConfig;
@@ -48,15 +49,17 @@ export class Inbox {
         log.error({ err: error }, 'a message from another instance could not be handled');
       }
     });
-    // A failure is no news here: the connection goes on trying, and `check` says that it is deaf.
+    // After a failure the connection goes on trying, and `check` reports the missing echo.
     await open(connection).catch((error: unknown) => log.debug({ err: error }, 'redis subscription'));
   }
 
   /**
-   * Subscribes if need be. Resolves with how long what this instance sends to itself took, in milliseconds; rejects when it does
-   * not come.
+   * Subscribes if need be. Resolves with how long the echo took, in milliseconds; rejects when it
+   * is missing.
+   *
+   * @param publish sends to this inbox
    */
-  async check(publish: (channel: string, text: string) => Promise<unknown>): Promise<number> {
+  async check(publish: (text: string) => Promise<unknown>): Promise<number> {
     if (!this.#subscribed) {
       await this.#connection?.ssubscribe(this.#channel);
       this.#subscribed = true;
@@ -64,8 +67,8 @@ export class Inbox {
     const { promise: heard, resolve, reject } = Promise.withResolvers<void>();
     this.#heard = resolve;
     const sent = performance.now();
-    await publish(this.#channel, echo);
-    const timer = setTimeout(() => reject(new Error('the own inbox is deaf')), commandTimeoutMs);
+    await publish(echo);
+    const timer = setTimeout(() => reject(new Error('this instance does not hear itself')), commandTimeoutMs);
     try {
       await heard;
       return performance.now() - sent;

@@ -10,7 +10,19 @@ export const commandTimeoutMs = 2000;
 
 const backoff = (times: number): number => Math.min(50 * 2 ** Math.min(times, 6), 1000) * (0.5 + Math.random() / 2);
 
-/** Commands fail at once while there is no connection, and are never sent a second time: they may have been carried out. */
+/**
+ * The publishes of one turn of the event loop share a pipeline. All other commands are sent alone,
+ * because a pipeline waits for the replies of the one before.
+ */
+const autoPipelining = {
+  enableAutoPipelining: true,
+  autoPipeliningIgnoredCommands: ['hget', 'hgetall', 'ssubscribe', ...Object.keys(scripts)],
+};
+
+/**
+ * Commands fail at once while there is no connection, and are never sent twice, because Redis may
+ * have carried them out.
+ */
 const options = {
   lazyConnect: true,
   enableOfflineQueue: false,
@@ -18,9 +30,10 @@ const options = {
   maxRetriesPerRequest: 0,
   connectTimeout: commandTimeoutMs,
   commandTimeout: commandTimeoutMs,
-  // A connection that stays open but says nothing may lead to what was the master once. Another one asks the sentinels again.
+  // A silent connection may lead to a former master. A new one asks the sentinels again.
   socketTimeout: 2 * commandTimeoutMs,
   retryStrategy: backoff,
+  ...autoPipelining,
   scripts,
 } satisfies RedisOptions;
 
@@ -50,6 +63,7 @@ export function createConnection({ url, ca }: RedisConfig): RedisConnection {
         enableOfflineQueue,
         shardedSubscribers: true,
         clusterRetryStrategy: backoff,
+        ...autoPipelining,
         scripts,
         redisOptions: { ...perNode, ...access },
       } satisfies ClusterOptions;
@@ -59,8 +73,8 @@ export function createConnection({ url, ca }: RedisConfig): RedisConnection {
 }
 
 /**
- * Opens a connection. Rejects when the first attempt fails or takes too long (one to a cluster may never settle); the connection
- * goes on trying by itself.
+ * Opens a connection. Rejects when the first attempt fails or takes too long (one to a cluster may
+ * never settle). The connection goes on trying by itself.
  */
 export async function open(connection: RedisConnection): Promise<void> {
   const { promise: late, reject } = Promise.withResolvers<never>();

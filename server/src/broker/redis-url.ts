@@ -18,8 +18,8 @@ const ports = { single: 6379, cluster: 6379, sentinel: 26_379 };
 /**
  * Reads one of the forms of `REDIS_URL`; undefined when it has none of them:
  * `redis://user:password@host:port/db`, `redis+cluster://user:password@host:port,host:port`,
- * `redis+sentinel://user:password@host:port,host:port/master/db`, each with `rediss` for TLS. User, password, ports and db may be
- * left out; user and password are percent-encoded.
+ * `redis+sentinel://user:password@host:port,host:port/master/db`, each with `rediss` for TLS. User,
+ * password, ports and db may be left out; user and password are percent-encoded.
  */
 export function parseRedisUrl(url: string): RedisAddress | undefined {
   const [, scheme, named = 'single', user = '', secret = '', hosts = '', path = ''] = form.exec(url) ?? [];

@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 const secretNames = ['RELAY_SECRET', 'ADMIN_TOKEN', 'TURN_SECRET', 'REDIS_URL'] as const;
 
 /**
- * Adds the secrets that are in files. A variable that is set itself counts, and its file is not looked at: what an operator sets
- * takes the place of a file that a deployment brings along. A line break at the end of a file is not part of its secret.
+ * Adds the secrets that are in files. A variable that is set takes precedence over its file, so that
+ * an operator can override a file of the deployment. A line break at the end of a file is not part
+ * of its secret.
  *
  * @param set the variables that are set
  * @param problems gets what cannot be read; never what is in a file
@@ -21,7 +22,7 @@ export function withSecretFiles(set: Record<string, string>, problems: string[])
   return { ...set, ...read };
 }
 
-/** What is in the file of a secret; undefined, with the reason in `problems`, when there is nothing. */
+/** The content of a secret's file; undefined, with the reason in `problems`, if there is none. */
 export function readSecretFile(name: string, path: string, problems: string[]): string | undefined {
   try {
     const text = readFileSync(path, 'utf8').replace(/\r?\n$/, '');

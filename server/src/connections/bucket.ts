@@ -1,6 +1,7 @@
 /*
- * A token bucket in one number, the time at which it is full again (the generic cell rate algorithm, ITU-T I.371): it needs no timer, and
- * no object of its own. It is full at 0, and whenever that time is over. Times are in milliseconds, of any monotonic clock.
+ * A token bucket in one number: the time at which it is full again (the generic cell rate algorithm,
+ * ITU-T I.371). It needs no timer and no object. It is full at 0, and whenever that time has passed.
+ * Times are in milliseconds, of any monotonic clock.
  */
 
 /** So much per second, and so much at once after a time of silence. */
@@ -9,7 +10,7 @@ export interface Rate {
   burst: number;
 }
 
-/** Takes an amount out: returns when the bucket is full again, or undefined when there is not so much in it. */
+/** Takes an amount; returns when the bucket is full again, or undefined if it holds less. */
 export function take(fullAt: number, { perSecond, burst }: Rate, amount: number, now: number): number | undefined {
   const next = Math.max(fullAt, now) + (amount / perSecond) * 1000;
   return next - now > (burst / perSecond) * 1000 ? undefined : next;
@@ -20,7 +21,7 @@ export function wait(fullAt: number, { perSecond, burst }: Rate, amount: number,
   return Math.max(0, fullAt - now - ((burst - amount) / perSecond) * 1000);
 }
 
-/** Buckets of many keys. A bucket that is full is forgotten; of more than `most` the one that was used least lately. */
+/** Buckets of many keys. Full ones are forgotten, and beyond `most` the least recently used one. */
 export class Buckets {
   readonly #rate: Rate;
   readonly #most: number;

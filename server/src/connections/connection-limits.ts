@@ -1,9 +1,9 @@
 import { isIPv6, type Socket } from 'node:net';
-import { Buckets } from './bucket.ts';
 import type { Limits } from '../config/config.ts';
 import type { Metrics } from '../metrics.ts';
+import { Buckets } from './bucket.ts';
 
-/** Which limit kept a peer out; a label of `rendezvous_limited_total`. */
+/** Which limit a peer exceeded; a label of `rendezvous_limited_total`. */
 export type LimitName =
   | 'pending'
   | 'address'
@@ -31,7 +31,24 @@ class Tally {
   }
 }
 
-/** How many sockets this instance takes: of one address, of one issuer, and of those that have not joined; and how many joins. */
+/** A socket's entry in the counts, from its opening to its close. */
+export interface Ticket {
+  /** The socket asks to join. False: its address has done so too often lately. */
+  asks(): boolean;
+  /**
+   * The token is verified. False: the subject has joined too often lately, or the issuer has as
+   * many connections as it may have.
+   */
+  verified(issuer: string, subject: string): boolean;
+  /** The peer has joined. */
+  joined(): void;
+  closed(): void;
+}
+
+/**
+ * Limits the sockets of this instance: of one address, of one issuer, and of peers that have not
+ * joined; and how often peers join.
+ */
 export class ConnectionLimits {
   readonly #limits: Limits;
   readonly #metrics: Metrics;
@@ -51,14 +68,14 @@ export class ConnectionLimits {
   }
 
   /**
-   * Counts a TCP connection, whatever comes over it: an address may have so many beside its WebSockets. One too many is destroyed, because
-   * an answer to each would cost more than the connection.
+   * Counts a TCP connection, whatever it is used for. An address may have some besides its
+   * WebSockets. One too many is destroyed: an answer would cost more than the connection.
    */
   connect(socket: Socket, address: string): void {
     const { maxConnectionsPerAddress, maxHttpConnectionsPerAddress } = this.#limits;
     const network = networkOf(address);
     if (this.#connections.of(network) >= maxConnectionsPerAddress + maxHttpConnectionsPerAddress) {
-      this.#refuse('http');
+      this.#exceeds('http');
       socket.destroy();
       return;
     }
@@ -66,48 +83,47 @@ export class ConnectionLimits {
     socket.once('close', () => this.#connections.change(network, -1));
   }
 
-  /** A socket of this network asks to join, before its token is looked at. False when too many have lately. */
-  asks(network: string): boolean {
-    if (this.#joinsOfAddress.take(network, performance.now())) return true;
-    this.#refuse('joins');
-    return false;
-  }
-
-  /** Takes a socket in; undefined when there are too many. */
+  /** Admits a WebSocket; undefined when there are too many. */
   enter(address: string): Ticket | undefined {
-    const limits = this.#limits;
+    const { maxConnectionsPerAddress, maxPendingJoins, maxPendingJoinsPerAddress } = this.#limits;
     const network = networkOf(address);
-    if (this.#addresses.of(network) >= limits.maxConnectionsPerAddress) return this.#refuse('address');
-    if (this.#pending >= limits.maxPendingJoins) return this.#refuse('pending');
-    if (this.#pendingAddresses.of(network) >= limits.maxPendingJoinsPerAddress) return this.#refuse('pending');
+    if (this.#addresses.of(network) >= maxConnectionsPerAddress) return this.#exceeds('address');
+    const pendingHere = this.#pendingAddresses.of(network);
+    if (this.#pending >= maxPendingJoins || pendingHere >= maxPendingJoinsPerAddress) return this.#exceeds('pending');
     this.#addresses.change(network, 1);
     this.#countPending(network, 1);
-    return new Ticket(this, network);
+    let pending = true;
+    let counted: string | undefined;
+    const joined = (): void => {
+      if (pending) this.#countPending(network, -1);
+      pending = false;
+    };
+    return {
+      asks: () => {
+        const allowed = this.#joinsOfAddress.take(network, performance.now());
+        if (!allowed) this.#exceeds('joins');
+        return allowed;
+      },
+      verified: (issuer, subject) => {
+        if (!this.#admits(issuer, subject)) return false;
+        counted = issuer;
+        return true;
+      },
+      joined,
+      closed: () => {
+        joined();
+        this.#addresses.change(network, -1);
+        if (counted !== undefined) this.#issuers.change(counted, -1);
+      },
+    };
   }
 
-  /** A socket's token is verified. False when the subject has joined too often lately, or the issuer has as many connections as it may have. */
-  verified(issuer: string, subject: string): boolean {
-    if (!this.#joinsOfSubject.take(JSON.stringify([issuer, subject]), performance.now())) {
-      this.#refuse('joins');
-      return false;
-    }
-    if (this.#issuers.of(issuer) >= this.#limits.maxConnectionsPerIssuer) {
-      this.#refuse('issuer');
-      return false;
-    }
-    this.#issuers.change(issuer, 1);
-    return true;
-  }
-
-  /** A socket has joined, or is closed without that. */
-  settled(network: string): void {
-    this.#countPending(network, -1);
-  }
-
-  /** @param issuer of its token, if that was verified */
-  closed(network: string, issuer: string | undefined): void {
-    this.#addresses.change(network, -1);
-    if (issuer !== undefined) this.#issuers.change(issuer, -1);
+  #admits(issuer: string, subject: string): boolean {
+    const often = !this.#joinsOfSubject.take(JSON.stringify([issuer, subject]), performance.now());
+    const full = this.#issuers.of(issuer) >= this.#limits.maxConnectionsPerIssuer;
+    if (often || full) this.#exceeds(often ? 'joins' : 'issuer');
+    else this.#issuers.change(issuer, 1);
+    return !often && !full;
   }
 
   #countPending(network: string, by: 1 | -1): void {
@@ -116,49 +132,12 @@ export class ConnectionLimits {
     this.#metrics.pendingJoins.set(this.#pending);
   }
 
-  #refuse(limit: LimitName): undefined {
+  #exceeds(limit: LimitName): undefined {
     this.#metrics.limited.inc({ limit });
   }
 }
 
-/** A socket's entry in the counts of the gate, from its opening to its close. */
-export class Ticket {
-  readonly #gate: ConnectionLimits;
-  readonly #network: string;
-  #issuer: string | undefined;
-  #pending = true;
-
-  constructor(gate: ConnectionLimits, network: string) {
-    this.#gate = gate;
-    this.#network = network;
-  }
-
-  /** It asks to join. False when its address has done so too often lately. */
-  asks(): boolean {
-    return this.#gate.asks(this.#network);
-  }
-
-  /** Its token is verified: it counts for the issuer and the subject. False when one of them has as many as it may have. */
-  verified(issuer: string, subject: string): boolean {
-    if (!this.#gate.verified(issuer, subject)) return false;
-    this.#issuer = issuer;
-    return true;
-  }
-
-  /** It has joined. */
-  joined(): void {
-    if (this.#pending) this.#gate.settled(this.#network);
-    this.#pending = false;
-  }
-
-  /** It is closed. */
-  closed(): void {
-    this.joined();
-    this.#gate.closed(this.#network, this.#issuer);
-  }
-}
-
-/** What counts as one address: with IPv6 whoever has one has the whole /64 of it (RFC 4291 §2.5.4). */
+/** What counts as one address: whoever has an IPv6 address has its whole /64 (RFC 4291 §2.5.4). */
 export function networkOf(address: string): string {
   if (!isIPv6(address)) return address;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
@@ -166,8 +145,7 @@ export function networkOf(address: string): string {
   const [before = '', after] = address.split('%')[0]?.split('::') ?? [];
   const head = before === '' ? [] : before.split(':');
   const tail = after === undefined || after === '' ? [] : after.split(':');
-  const zeros =
-    after === undefined ? [] : Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => '0');
-  const groups = [...head, ...zeros, ...tail].slice(0, 4);
+  const gap = after === undefined ? 0 : Math.max(0, 8 - head.length - tail.length);
+  const groups = [...head, ...Array.from({ length: gap }, () => '0'), ...tail].slice(0, 4);
   return `${groups.map((group) => parseInt(group, 16).toString(16)).join(':')}::/64`;
 }

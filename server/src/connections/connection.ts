@@ -6,267 +6,276 @@ import {
   type RelayErrorCode,
   verdictOf,
 } from 'mcp-rendezvous-protocol';
-import type { RawData } from 'ws';
-import { clockToleranceSeconds, type Identity, type Verify } from '../auth/verify.ts';
-import { type Member, removalReason, type Seat } from '../broker/broker.ts';
-import { take } from './bucket.ts';
-import type { Budget } from './budget.ts';
+import type { Duplex } from 'node:stream';
+import type { WebSocket } from 'ws';
+import type { Verify } from '../auth/verify.ts';
+import { type LocalPeer, type PeerRecord, removalReason } from '../broker/broker.ts';
 import type { Limits } from '../config/config.ts';
 import { messages as errorMessages, RelayError } from '../errors.ts';
-import { type Frame, type Join, parseFrame } from './frame.ts';
-import type { ConnectionLimits, LimitName, Ticket } from './connection-limits.ts';
-import { parseRoomKey } from '../rooms/ids.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Occupant, Rooms } from '../rooms/rooms.ts';
-import type { ConnectionRegistry } from './registry.ts';
-import { type PeerSocket, pieceBytes } from './socket.ts';
+import { parseRoomKey } from '../rooms/ids.ts';
+import type { PeerConnection, Rooms } from '../rooms/rooms.ts';
+import { take } from './bucket.ts';
+import type { Budget } from './budget.ts';
+import type { ConnectionLimits, Ticket } from './connection-limits.ts';
+import { type Frame, type Join, parseFrame } from './frame.ts';
+import type { ConnectionRegistry, Registered } from './registry.ts';
+import { TokenExpiry } from './token-expiry.ts';
+import { limitMessages, onOversizedMessage, pieceBytes, unreadBytes, unsentBytes } from './ws-internals.ts';
 
-/** What every session of an app shares. */
+/** What the connections of an app share. */
 export interface ConnectionContext {
   rooms: Rooms;
-  gate: ConnectionLimits;
+  connectionLimits: ConnectionLimits;
   /**
-   * What joined peers have sent of messages that are not there as a whole. Sockets that have not joined have a budget of their
-   * own, without a count: as many of them as there may be, times the size of a `join`.
+   * Incomplete messages of joined peers. Sockets that have not joined need no count: they are
+   * limited by their number, times the size of a `join`.
    */
   unread: Budget<Connection>;
-  /** What peers have not read. */
+  /** Frames that peers have not read. */
   unsent: Budget<Connection>;
   verify: Verify;
-  /** Which calls on each session `turnsPerPing` times in a ping interval. */
-  sessions: ConnectionRegistry;
+  registry: ConnectionRegistry;
   iceServers: (subject: string) => IceServer[];
-  /** How often a peer gets them anew, in milliseconds. Undefined: never, there are no credentials in them. */
+  /** How often a peer gets new ICE servers, in ms. Undefined: their credentials do not expire. */
   renewIceMs: number | undefined;
   limits: Limits;
   metrics: Metrics;
   log: Logger;
 }
 
-/** How often a session is called on in a ping interval. */
-export const turnsPerPing = 8;
-/** Unanswered pings in a row that end a socket, one turn apart: within one and a quarter ping intervals of its last word. */
-const missedPings = 2;
-/** Bytes are sent as text, too. */
+/** How often the registry checks each connection in a ping interval. */
+export const checksPerPing = 8;
+/** The next check closes the socket: within 1.25 ping intervals of the last word of its peer. */
+const maxUnansweredPings = 2;
+/** The frames that are sent as bytes are text, too. */
 const textFrame = { binary: false };
-/** How long a socket stays open whose peer has moved to another one, in milliseconds. Closing it is the peer's. */
+/** How long a socket stays open whose peer has moved to another one, in ms: the peer closes it. */
 const movedMs = 5000;
 /** The largest payload of a WebSocket control frame (RFC 6455 §5.5). */
 const maxControlBytes = 125;
-/** What lies between two announcements of a token's end, or a refresh and the next one, at least; in milliseconds. */
-const leastAnnouncementMs = 1000;
 
-/** One socket's life: `join`, its frames, its end. The only place that knows what each frame of a peer does. */
-export class Connection implements Occupant {
-  readonly #socket: PeerSocket;
+/** One peer's WebSocket from its opening to its close. Only this class knows what frames do. */
+export class Connection implements PeerConnection, Registered {
+  readonly #socket: WebSocket;
   readonly #context: ConnectionContext;
+  readonly #ticket: Ticket | undefined;
   #state: 'waiting' | 'joining' | 'joined' | 'ended' = 'waiting';
-  /** Its token had ended, within the clock tolerance, when it came. */
-  #tookLate = false;
-  /** When the token's end is announced (again), in milliseconds since the epoch. */
-  #announceAt = 0;
-  #seat: Seat | undefined;
-  /** Turns of the rota since anything has come. */
-  #silent = 0;
-  readonly #pass: Ticket | undefined;
-  /** What it may still send: see bucket.ts. */
-  #messages = 0;
-  #bytes = 0;
-  #tokens = 0;
-  /** Those who are pinged together with this one. */
-  readonly #turn: Set<Connection>;
-  /** Of the time for a `join`, then of the token's end, and then of a moved socket's. */
+  #peer: LocalPeer | undefined;
+  #expiry: TokenExpiry | undefined;
+  /** When anything came from the peer, in milliseconds of the monotonic clock. */
+  #lastHeardAt = performance.now();
+  #unansweredPings = 0;
+  /** What the peer may still send: see bucket.ts. */
+  readonly #fullAt = { messages: 0, bytes: 0, tokens: 0 };
+  /** Ends the wait for a `join`, then announces the token's end, then closes a moved socket. */
   #timer: NodeJS.Timeout | undefined;
   #iceTimer: NodeJS.Timeout | undefined;
 
-  /** @param address where the socket comes from */
-  constructor(socket: PeerSocket, context: ConnectionContext, address: string) {
-    const { limits, metrics, sessions } = context;
+  /**
+   * @param socket an open WebSocket
+   * @param stream the stream below it
+   * @param address where it comes from
+   */
+  constructor(socket: WebSocket, stream: Duplex, context: ConnectionContext, address: string) {
+    const { limits, metrics, registry, connectionLimits } = context;
     this.#socket = socket;
     this.#context = context;
-    this.#timer = setTimeout(joinTimeout, limits.joinTimeoutMs, this);
+    socket.on('message', (data: Buffer, isBinary) => this.#guard(() => this.#receive(data, isBinary)));
+    const onControl = (data: Buffer): void => this.#guard(() => this.#receiveControl(data.byteLength));
+    socket.on('ping', onControl).on('pong', onControl);
+    socket.on('close', (code) => this.#guard(() => this.#closed(code)));
+    // ws closes the socket itself, with the close code of RFC 6455 §7.4.1.
+    socket.on('error', ({ code }: NodeJS.ErrnoException) =>
+      this.#context.log.debug({ ...this.#who, code }, 'socket error'),
+    );
+    stream.on('data', (chunk: Buffer) => this.#guard(() => this.#countUnread(chunk.byteLength)));
+    onOversizedMessage(socket, () => this.#guard(() => this.end('frame_too_large')));
+    limitMessages(socket, limits.maxJoinBytes);
+    this.#timer = this.#after(limits.joinTimeoutMs, () => this.end('join_timeout'));
     metrics.sockets.inc();
-    socket.session = this;
-    socket.limit(limits.maxJoinBytes);
-    this.#pass = context.gate.enter(address);
-    this.#turn = sessions.add(this);
-    if (!this.#pass) this.end('rate_limited');
+    this.#ticket = connectionLimits.enter(address);
+    registry.add(this);
+    if (!this.#ticket) this.end('rate_limited');
   }
 
   get open(): boolean {
     return this.#state !== 'ended';
   }
 
-  get #log(): Logger {
-    return this.#context.log;
-  }
-
-  /** What its lines in the log begin with. A logger of its own for each session would take more memory than the session. */
-  get #who(): object {
-    return this.#seat ? { peer: this.#seat.id, room: parseRoomKey(this.#seat.room).room, role: this.#seat.role } : {};
-  }
-
-  /** A message has come. */
-  receive(data: RawData, isBinary: boolean): void {
-    if (this.#state === 'ended') return;
-    this.#silent = 0;
-    if (isBinary) return this.end('binary_frame');
-    // ws hands over one Buffer (its `binaryType` is the default, nodebuffer).
-    const bytes = data as Buffer;
-    if (this.#state === 'joining') return this.end('join_pending');
-    if (!this.#allows(bytes.byteLength)) return;
-    const frame = parseFrame(bytes.toString());
-    if (typeof frame === 'string') this.end(frame);
-    else this.#handle(frame);
-  }
-
-  /** So many bytes have come, which may be a message in part. */
-  received(size: number): void {
-    if (this.#state === 'joined' && this.unread > 0) this.#context.unread.add(this, size + pieceBytes);
-  }
-
-  /** The memory that a message takes up which has come in part, in bytes. */
+  /** The memory that an incomplete message of the peer occupies, in bytes. */
   get unread(): number {
-    return this.#socket.unread;
+    return unreadBytes(this.#socket);
   }
 
-  /** The memory that frames take up which the peer has not read, in bytes. */
+  /** The memory that frames occupy which the peer has not read, in bytes. */
   get unsent(): number {
-    return this.#socket.unsent;
+    return unsentBytes(this.#socket);
   }
 
-  /** A WebSocket ping has come, or the answer to one. */
-  receiveControl(size: number): void {
-    const wasAsked = this.#silent >= turnsPerPing;
-    this.#silent = 0;
-    if (wasAsked) return;
-    // A pong that ws has sent may wait there, because the peer does not read.
-    if (this.#overfull) this.end('slow_consumer');
-    else this.#allows(size);
+  /** Names the peer in the log. */
+  get #who(): object {
+    const { id, room, role } = this.#peer ?? {};
+    return room === undefined ? {} : { peer: id, room: parseRoomKey(room).room, role };
   }
 
-  /** Something is wrong with its socket, which is closed for it. */
-  faulty({ code }: NodeJS.ErrnoException): void {
-    this.#log.debug({ ...this.#who, code }, 'socket error');
-  }
-
-  /** Its socket is closed. */
-  closed(code: number): void {
-    const { metrics, sessions } = this.#context;
-    metrics.sockets.dec();
-    clearTimeout(this.#timer);
-    if (this.#finish('away', 'closed')) this.#log.info({ ...this.#who, close: code }, 'socket lost');
-    this.#pass?.closed();
-    this.#context.unread.delete(this);
-    this.#context.unsent.delete(this);
-    sessions.delete(this, this.#turn);
+  get #overfull(): boolean {
+    return this.unsent > this.#context.limits.maxBufferedBytes;
   }
 
   send(frame: FrameFromRelay): void {
-    this.#write(JSON.stringify(frame));
+    this.sendText(JSON.stringify(frame));
   }
 
-  forward(frame: Buffer): void {
-    this.#write(frame);
+  sendText(text: string | Buffer): void {
+    if (!this.open) return;
+    if (this.#overfull) return this.end('slow_consumer');
+    this.#socket.send(text, textFrame);
+    if (this.#socket.bufferedAmount > 0) this.#context.unsent.add(this, text.length + 2 * pieceBytes);
   }
 
-  signal(from: string, data: string): void {
-    this.#write(`{"type":"signal","from":${JSON.stringify(from)},"data":${data}}`);
-  }
-
-  /** Closes the socket with a code of PROTOCOL.md §5. A peer that was told to give up is gone, any other one may resume. */
+  /**
+   * Closes the socket with a code of PROTOCOL.md §5. A peer that has to give up is gone; any other
+   * one may resume.
+   */
   end(code: RelayErrorCode): void {
-    // With a token that was revoked it does not come back under this identity.
+    // A peer whose token was revoked cannot come back under its id.
     const gone = verdictOf(closeCodes[code]) === 'give_up' || code === 'token_revoked';
     const reason = code === 'ping_timeout' ? 'timeout' : (removalReason(code) ?? 'closed');
     if (!this.#finish(gone ? 'gone' : 'away', reason)) {
-      // A moved one has nothing left to say.
       this.#socket.close(1000);
       return;
     }
     this.#context.metrics.errors.inc({ code });
-    this.#log.info({ ...this.#who, code }, 'socket closed');
+    this.#context.log.info({ ...this.#who, code }, 'socket closed');
     this.#socket.send(JSON.stringify({ type: 'error', code, message: errorMessages[code] } satisfies FrameFromRelay));
     this.#socket.close(closeCodes[code], code);
   }
 
-  /** Ends the session and cuts its socket: what waits there takes up memory that others need. */
-  cut(code: RelayErrorCode): void {
+  /** Ends the connection at once, which frees the memory of what waits to be sent. */
+  terminate(code: RelayErrorCode): void {
     this.end(code);
     this.#socket.terminate();
   }
 
-  /** The peer is on another socket now. Nothing final is said here: the answer to its other `join` may come later than this. */
+  /** The peer gets no final word here, which might overtake the answer to its new `join`. */
   moved(): void {
     if (!this.#finish('gone', 'closed')) return;
-    this.#log.info(this.#who, 'moved');
-    this.#timer = setTimeout(() => this.#socket.close(1000), movedMs);
+    this.#context.log.info(this.#who, 'moved');
+    this.#timer = this.#after(movedMs, () => this.#socket.close(1000));
   }
 
-  /** Asks the peer to go to another instance. */
   goAway(afterMs: number): void {
     if (this.#state === 'joined') this.send({ type: 'goaway', afterMs });
-    // One that is joining hears it as soon as it has its place.
+    // A peer that is joining is asked as soon as it has joined.
     else if (this.#state === 'waiting') this.end('going_away');
   }
 
-  seated(seat: Seat, resume: string, peers: Member[]): void {
-    this.#seat = seat;
+  joined(peer: LocalPeer, resume: string, others: PeerRecord[]): void {
+    const { limits, metrics, registry, renewIceMs, iceServers } = this.#context;
+    const { sub, exp } = peer.claims;
+    this.#peer = peer;
     this.#state = 'joined';
-    this.#socket.limit(this.#context.limits.maxFrameBytes);
-    this.#pass?.joined();
-    this.#context.metrics.peers.inc({ role: seat.role });
-    const { renewIceMs, iceServers } = this.#context;
-    const { sub, exp } = seat.claims;
+    limitMessages(this.#socket, limits.maxFrameBytes);
+    this.#ticket?.joined();
+    metrics.peers.inc({ role: peer.role });
     if (renewIceMs !== undefined) {
       const renew = () => this.send({ type: 'ice_servers', iceServers: iceServers(sub) });
-      this.#iceTimer = setInterval(() => this.guard(renew), renewIceMs);
+      this.#iceTimer = setInterval(() => this.#guard(renew), renewIceMs);
     }
     this.send({
       type: 'joined',
-      peer: seat.id,
+      peer: peer.id,
       resume,
-      room: parseRoomKey(seat.room).room,
-      role: seat.role,
-      peers: peers.map(({ id, state, claims }) => ({ id, state, claims })),
+      room: parseRoomKey(peer.room).room,
+      role: peer.role,
+      peers: others.map(({ id, state, claims }) => ({ id, state, claims })),
       iceServers: iceServers(sub),
       expiresAt: exp,
-      limits: { maxFrameBytes: this.#context.limits.maxFrameBytes },
+      limits: { maxFrameBytes: limits.maxFrameBytes },
     });
-    this.#announceAt = exp * 1000 - this.#context.limits.tokenExpiringMs;
-    this.watchToken();
-    const afterMs = this.#context.sessions.moveAfterMs();
+    this.#checkToken();
+    const afterMs = registry.moveAfterMs();
     if (afterMs !== undefined) this.goAway(afterMs);
   }
 
-  /** Counts a message; false when it is one too many, and the socket has been closed for it. */
+  /**
+   * Pings a peer that has been silent for a ping interval, and ends the connection of one that does
+   * not answer. A peer that sends anything, such as its own `ping`, is not pinged.
+   */
+  check(now: number): void {
+    this.#guard(() => {
+      // A token that ends soon has a timer.
+      if (!this.#timer) this.#checkToken();
+      const { pingIntervalMs } = this.#context.limits;
+      // The peer may be silent for up to one check longer than this.
+      if (!this.open || now - this.#lastHeardAt < pingIntervalMs * (1 - 1 / checksPerPing)) return;
+      if (this.#unansweredPings === maxUnansweredPings) return this.end('ping_timeout');
+      this.#unansweredPings++;
+      this.#socket.ping();
+    });
+  }
+
+  #receive(message: Buffer, isBinary: boolean): void {
+    if (!this.open) return;
+    this.#heard();
+    if (isBinary) return this.end('binary_frame');
+    if (this.#state === 'joining') return this.end('join_pending');
+    if (!this.#allows(message.byteLength)) return;
+    const frame = parseFrame(message.toString());
+    if (typeof frame === 'string') this.end(frame);
+    else this.#handle(frame);
+  }
+
+  /** A WebSocket ping has come, or a pong. */
+  #receiveControl(size: number): void {
+    const wasAsked = this.#unansweredPings > 0;
+    this.#heard();
+    if (wasAsked) return;
+    // The pongs that ws sends may wait because the peer does not read.
+    if (this.#overfull) this.end('slow_consumer');
+    else this.#allows(size);
+  }
+
+  #heard(): void {
+    this.#lastHeardAt = performance.now();
+    this.#unansweredPings = 0;
+  }
+
+  /** Bytes have come, perhaps of an incomplete message. */
+  #countUnread(size: number): void {
+    if (this.#state === 'joined' && this.unread > 0) this.#context.unread.add(this, size + pieceBytes);
+  }
+
+  #closed(code: number): void {
+    const { metrics, registry, unread, unsent } = this.#context;
+    metrics.sockets.dec();
+    clearTimeout(this.#timer);
+    if (this.#finish('away', 'closed')) this.#context.log.info({ ...this.#who, close: code }, 'socket lost');
+    this.#ticket?.closed();
+    unread.delete(this);
+    unsent.delete(this);
+    registry.delete(this);
+  }
+
+  /** Counts a message. False: it exceeded a rate, and the connection has ended. */
   #allows(size: number): boolean {
-    const { limits, rooms } = this.#context;
-    const now = performance.now();
     // A server answers each of its clients.
-    const share = this.#seat ? rooms.partners(this.#seat) : 1;
-    const messages = take(this.#messages, limits.messages, 1 / share, now);
-    if (messages === undefined) return this.#limited('messages');
-    this.#messages = messages;
-    const bytes = take(this.#bytes, limits.bytes, size / share, now);
-    if (bytes === undefined) return this.#limited('bytes');
-    this.#bytes = bytes;
-    return true;
+    const share = this.#peer ? this.#context.rooms.partners(this.#peer) : 1;
+    return this.#take('messages', 1 / share) && this.#take('bytes', size / share);
   }
 
-  /** Counts a fresh token. Not by the number of its partners: what it says goes to each of them. */
-  #allowsToken(): boolean {
-    const tokens = take(this.#tokens, this.#context.limits.tokens, 1, performance.now());
-    if (tokens === undefined) return this.#limited('tokens');
-    this.#tokens = tokens;
+  #take(rate: 'messages' | 'bytes' | 'tokens', amount: number): boolean {
+    const { limits, metrics } = this.#context;
+    const fullAt = take(this.#fullAt[rate], limits[rate], amount, performance.now());
+    if (fullAt === undefined) {
+      if (this.open) metrics.limited.inc({ limit: rate });
+      this.end('rate_limited');
+      return false;
+    }
+    this.#fullAt[rate] = fullAt;
     return true;
-  }
-
-  #limited(limit: LimitName): false {
-    if (this.open) this.#context.metrics.limited.inc({ limit });
-    this.end('rate_limited');
-    return false;
   }
 
   #handle(frame: Frame): void {
@@ -275,17 +284,17 @@ export class Connection implements Occupant {
       else this.#join(frame).catch((error: unknown) => this.#fail(error));
       return;
     }
-    const seat = this.#seat;
-    if (!seat) return this.end('not_joined');
+    const peer = this.#peer;
+    if (!peer) return this.end('not_joined');
     switch (frame.type) {
       case 'signal':
-        this.#context.rooms.signal(seat, frame.id, frame.to, frame.data);
+        this.#context.rooms.signal(peer, frame.id, frame.to, frame.data);
         return;
       case 'token':
-        if (this.#allowsToken()) this.#refresh(seat, frame.token).catch((error: unknown) => this.#fail(error));
+        this.#refresh(peer, frame.token).catch((error: unknown) => this.#fail(error));
         return;
       case 'leave':
-        if (this.#finish('gone', 'left')) this.#log.info(this.#who, 'left');
+        if (this.#finish('gone', 'left')) this.#context.log.info(this.#who, 'left');
         this.#socket.close(1000);
         return;
       case 'ping':
@@ -297,98 +306,66 @@ export class Connection implements Occupant {
   async #join({ token, process, resume, signal }: Join): Promise<void> {
     this.#state = 'joining';
     clearTimeout(this.#timer);
-    const { rooms, verify, metrics } = this.#context;
-    if (this.#pass?.asks() !== true) throw new RelayError('rate_limited');
-    const identity = await verify(token);
+    this.#timer = undefined;
+    const { rooms, verify, metrics, limits } = this.#context;
+    if (this.#ticket?.asks() !== true) throw new RelayError('rate_limited');
+    const { claims, roomKey } = await verify(token);
     if (!this.open) return;
-    this.#tookLate = hasEnded(identity);
-    const { iss = '', sub } = identity.claims;
-    if (!this.#pass.verified(iss, sub)) throw new RelayError('rate_limited');
-    await rooms.join(this, { room: identity.roomKey, claims: identity.claims, process, resume });
-    const seat = this.#seat;
-    if (!seat || !this.open) return;
-    const resumed = resume?.startsWith(`${seat.id}.`) ?? false;
+    this.#expiry = new TokenExpiry(claims.exp, limits.tokenExpiringMs);
+    const { iss = '', sub } = claims;
+    if (!this.#ticket.verified(iss, sub)) throw new RelayError('rate_limited');
+    await rooms.join(this, { room: roomKey, claims, process, resume });
+    const peer = this.#peer;
+    if (!peer || !this.open) return;
+    const resumed = resume?.startsWith(`${peer.id}.`) ?? false;
     metrics.joins.inc({ result: resumed ? 'resumed' : 'joined' });
-    this.#log.info({ ...this.#who, sub: identity.claims.sub, resumed }, 'joined');
-    if (signal) rooms.signal(seat, signal.id, undefined, signal.data);
+    this.#context.log.info({ ...this.#who, sub, resumed }, 'joined');
+    if (signal) rooms.signal(peer, signal.id, undefined, signal.data);
   }
 
-  async #refresh(seat: Seat, token: string): Promise<void> {
-    const fresh = await this.#context.verify(token);
+  async #refresh(peer: LocalPeer, token: string): Promise<void> {
+    const { limits, rooms, verify } = this.#context;
+    // The number of partners does not matter here: each of them is told of the new claims.
+    if (!this.#take('tokens', 1)) return;
+    const { claims, roomKey } = await verify(token);
     if (!this.open) return;
-    const { role, sub } = seat.claims;
-    if (fresh.roomKey !== seat.room || fresh.claims.role !== role || fresh.claims.sub !== sub) {
+    const { role, sub } = peer.claims;
+    if (roomKey !== peer.room || claims.role !== role || claims.sub !== sub) {
       throw new RelayError('token_mismatch');
     }
-    // What each of its partners is told counts as its own: the size for all of them, of what it may send to all of them.
-    const told = Buffer.byteLength(JSON.stringify(fresh.claims));
-    const bytes = take(this.#bytes, this.#context.limits.bytes, told, performance.now());
-    if (bytes === undefined) {
-      this.#limited('bytes');
-      return;
-    }
-    this.#bytes = bytes;
-    this.#tookLate = hasEnded(fresh);
-    // Not at once: a peer that is given the same token again, or short-lived ones, would answer for ever.
-    this.#announceAt = Math.max(
-      fresh.claims.exp * 1000 - this.#context.limits.tokenExpiringMs,
-      later(fresh.claims.exp),
-    );
+    // What each partner is told counts as sent by this peer, out of its share for all of them.
+    if (!this.#take('bytes', Buffer.byteLength(JSON.stringify(claims)))) return;
+    this.#expiry = new TokenExpiry(claims.exp, limits.tokenExpiringMs);
+    this.#expiry.refreshed();
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#log.debug({ ...this.#who, expiresAt: fresh.claims.exp }, 'token refreshed');
-    const written = this.#context.rooms.refresh(seat, fresh.claims);
-    this.watchToken();
+    this.#context.log.debug({ ...this.#who, expiresAt: claims.exp }, 'token refreshed');
+    const written = rooms.refresh(peer, claims);
+    this.#checkToken();
     await written;
   }
 
-  /**
-   * Announces the token's end when it is time for that, and again to a peer that has not answered, then closes the socket at its end. A
-   * timer is set only when the next turn would come too late: until then the session is without one.
-   */
-  watchToken(): void {
-    const exp = this.#seat?.claims.exp;
-    if (exp === undefined || !this.open) return;
+  /** Announces the token's end when that is due, and ends the connection at the token's end. */
+  #checkToken(): void {
+    const exp = this.#peer?.claims.exp;
+    const expiry = this.#expiry;
+    if (exp === undefined || !expiry || !this.open) return;
     const now = Date.now();
-    // One that was taken within the clock tolerance ends with the tolerance.
-    const endsAt = (this.#tookLate ? exp + clockToleranceSeconds : exp) * 1000;
-    if (now >= endsAt) return this.end('token_expired');
-    if (now >= this.#announceAt) {
-      this.#announceAt = later(exp);
-      this.send({ type: 'token_expiring', expiresAt: exp });
-    }
-    const next = Math.min(this.#announceAt, endsAt) - now;
+    if (now >= expiry.endsAt) return this.end('token_expired');
+    if (expiry.isDue(now)) this.send({ type: 'token_expiring', expiresAt: exp });
+    const waitMs = expiry.nextAt - now;
     clearTimeout(this.#timer);
-    this.#timer = next < this.#context.limits.pingIntervalMs * 2 ? setTimeout(watchToken, next, this) : undefined;
+    // A timer is set only when the registry's next check would come too late.
+    const soon = waitMs < this.#context.limits.pingIntervalMs;
+    this.#timer = soon ? this.#after(waitMs, () => this.#checkToken()) : undefined;
   }
 
-  /**
-   * The rota calls on it: asks a peer that has been silent for a ping interval whether it is there, and ends the session if it does not
-   * answer. One from which anything has come meanwhile, such as a `ping` of its own, is not asked.
-   */
-  turn(): void {
-    const silent = ++this.#silent;
-    // With many peers everything that is looked at here has left the processor's caches: each turn looks at what it needs only.
-    if (silent === 1 && !this.#timer) return this.watchToken();
-    if (silent < turnsPerPing || !this.open) return;
-    if (silent < turnsPerPing + missedPings) this.#socket.ping();
-    else this.end('ping_timeout');
+  #after(ms: number, act: () => void): NodeJS.Timeout {
+    return setTimeout(() => this.#guard(act), ms);
   }
 
-  /** Whether the peer does not read what it is sent. */
-  get #overfull(): boolean {
-    return this.unsent > this.#context.limits.maxBufferedBytes;
-  }
-
-  #write(text: string | Buffer): void {
-    if (this.#state === 'ended') return;
-    if (this.#overfull) return this.end('slow_consumer');
-    this.#socket.send(text, textFrame);
-    if (this.#socket.bufferedAmount > 0) this.#context.unsent.add(this, text.length + 2 * pieceBytes);
-  }
-
-  /** Does something on this session's behalf. Whatever it throws ends this session and nothing else. */
-  guard(act: () => void): void {
+  /** Whatever this throws ends this connection and nothing else. */
+  #guard(act: () => void): void {
     try {
       act();
     } catch (error) {
@@ -398,32 +375,24 @@ export class Connection implements Occupant {
 
   #fail(error: unknown): void {
     if (error instanceof RelayError && error.code !== 'internal') return this.end(error.code);
-    this.#log.error({ ...this.#who, err: error }, 'a session failed');
+    this.#context.log.error({ ...this.#who, err: error }, 'a connection failed');
     this.end('internal');
   }
 
-  /** Ends the session once; the peer is `away` or `gone` from now on. False when it had ended before. */
+  /** Ends the connection once: the peer is `away` or `gone`. False: it had ended before. */
   #finish(state: 'away' | 'gone', reason: PeerReason): boolean {
-    if (this.#state === 'ended') return false;
+    if (!this.open) return false;
     this.#state = 'ended';
-    // What comes now is not looked at. Only control frames are taken.
-    this.#socket.limit(maxControlBytes);
+    // From now on only control frames are of interest.
+    limitMessages(this.#socket, maxControlBytes);
     clearTimeout(this.#timer);
     clearInterval(this.#iceTimer);
-    if (this.#seat) {
-      this.#context.metrics.peers.dec({ role: this.#seat.role });
-      this.#context.rooms.depart(this.#seat, state, reason).catch((error: unknown) => {
-        this.#log.error({ ...this.#who, err: error }, 'departure failed');
+    if (this.#peer) {
+      this.#context.metrics.peers.dec({ role: this.#peer.role });
+      this.#context.rooms.depart(this.#peer, state, reason).catch((error: unknown) => {
+        this.#context.log.error({ ...this.#who, err: error }, 'departure failed');
       });
     }
     return true;
   }
 }
-
-const hasEnded = ({ claims }: Identity): boolean => claims.exp * 1000 <= Date.now();
-
-/** When half of what is left of a token is over: then its end is announced (again). In milliseconds since the epoch. */
-const later = (exp: number): number => Date.now() + Math.max(leastAnnouncementMs, (exp * 1000 - Date.now()) / 2);
-
-const joinTimeout = (session: Connection): void => session.guard(() => session.end('join_timeout'));
-const watchToken = (session: Connection): void => session.guard(() => session.watchToken());

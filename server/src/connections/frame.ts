@@ -7,7 +7,7 @@ import {
 } from 'mcp-rendezvous-protocol';
 import { membersOf } from './json.ts';
 
-/** A signal's `data` is its JSON text as it came: the relay passes it on and does not look at it. */
+/** A signal's `data` is its JSON text as it came: the relay passes it on unread. */
 export type Frame =
   | Exclude<FrameToRelay, { type: 'signal' | 'join' }>
   | { type: 'signal'; id: string; to: string; data: string }

@@ -10,13 +10,14 @@ export interface IceConfig {
 
 const withTurn = ({ turnUrls, turnSecret }: IceConfig): boolean => turnUrls.length > 0 && turnSecret !== undefined;
 
-/** After which time a peer needs new credentials, in milliseconds: half of their life. Undefined when there are none. */
+/** When a peer needs new credentials: after half of their lifetime, in ms. Undefined if it has none. */
 export const renewalMs = (config: IceConfig): number | undefined =>
   withTurn(config) ? (config.turnTtlSeconds * 1000) / 2 : undefined;
 
 /**
- * The ICE servers for one peer. TURN credentials are those of coturn's `use-auth-secret` (the TURN REST API draft,
- * draft-uberti-behave-turn-rest-00): the user name holds the end of their life, the password is its HMAC-SHA1.
+ * The ICE servers for one peer. TURN credentials are those of coturn's `use-auth-secret` (the TURN
+ * REST API, draft-uberti-behave-turn-rest-00): the user name says when they expire, the password is
+ * its HMAC-SHA1.
  *
  * @param now seconds since the epoch
  */

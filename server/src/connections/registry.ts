@@ -1,87 +1,97 @@
-import { Rota } from './rota.ts';
-import { type Connection, turnsPerPing } from './connection.ts';
+import type { RelayErrorCode } from 'mcp-rendezvous-protocol';
 
-/** How long a drain waits for peers after the last of them was to move, in milliseconds. */
+/** How long a drain waits for peers after the last one was asked to move, in milliseconds. */
 const graceMs = 5000;
 
-/** The sockets of an instance: how it looks after them, and how it parts from them. */
+/** What the registry needs of a connection. None of these may throw. */
+export interface Registered {
+  /** Looks at the peer's silence and its token. */
+  check(now: number): void;
+  /** Asks the peer to move to another instance. */
+  goAway(afterMs: number): void;
+  end(code: RelayErrorCode): void;
+}
+
+/** Tracks the open connections of this instance: keepalive and drain. */
 export class ConnectionRegistry {
-  /** Has them all, until their sockets are closed: another list of them would be a hundredth of what they cost. */
-  readonly #rota: Rota<Connection>;
-  #size = 0;
-  /** When the last peer is to move (milliseconds, monotonic), while this instance drains. */
+  readonly #connections = new Set<Registered>();
+  readonly #timer: NodeJS.Timeout;
+  /** When the last peer has to move (milliseconds, monotonic), while this instance drains. */
   #movedBy: number | undefined;
   #emptied: PromiseWithResolvers<void> | undefined;
 
-  /** @param pingIntervalMs in which each session is called on `turnsPerPing` times */
-  constructor(pingIntervalMs: number) {
-    const call = (session: Connection): void => session.guard(() => session.turn());
-    this.#rota = new Rota<Connection>(pingIntervalMs / turnsPerPing, call);
+  /** @param checkMs how often every connection is checked, in milliseconds */
+  constructor(checkMs: number) {
+    this.#timer = setInterval(() => {
+      const now = performance.now();
+      for (const connection of this.#connections) connection.check(now);
+    }, checkMs);
+    // The sockets keep the process alive.
+    this.#timer.unref();
   }
 
-  /** No peer may join here any more. */
+  /** Whether peers can no longer join here. */
   get draining(): boolean {
     return this.#movedBy !== undefined;
   }
 
-  /** Keeps a session whose socket is open; returns those that are called on together with it. */
-  add(session: Connection): Set<Connection> {
-    this.#size++;
-    const turn = this.#rota.add(session);
-    if (this.draining) session.end('going_away');
-    return turn;
+  /** Tracks a connection until `delete`. */
+  add(connection: Registered): void {
+    this.#connections.add(connection);
+    if (this.draining) connection.end('going_away');
   }
 
-  /** The socket of a session of that turn is closed. */
-  delete(session: Connection, turn: Set<Connection>): void {
-    turn.delete(session);
-    if (--this.#size === 0) this.#emptied?.resolve();
+  /** The connection's socket is closed. */
+  delete(connection: Registered): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#emptied?.resolve();
   }
 
-  /** While this instance drains: after how many milliseconds a peer that has just got its place is to move. */
+  /** While this instance drains: when a peer that has just joined has to move, in milliseconds. */
   moveAfterMs(): number | undefined {
     if (this.#movedBy === undefined) return undefined;
     return Math.round(Math.random() * Math.max(0, this.#movedBy - performance.now()));
   }
 
   /**
-   * Sends every peer to another instance, evenly over a time so that they do not arrive there all at once. Resolves when all
-   * have gone, or a few seconds after the last one should have.
+   * Asks every peer to move to another instance, spread evenly so that they do not arrive there all
+   * at once. Resolves when all have gone, or a few seconds after the last one should have.
    *
-   * @param windowMs 0: nobody is sent away or waited for
+   * @param windowMs 0: peers are neither asked nor waited for
    */
   async drain(windowMs: number): Promise<void> {
     this.#movedBy = performance.now() + windowMs;
     if (windowMs === 0) return;
-    const all = shuffled(this.#rota);
+    const all = shuffled(this.#connections);
     const step = windowMs / all.length;
-    for (const [place, session] of all.entries()) session.goAway(Math.round(step * (place + Math.random())));
-    if (this.#size === 0) return;
+    for (const [place, connection] of all.entries()) {
+      connection.goAway(Math.round(step * (place + Math.random())));
+    }
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, windowMs + graceMs);
     await Promise.race([this.#empty(), late]);
     clearTimeout(timer);
   }
 
-  /** Ends them all; resolves when the last socket is closed. */
+  /** Ends all connections; resolves when the last socket is closed. */
   end(): Promise<void> {
-    for (const session of this.#rota) session.end('going_away');
+    for (const connection of this.#connections) connection.end('going_away');
     return this.#empty();
   }
 
-  /** Calls on nobody any more. */
+  /** Stops the checks. */
   close(): void {
-    this.#rota.close();
+    clearInterval(this.#timer);
   }
 
   #empty(): Promise<void> {
-    if (this.#size === 0) return Promise.resolve();
+    if (this.#connections.size === 0) return Promise.resolve();
     this.#emptied ??= Promise.withResolvers<void>();
     return this.#emptied.promise;
   }
 }
 
-/** In random order (Fisher and Yates): who came first has no right to be sent away first. */
+/** In random order (Fisher and Yates), so that no peer is always the first to move. */
 function shuffled<T>(items: Iterable<T>): T[] {
   const list = [...items];
   for (let last = list.length - 1; last > 0; last--) {

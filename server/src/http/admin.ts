@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
 import { createRoomToken, isPlainText, ttlSeconds } from 'mcp-rendezvous-protocol/token';
 import * as z from 'zod';
-import type { Broker, Resident, RoomSummary } from '../broker/broker.ts';
+import type { Broker, PeerSummary, RoomSummary } from '../broker/broker.ts';
 import { clockToleranceSeconds } from '../auth/verify.ts';
 import { Buckets, type Rate } from '../connections/bucket.ts';
 import { networkOf } from '../connections/connection-limits.ts';
@@ -75,7 +75,7 @@ interface AdminOptions {
   /** What an operator shows as bearer token (RFC 6750 §2.1). */
   token: string;
   broker: Broker;
-  keyring: KeyStore;
+  keyStore: KeyStore;
   metrics: Metrics;
   log: Logger;
 }
@@ -110,29 +110,29 @@ async function listRooms({ broker }: AdminOptions, query: unknown) {
   return { rooms: rooms.map(shownRoom), next: after === undefined ? null : writeCursor(after) };
 }
 
-async function showRoom({ broker, keyring }: AdminOptions, params: unknown, query: unknown) {
+async function showRoom({ broker, keyStore }: AdminOptions, params: unknown, query: unknown) {
   const { room } = parse(roomParams, params);
-  const from = issuerOf(keyring.keys, parse(roomQuery, query).issuer);
-  const peers = await broker.residents(roomKeyOf(from, room));
+  const from = issuerOf(keyStore.keys, parse(roomQuery, query).issuer);
+  const peers = await broker.peersOf(roomKeyOf(from, room));
   if (peers.length === 0) throw new HttpError(404, 'room_not_found', 'Nobody is in this room.');
   return { room, issuer: from, peers: peers.map(shownPeer) };
 }
 
-async function kick({ broker, keyring, log }: AdminOptions, params: unknown, query: unknown): Promise<void> {
+async function kick({ broker, keyStore, log }: AdminOptions, params: unknown, query: unknown): Promise<void> {
   const { room, peer } = parse(peerParams, params);
-  const from = issuerOf(keyring.keys, parse(roomQuery, query).issuer);
+  const from = issuerOf(keyStore.keys, parse(roomQuery, query).issuer);
   if (!(await broker.kick(roomKeyOf(from, room), peer))) {
     throw new HttpError(404, 'peer_not_found', 'There is no such peer in this room.');
   }
   log.info({ peer, room }, 'kicked');
 }
 
-async function revoke({ broker, keyring, metrics, log }: AdminOptions, body: unknown) {
+async function revoke({ broker, keyStore, metrics, log }: AdminOptions, body: unknown) {
   const { issuer: named, until, ...names } = parse(revocationBody, body);
-  const from = issuerOf(keyring.keys, named);
+  const from = issuerOf(keyStore.keys, named);
   const now = Math.floor(Date.now() / 1000);
   // As long as any token may live that exists now: none outlives what revokes it.
-  const latest = now + keyring.maxTokenLifetimeSeconds;
+  const latest = now + keyStore.maxTokenLifetimeSeconds;
   const ends = Math.min(until ?? latest, latest);
   if (ends <= now) throw new HttpError(400, 'bad_request', 'until: has to be in the future, in seconds (RFC 7519 §2)');
   const by = revocable.find((name) => names[name] !== undefined) ?? 'jti';
@@ -145,13 +145,13 @@ async function revoke({ broker, keyring, metrics, log }: AdminOptions, body: unk
   return { [by]: value, issuer: from, until: ends, removed };
 }
 
-async function issueToken({ keyring, log }: AdminOptions, body: unknown) {
+async function issueToken({ keyStore, log }: AdminOptions, body: unknown) {
   const { room, role, sub, ttl, scope, issuer: named } = parse(tokenBody, body);
-  if (ttl > keyring.maxTokenLifetimeSeconds) {
-    const message = `ttl: this relay takes tokens of at most ${keyring.maxTokenLifetimeSeconds} seconds (MAX_TOKEN_LIFETIME_SECONDS)`;
+  if (ttl > keyStore.maxTokenLifetimeSeconds) {
+    const message = `ttl: this relay takes tokens of at most ${keyStore.maxTokenLifetimeSeconds} seconds (MAX_TOKEN_LIFETIME_SECONDS)`;
     throw new HttpError(400, 'bad_request', message);
   }
-  const signer = signerOf(keyring.keys, issuerOf(keyring.keys, named));
+  const signer = signerOf(keyStore.keys, issuerOf(keyStore.keys, named));
   const expiresAt = Math.floor(Date.now() / 1000) + ttl;
   const options = { ...signer, room, role, subject: sub, ttl, ...(scope !== undefined && { scope }) };
   const token = await createRoomToken(options);
@@ -160,8 +160,8 @@ async function issueToken({ keyring, log }: AdminOptions, body: unknown) {
 }
 
 /**
- * A proxy that compares normalised paths and passes on what the client wrote, as ingress controllers do, takes
- * `/v1/rooms/a%2f..%2f..%2f..%2fhealthz` for `/healthz`. To the relay it is a room of a strange name.
+ * Refuses dot segments. A proxy that compares normalized paths and passes on what the client wrote,
+ * as ingress controllers do, takes `/v1/rooms/a%2f..%2f..%2f..%2fhealthz` for `/healthz`.
  */
 function refuseDotSegments({ params }: FastifyRequest, reply: FastifyReply, done: () => void): void {
   const climbs = Object.values(params as Record<string, string>).some((value) => dotSegment.test(value));
@@ -173,8 +173,8 @@ function refuseDotSegments({ params }: FastifyRequest, reply: FastifyReply, done
 const dotSegment = /(^|\/)\.{1,2}(\/|$)/;
 
 /**
- * Lets in whoever has the token. An address with too many wrong ones waits with further ones; the right one always counts, or somebody
- * behind the same address could lock the operator out.
+ * Admits requests with the admin token. An address that has sent too many wrong tokens has to wait.
+ * The right token always counts, or somebody behind the same address could lock the operator out.
  */
 function createGuard(token: string, metrics: Metrics) {
   const wrong = new Buckets(guesses, rememberedAddresses);
@@ -182,7 +182,7 @@ function createGuard(token: string, metrics: Metrics) {
   return (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
     reply.header('cache-control', 'no-store');
     const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
-    // Digests have one length, which timingSafeEqual needs and which tells nothing about the token's.
+    // timingSafeEqual needs equal lengths. Those of digests say nothing about the token.
     if (given !== undefined && timingSafeEqual(sha256(given), expected)) return done();
     const now = performance.now();
     const address = networkOf(request.ip);
@@ -238,7 +238,7 @@ const shownRoom = ({ room: key, server, clients }: RoomSummary) => ({
   clients,
 });
 
-const shownPeer = ({ id, role, state, claims, since, instance }: Resident) => ({
+const shownPeer = ({ id, role, state, claims, since, instance }: PeerSummary) => ({
   id,
   role,
   state,

@@ -1,4 +1,4 @@
-import websocket, { type WebsocketPluginOptions } from '@fastify/websocket';
+import websocket from '@fastify/websocket';
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -18,13 +18,12 @@ import { iceServers, renewalMs } from '../connections/ice-servers.ts';
 import { KeyStore } from '../auth/key-store.ts';
 import type { Logger } from '../log.ts';
 import { createMetrics } from '../metrics.ts';
-import { page } from './console.ts';
+import { consolePage } from './console.ts';
 import { answerError, HttpError, problem } from './http-errors.ts';
 import { trustedProxies } from '../config/proxies.ts';
 import { Rooms } from '../rooms/rooms.ts';
-import { Connection, type ConnectionContext } from '../connections/connection.ts';
+import { checksPerPing, Connection, type ConnectionContext } from '../connections/connection.ts';
 import { ConnectionRegistry } from '../connections/registry.ts';
-import { PeerSocket } from '../connections/socket.ts';
 import { devTokens } from './dev-tokens.ts';
 
 /** How long a peer has to answer the close frame before its socket is cut, in milliseconds. */
@@ -39,46 +38,47 @@ const maxParamLength = 128 * 9;
 /** The relay as a Fastify app. */
 export interface App extends FastifyInstance {
   /**
-   * Sends the peers to other instances, over `DRAIN_WINDOW_MS`; resolves when they have gone or should have. From then on nobody
-   * can join, and `/readyz` is 503. Without Redis there is nowhere to go, and it resolves at once.
+   * Moves the peers to other instances over `DRAIN_WINDOW_MS`; resolves when they have gone or
+   * should have. From then on nobody can join, and `/readyz` is 503. Without Redis there is no other
+   * instance, and it resolves at once.
    */
   drain(): Promise<void>;
 }
 
 /**
- * The relay as a Fastify app: `app.listen()` is the caller's. It opens its broker when it gets ready, and `app.close()` closes
- * every socket with `going_away` before it closes the broker.
+ * Makes the relay as a Fastify app. The caller calls `app.listen()`, which opens the broker;
+ * `app.close()` closes every socket with `going_away`, then the broker.
  */
 export async function createApp({ config, log }: { config: Config; log: Logger }): Promise<App> {
   const { limits, redis, keys } = config;
-  const sessions = new ConnectionRegistry(limits.pingIntervalMs);
-  const keyring = new KeyStore(config, log);
+  const registry = new ConnectionRegistry(limits.pingIntervalMs / checksPerPing);
+  const keyStore = new KeyStore(config, log);
   const metrics = createMetrics({
     ready: () => broker.ready,
-    draining: () => sessions.draining,
+    draining: () => registry.draining,
     rooms: () => rooms.size,
-    keysOutdated: () => keyring.outdated,
+    keysOutdated: () => keyStore.outdated,
     unread: () => context.unread.held(),
     unsent: () => context.unsent.held(),
   });
   const broker: Broker = redis ? new RedisBroker(redis, limits, log, metrics) : new MemoryBroker(limits);
   const rooms = new Rooms(broker, { log, metrics, graceMs: limits.leaseMs, maxRooms: limits.maxRooms });
-  const gate = new ConnectionLimits(limits, metrics);
+  const connectionLimits = new ConnectionLimits(limits, metrics);
   const context: ConnectionContext = {
     rooms,
-    gate,
+    connectionLimits,
     unread: new Budget(
       limits.maxUnreadBytesTotal,
-      (session) => session.unread,
-      (session) => session.cut('rate_limited'),
+      (connection) => connection.unread,
+      (connection) => connection.terminate('rate_limited'),
     ),
     unsent: new Budget(
       limits.maxBufferedBytesTotal,
-      (session) => session.unsent,
-      (session) => session.cut('slow_consumer'),
+      (connection) => connection.unsent,
+      (connection) => connection.terminate('slow_consumer'),
     ),
-    sessions,
-    verify: keyring.verify,
+    registry,
+    verify: keyStore.verify,
     iceServers: (subject) => iceServers(config.ice, subject, Date.now() / 1000),
     renewIceMs: renewalMs(config.ice),
     limits,
@@ -87,13 +87,11 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   };
   const socketOptions = {
     perMessageDeflate: false,
-    // `sessions` has them; a second list takes up to 280 bytes for each.
+    // The registry tracks them.
     clientTracking: false,
     maxPayload: limits.maxJoinBytes,
     closeTimeout: closeTimeoutMs,
     handleProtocols: () => subprotocol,
-    // ws takes a subclass of its own class; its types ask for the whole module there.
-    WebSocket: PeerSocket as unknown as NonNullable<WebsocketPluginOptions['options']>['WebSocket'],
   };
 
   const loggerInstance: FastifyBaseLogger = log;
@@ -123,7 +121,7 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     options: socketOptions,
     preClose(done) {
       closing = true;
-      const ended = sessions.end();
+      const ended = registry.end();
       this.websocketServer.close();
       // oxlint-disable-next-line promise/no-callback-in-promise -- the plugin takes nothing else
       void ended.then(() => done());
@@ -132,25 +130,25 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   const isProxy = trustedProxies(config.trustProxy);
   app.server.on('connection', (socket) => {
     const { remoteAddress = '' } = socket;
-    if (!isProxy(remoteAddress)) gate.connect(socket, remoteAddress);
+    if (!isProxy(remoteAddress)) connectionLimits.connect(socket, remoteAddress);
   });
   // After the plugin's own listener, in which Fastify has answered with 503.
   app.server.on('upgrade', (request) => {
     if (closing) request.socket.destroySoon();
   });
-  // The plugin would open a socket on any other route that there is, which no limit counts, and then close it.
+  // The plugin would open a socket, which no limit counts, on any other route and then close it.
   app.addHook('onRequest', (request, reply, done) => {
     if (!request.ws || request.routeOptions.url === connectPath) return done();
     reply.raw.once('finish', () => request.socket.destroySoon());
     problem(reply, 404, 'not_found', `The address for WebSockets is ${connectPath}.`);
   });
   app.addHook('onReady', () => {
-    keyring.start();
+    keyStore.start();
     return broker.start(rooms);
   });
   app.addHook('onClose', () => {
-    keyring.close();
-    sessions.close();
+    keyStore.close();
+    registry.close();
     return broker.close();
   });
 
@@ -159,26 +157,23 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     url: connectPath,
     onRequest(request, reply, done) {
       if (refusedHandshake(request, reply, config.allowedOrigins)) return;
-      // The socket would keep what answered its handshake, which takes more memory than the rest of it.
-      // It is not the request's own where that has a body: Node reads it first, and makes a stream of what follows.
+      // Otherwise the socket would keep the whole request for as long as the peer stays.
       if (request.ws && reply.raw.socket) reply.raw.detachSocket(reply.raw.socket);
       done();
     },
     handler: (_request, reply) =>
       problem(reply.header('upgrade', 'websocket'), 426, 'upgrade_required', 'This address takes WebSockets only.'),
     wsHandler(socket, request) {
-      const peer = socket as PeerSocket;
-      // So would the plugin's listener, which has the request and its answer.
-      peer.forgetListeners();
-      peer.attach();
-      new Connection(peer, context, request.ip);
+      // The plugin would cut the socket of a peer that has to read first why it is closed.
+      socket.removeAllListeners('error');
+      new Connection(socket, request.socket, context, request.ip);
     },
   });
-  await app.register(page({ development: keys.kind === 'development', admin: config.adminToken !== undefined }));
+  await app.register(consolePage({ development: keys.kind === 'development', admin: config.adminToken !== undefined }));
   if (keys.kind === 'development') await app.register(devTokens(keys.secrets[0]));
   app.get('/healthz', () => ({ status: 'ok' }));
   app.get('/readyz', (_request, reply) => {
-    if (sessions.draining) return problem(reply, 503, 'going_away', 'This instance stops.');
+    if (registry.draining) return problem(reply, 503, 'going_away', 'This instance stops.');
     if (!broker.ready) return problem(reply, 503, 'unavailable', 'The bus between instances does not answer.');
     return { status: 'ready' };
   });
@@ -187,13 +182,13 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
   );
   app.setNotFoundHandler((_request, reply) => problem(reply, 404, 'not_found', 'There is nothing at this address.'));
   if (config.adminToken !== undefined) {
-    await app.register(admin({ token: config.adminToken, broker, keyring, metrics, log }));
+    await app.register(admin({ token: config.adminToken, broker, keyStore, metrics, log }));
   }
-  const drain = (): Promise<void> => sessions.drain(redis ? limits.drainWindowMs : 0);
+  const drain = (): Promise<void> => registry.drain(redis ? limits.drainWindowMs : 0);
   return Object.assign(app as FastifyInstance, { drain });
 }
 
-/** Answers a handshake that must not become a socket. Its connection would be left to the client otherwise. */
+/** Refuses a handshake and closes its connection, which would be left to the client otherwise. */
 function refusedHandshake(request: FastifyRequest, reply: FastifyReply, allowedOrigins: string[]): boolean {
   if (!request.ws) return false;
   reply.raw.once('finish', () => request.socket.destroySoon());

@@ -4,12 +4,12 @@ import type { FastifyPluginCallback, FastifyRequest } from 'fastify';
 import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { HttpError } from './http-errors.ts';
 
-/** Longer than anyone tries something out. */
+/** Long enough for anyone who tries the relay. */
 const ttl = '12h';
 
 /**
- * Tokens for the console's own use, as a Fastify plugin: both roles of a room that nobody else knows. Only for a relay with a key
- * of its own making, which listens on loopback and guards nothing.
+ * Issues tokens for the console: both roles of a room that nobody else knows. Only for a relay that
+ * made its own key, which listens on loopback and guards nothing.
  *
  * @param key what the tokens are signed with
  */
@@ -34,8 +34,9 @@ export function devTokens(key: string): FastifyPluginCallback {
 }
 
 /**
- * Whether a page asks that came from here. Another site's page has another origin; one that had its name point to this machine
- * (DNS rebinding) has a host that is not one of loopback's; and what a proxy passes on is not from this machine.
+ * Whether the page that asks came from this relay, on this machine. A page of another site has
+ * another origin; one that made its name point to this machine (DNS rebinding) has another host than
+ * loopback's; and so has what a proxy passes on.
  */
 function fromConsole({ headers }: FastifyRequest): boolean {
   const { host = '', origin } = headers;

@@ -19,7 +19,7 @@ export class HttpError extends Error {
 export const problem = (reply: FastifyReply, status: number, code: string, message: string): FastifyReply =>
   reply.code(status).send({ error: { code, message } });
 
-/** Answers with what a handler has thrown, or Fastify itself because of a body that it cannot read. */
+/** Answers with an error of a handler, or of Fastify itself, such as an unreadable body. */
 export function answerError(error: FastifyError | Error, reply: FastifyReply, log: Logger): FastifyReply {
   if (error instanceof HttpError) return problem(reply, error.status, error.code, error.message);
   if (error instanceof RelayError && error.code === 'unavailable') {

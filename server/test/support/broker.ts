@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import type { Broker, Change, Group, Holding, Instance, Message, Seat } from '../../src/broker/broker.ts';
+import type { Broker, Change, Group, Holding, Instance, Message, LocalPeer } from '../../src/broker/broker.ts';
 import { RedisBroker } from '../../src/broker/redis.ts';
-import { digest, newPeerId, newResumeSecret } from '../../src/rooms/ids.ts';
+import { digest, newPeerId, newResumeSecret, type RoomKey, roomKeyOf } from '../../src/rooms/ids.ts';
 import { createLogger } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
 
@@ -27,12 +27,12 @@ class Recorder implements Instance {
   readonly messages: Message[] = [];
   readonly groups: Group[] = [];
   held: Holding[] = [];
-  readonly left = new Set<Seat>();
+  readonly left = new Set<LocalPeer>();
   holdings(): Holding[] {
     return this.held;
   }
-  holds(seat: Seat): boolean {
-    return !this.left.has(seat) && this.held.some(({ seats }) => seats.includes(seat));
+  holds(peer: LocalPeer): boolean {
+    return !this.left.has(peer) && this.held.some(({ peers }) => peers.includes(peer));
   }
   onchange(change: Change): void {
     this.changes.push(change);
@@ -63,12 +63,12 @@ export async function open(t: TestContext, broker: Broker): Promise<Node> {
 }
 
 let rooms = 0;
-export const newRoom = (): string => JSON.stringify(['', `room ${rooms++}`]);
+export const newRoom = (): RoomKey => roomKeyOf('', `room ${rooms++}`);
 
-export const seat = (room: string, role: 'server' | 'client', sub = `${role}-1`, process = ''): Seat => ({
+export const newPeer = (room: RoomKey, role: 'server' | 'client', sub = `${role}-1`, process = ''): LocalPeer => ({
   room,
   id: newPeerId(),
-  connection: digest(newResumeSecret()),
+  resumeDigest: digest(newResumeSecret()),
   role,
   process,
   claims: { sub, role, exp: 4_000_000_000, scope: 'a:b "quoted" ü' },

@@ -1,0 +1,78 @@
+import { setImmediate as turnEnds } from 'node:timers/promises';
+import { Command } from 'ioredis';
+import { RelayError } from '../errors.ts';
+import type { RoomKey } from '../rooms/ids.ts';
+import type { RedisConnection } from './redis-connection.ts';
+import type { Reply, StoredPeer } from './replies.ts';
+import { inboxOf, roomKey, type ScriptName, shardKey } from './scripts.ts';
+
+/**
+ * The commands of the Redis broker. They reject with the RelayError `unavailable` however Redis
+ * fails, and with `internal` when Redis works and a script fails, which is a fault of its request.
+ */
+export class RedisCommands {
+  readonly #connection: RedisConnection;
+  readonly #pending = new Set<Promise<unknown>>();
+
+  constructor(connection: RedisConnection) {
+    this.#connection = connection;
+  }
+
+  async run(script: ScriptName, shard: number, request: object): Promise<Reply> {
+    // ioredis defines a method for each script at run time.
+    const runner = this.#connection as unknown as Record<ScriptName, (key: string, request: string) => Promise<string>>;
+    const reply = await this.#track(() => runner[script](shardKey(shard), JSON.stringify(request)));
+    return JSON.parse(reply) as Reply;
+  }
+
+  async findPeer(room: RoomKey, id: string): Promise<StoredPeer | undefined> {
+    const json = await this.#track(() => this.#connection.hget(roomKey(room), `peer:${id}`));
+    return json === null ? undefined : (JSON.parse(json) as StoredPeer);
+  }
+
+  async peersOf(room: RoomKey): Promise<[id: string, peer: StoredPeer][]> {
+    const fields = await this.#track(() => this.#connection.hgetall(roomKey(room)));
+    return Object.entries(fields).flatMap(([field, json]) =>
+      field.startsWith('peer:') ? [[field.slice('peer:'.length), JSON.parse(json) as StoredPeer]] : [],
+    );
+  }
+
+  /** Publishes in an instance's inbox. False: the instance does not run. */
+  async publish(instance: string, text: string): Promise<boolean> {
+    return Number(await this.#track(() => this.#connection.spublish(inboxOf(instance), text))) > 0;
+  }
+
+  /** Publishes at once, where `publish` waits for the replies of what it sent before. */
+  async publishNow(instance: string, text: string): Promise<void> {
+    const command = new Command('spublish', [inboxOf(instance), text]);
+    await this.#track(() => Promise.resolve(this.#connection.sendCommand(command)));
+  }
+
+  /** Resolves when no command is pending, nor any that follows from a reply. */
+  async settled(): Promise<void> {
+    while (this.#pending.size > 0) {
+      await Promise.allSettled(this.#pending);
+      await turnEnds();
+    }
+  }
+
+  async #track<T>(send: () => Promise<T>): Promise<T> {
+    // A command must not wait for a connection: ioredis would delay some without a time limit.
+    if (this.#connection.status !== 'ready') throw new RelayError('unavailable');
+    let command: Promise<T> | undefined;
+    try {
+      command = send();
+      this.#pending.add(command);
+      return await command;
+    } catch (error) {
+      throw new RelayError(isScriptError(error) ? 'internal' : 'unavailable', { cause: error });
+    } finally {
+      if (command) this.#pending.delete(command);
+    }
+  }
+}
+
+const isScriptError = (error: unknown): boolean =>
+  error instanceof Error &&
+  error.name === 'ReplyError' &&
+  /^(ERR|WRONGTYPE) .*(user_script|\bscript\b)/s.test(error.message);
