@@ -1,4 +1,4 @@
-import type { RelayErrorCode } from 'mcp-rendezvous-protocol';
+import type { RelayErrorCode } from './close-codes.ts';
 
 /**
  * Every code that this SDK's errors carry. The codes of the relay (PROTOCOL.md §5) come through unchanged.

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { CliError } from './cli-error.ts';
-import { insteadOfDeep, parseJson } from '../link/depth.ts';
-import { isJsonRpcMessage, type JsonRpcId, type JsonRpcMessage } from '../link/message.ts';
+import { parseJson } from '../link/depth.ts';
+import { insteadOfDeep, isJsonRpcMessage, type JsonRpcId, type JsonRpcMessage } from '../link/message.ts';
 
 /** Bytes of one line, that is of one message, unless said otherwise: what MCP's own stdio transports take. */
 export const maxMessageBytes = 10 * 1024 * 1024;

@@ -1,5 +1,4 @@
 import { nestsDeeperThan, prunedTo } from 'mcp-rendezvous-protocol';
-import { isResponse, type JsonRpcError, type JsonRpcMessage } from './message.ts';
 
 /**
  * How deep arrays and objects of a message may be nested, the message itself included. JSON.stringify,
@@ -21,12 +20,6 @@ export const isTooDeep = (json: string): boolean => nestsDeeperThan(json, maxMes
 export function parseJson(json: string): { value: unknown; tooDeep: boolean } {
   const deep = isTooDeep(json);
   return { value: JSON.parse(deep ? prunedTo(json, envelopeDepth) : json), tooDeep: deep };
-}
-
-/** Takes the place of a response that is too deep, for the one who waits for it. Undefined: nobody does. */
-export function insteadOfDeep(message: JsonRpcMessage): JsonRpcError | undefined {
-  if (!isResponse(message) || message.id === undefined) return undefined;
-  return { jsonrpc: '2.0', id: message.id, error: { code: -32_603, message: tooDeep } };
 }
 
 export const tooDeep = `The message is nested deeper than ${maxMessageDepth} levels.`;

@@ -1,5 +1,5 @@
 import { RendezvousError } from 'mcp-rendezvous-protocol';
-import { insteadOfDeep, maxMessageDepth, parseJson, tooDeep } from './depth.ts';
+import { maxMessageDepth, parseJson, tooDeep } from './depth.ts';
 
 /**
  * JSON-RPC 2.0 messages, as far as a transport looks into them. The types are declared here so
@@ -145,6 +145,12 @@ export function parseMessage(data: string | Uint8Array): Parsed {
   if (isInvalidRequest(value))
     return invalid('the id of the request is neither a string nor an integer', invalidRequest);
   return invalid('it is not a JSON-RPC message');
+}
+
+/** Takes the place of a response that is too deep, for the one who waits for it. Undefined: nobody does. */
+export function insteadOfDeep(message: JsonRpcMessage): JsonRpcError | undefined {
+  if (!isResponse(message) || message.id === undefined) return undefined;
+  return { jsonrpc: '2.0', id: message.id, error: { code: -32_603, message: tooDeep } };
 }
 
 function invalidDepth(message: JsonRpcMessage): Parsed {

@@ -1,6 +1,6 @@
 import { type RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import type { Engine } from '../peer/engine.ts';
-import { withTimeout } from '../util/with-timeout.ts';
+import { defaultConnectTimeoutMs, withTimeout } from '../util/with-timeout.ts';
 import {
   type Connected,
   type ConnectionSettings,
@@ -13,7 +13,7 @@ import { introduction } from './introduction.ts';
 import { secretFor } from './peer-secret.ts';
 import { absentFromRoom, codeOf, relaySettings, silentPeer, watchIdentity, watchRemoval } from './relayed-peer.ts';
 import { type Arrival, rejectOffer, type ServerRoom } from './server-room.ts';
-import { type ConnectOptions, defaultConnectTimeoutMs } from './types.ts';
+import type { ConnectOptions } from './types.ts';
 
 /**
  * A server's end of one session through the relay. The client offers. Of a listener, the client has

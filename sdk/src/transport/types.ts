@@ -83,5 +83,4 @@ export interface MessageExtra extends MessageMeta {
 /** The members of the MCP SDKs' TransportSendOptions that a transport of this kind carries, in framed mode, to the other side. */
 export type SendOptions = MessageMeta;
 
-export const defaultConnectTimeoutMs = 30_000;
 export const defaultMaxMessageBytes = 10_485_760;

@@ -1,5 +1,7 @@
 import { RendezvousError } from 'mcp-rendezvous-protocol';
-import { defaultConnectTimeoutMs } from '../transport/types.ts';
+
+/** The default of the option `connectTimeoutMs`, in milliseconds. */
+export const defaultConnectTimeoutMs = 30_000;
 
 export interface Limits {
   /** Milliseconds; `Infinity` for none. Default 30,000. */

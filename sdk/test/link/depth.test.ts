@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { array, assert as check, constantFrom, property } from 'fast-check';
 import { jsonText } from '../../../test/support/hostile-json.ts';
-import { insteadOfDeep, isTooDeep, maxMessageDepth } from '../../src/link/depth.ts';
-import { isJsonRpcMessage } from '../../src/link/message.ts';
+import { isTooDeep, maxMessageDepth } from '../../src/link/depth.ts';
+import { insteadOfDeep, isJsonRpcMessage } from '../../src/link/message.ts';
 import { parseMessage } from '../../src/link/message.ts';
 
 /** Written the slow way. */

@@ -1,3 +1,5 @@
+import { nestsDeeperThan } from 'mcp-rendezvous-protocol';
+
 /**
  * Reads a JSON object (RFC 8259) one level deep: the JSON text of each member's value, by the
  * member's name, so that a value can be passed on exactly as it was written.
@@ -6,7 +8,8 @@
  * @returns undefined if the text is not a JSON object, is nested deeper, or has a member twice
  */
 export function membersOf(text: string, maxDepth: number): Map<string, string> | undefined {
-  if (!isObject(text)) return undefined;
+  // Before JSON.parse, which must not see a text that is very deep: see json-depth.ts.
+  if (nestsDeeperThan(text, maxDepth) || !isObject(text)) return undefined;
   const members = new Map<string, string>();
   let depth = 0;
   let name = '';
@@ -21,7 +24,7 @@ export function membersOf(text: string, maxDepth: number): Map<string, string> |
     } else if (char === ':') {
       if (depth === 1) start = at + 1;
     } else if (char === '{' || char === '[') {
-      if (++depth > maxDepth) return undefined;
+      depth++;
     } else if (char === '}' || char === ']' || char === ',') {
       if (depth === 1 && start > 0) {
         if (members.has(name)) return undefined;

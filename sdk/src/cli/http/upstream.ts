@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { insteadOfDeep, parseJson } from '../../link/depth.ts';
+import { parseJson } from '../../link/depth.ts';
 import {
+  insteadOfDeep,
   isJsonRpcMessage,
   isResponse,
   type JsonRpcId,
