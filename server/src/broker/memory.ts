@@ -19,13 +19,14 @@ import {
 import { revocationName, revocationNames } from './revocations.ts';
 
 /** A peer with its place in a room. */
-interface PlacedPeer extends LocalPeer {
+interface PlacedPeer {
+  readonly peer: LocalPeer;
   state: PeerRecord['state'];
-  reason?: PeerReason | undefined;
+  reason: PeerReason | undefined;
   version: number;
-  joined: number;
+  readonly joined: number;
   /** Ends the resume window of a peer that is away. */
-  timer?: NodeJS.Timeout;
+  timer: NodeJS.Timeout | undefined;
 }
 
 interface Options {
@@ -40,7 +41,7 @@ class Room {
   readonly versions: Record<Role, number> = { server: 0, client: 0 };
 
   of(role: Role): PlacedPeer[] {
-    return [...this.peers.values()].filter((peer) => peer.role === role);
+    return [...this.peers.values()].filter(({ peer }) => peer.role === role);
   }
 }
 
@@ -71,30 +72,40 @@ export class MemoryBroker implements Broker {
     const room = this.#rooms.get(key) ?? new Room();
     const named = resume && room.peers.get(resume.id);
     const resumes =
-      named?.resumeDigest === resume?.resumeDigest && named?.role === role && named.claims.sub === claims.sub;
+      named?.peer.resumeDigest === resume?.resumeDigest &&
+      named?.peer.role === role &&
+      named.peer.claims.sub === claims.sub;
     const resumed = resumes ? named : undefined;
-    const holder = room.of(role).find((other) => other !== resumed && samePlace(other, peer));
+    const holder = room.of(role).find((other) => other !== resumed && samePlace(other.peer, peer));
     if (this.#isRevoked(peer)) throw new RelayError('token_revoked');
     this.#forgetRemovals();
     const removal = resume && this.#removed.get(resume.resumeDigest);
     if (removal?.room === key) throw new RelayError(removal.code);
-    if (holder && holder.claims.sub !== claims.sub) throw new RelayError('room_taken');
+    if (holder && holder.peer.claims.sub !== claims.sub) throw new RelayError('room_taken');
     const isNew = role === 'client' && !resumed && !holder;
     if (isNew && room.of('client').length >= this.#options.maxClientsPerRoom) throw new RelayError('room_full');
     if (resumed) this.#evict(resumed);
     if (holder) this.#evict(holder, 'replaced');
     if (holder) this.#change(room, holder, 'gone', 'replaced');
     const version = room.versions[role] + 1;
-    const placed: PlacedPeer = { ...peer, state: 'online', version, joined: version };
-    if (resumed) Object.assign(placed, { id: resumed.id, since: resumed.since });
-    room.peers.set(placed.id, placed);
+    const { id, since } = resumed?.peer ?? peer;
+    const own = resumed ? { ...peer, id, since } : peer;
+    const placed: PlacedPeer = {
+      peer: own,
+      state: 'online',
+      reason: undefined,
+      version,
+      joined: version,
+      timer: undefined,
+    };
+    room.peers.set(id, placed);
     this.#rooms.set(key, room);
     this.#change(room, placed, 'online');
     const watched = role === 'server' ? 'client' : 'server';
     const members = room.of(watched).map((other) => this.#record(other));
     const removed = resume ? this.#removals(key, watched) : [];
     return {
-      id: placed.id,
+      id,
       others: { version: room.versions[watched], members, ...(removed.length > 0 && { removed }) },
     };
   }
@@ -118,7 +129,7 @@ export class MemoryBroker implements Broker {
     if (this.#isRevoked(peer)) throw new RelayError('token_revoked');
     const { room, placed } = this.#find(peer);
     if (!room || !placed) return;
-    placed.claims = peer.claims;
+    placed.peer.claims = peer.claims;
     this.#change(room, placed, placed.state, placed.reason);
   }
 
@@ -140,7 +151,7 @@ export class MemoryBroker implements Broker {
     let removed = 0;
     for (const room of this.#rooms.values()) {
       for (const placed of room.peers.values()) {
-        if (!revocationNames(placed).includes(name)) continue;
+        if (!revocationNames(placed.peer).includes(name)) continue;
         this.#remove(room, placed, 'token_revoked');
         removed++;
       }
@@ -168,7 +179,7 @@ export class MemoryBroker implements Broker {
   peersOf(room: RoomKey): Promise<PeerSummary[]> {
     const summaries = Array.from(this.#rooms.get(room)?.peers.values() ?? [], (placed) => {
       const { version: _, joined: __, ...record } = this.#record(placed);
-      return { ...record, since: placed.since };
+      return { ...record, since: placed.peer.since };
     });
     return Promise.resolve(summaries);
   }
@@ -182,16 +193,17 @@ export class MemoryBroker implements Broker {
   #find({ room: key, id, resumeDigest }: LocalPeer): { room?: Room; placed?: PlacedPeer } {
     const room = this.#rooms.get(key);
     const placed = room?.peers.get(id);
-    return room && placed?.resumeDigest === resumeDigest ? { room, placed } : {};
+    return room && placed?.peer.resumeDigest === resumeDigest ? { room, placed } : {};
   }
 
-  #change(room: Room, peer: PlacedPeer, state: PeerState, reason?: PeerReason): void {
-    const { room: key, id, role, claims, joined } = peer;
+  #change(room: Room, placed: PlacedPeer, state: PeerState, reason?: PeerReason): void {
+    const { room: key, id, role, claims } = placed.peer;
+    const { joined } = placed;
     const previous = room.versions[role];
     const version = (room.versions[role] = previous + 1);
-    peer.version = version;
-    peer.reason = reason;
-    if (state !== 'gone') peer.state = state;
+    placed.version = version;
+    placed.reason = reason;
+    if (state !== 'gone') placed.state = state;
     else if (room.peers.delete(id) && room.peers.size === 0) this.#rooms.delete(key);
     const { instance } = this;
     const change = { room: key, role, id, state, instance, claims, version, previous, joined };
@@ -202,16 +214,16 @@ export class MemoryBroker implements Broker {
     return revocationNames(peer).some((name) => (this.#revoked.get(name) ?? 0) > Date.now());
   }
 
-  #remove(room: Room, peer: PlacedPeer, code: RelayErrorCode): void {
-    this.#evict(peer, code);
-    this.#expel(room, peer, code);
+  #remove(room: Room, placed: PlacedPeer, code: RelayErrorCode): void {
+    this.#evict(placed, code);
+    this.#expel(room, placed, code);
   }
 
   /** Remembers the removal for those who are away; the peer itself by its resume digest. */
-  #expel(room: Room, peer: PlacedPeer, code: RelayErrorCode): void {
-    const { id, role, resumeDigest, room: key } = peer;
+  #expel(room: Room, placed: PlacedPeer, code: RelayErrorCode): void {
+    const { id, role, resumeDigest, room: key } = placed.peer;
     const reason = removalReason(code);
-    this.#change(room, peer, 'gone', reason);
+    this.#change(room, placed, 'gone', reason);
     if (reason) this.#removed.set(resumeDigest, { id, reason, room: key, role, code, at: Date.now() });
     this.#forgetRemovals();
   }
@@ -231,12 +243,12 @@ export class MemoryBroker implements Broker {
   }
 
   /** Takes a connection's place; without a code because the peer itself has another one. */
-  #evict({ room, id, resumeDigest, state, timer }: PlacedPeer, code?: RelayErrorCode): void {
+  #evict({ peer: { room, id, resumeDigest }, state, timer }: PlacedPeer, code?: RelayErrorCode): void {
     clearTimeout(timer);
     if (state === 'online') this.#local?.onmessage({ type: 'evict', room, id, resumeDigest, ...(code && { code }) });
   }
 
-  #record({ id, role, state, reason, claims, version, joined }: PlacedPeer): PeerRecord {
+  #record({ peer: { id, role, claims }, state, reason, version, joined }: PlacedPeer): PeerRecord {
     return { id, instance: this.instance, role, state, ...(reason && { reason }), claims, version, joined };
   }
 }

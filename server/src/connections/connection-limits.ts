@@ -31,20 +31,6 @@ class Tally {
   }
 }
 
-/** A socket's entry in the counts, from its opening to its close. */
-export interface Ticket {
-  /** The socket asks to join. False: its address has done so too often lately. */
-  asks(): boolean;
-  /**
-   * The token is verified. False: the subject has joined too often lately, or the issuer has as
-   * many connections as it may have.
-   */
-  verified(issuer: string, subject: string): boolean;
-  /** The peer has joined. */
-  joined(): void;
-  closed(): void;
-}
-
 /**
  * Limits the sockets of this instance: of one address, of one issuer, and of peers that have not
  * joined; and how often peers join.
@@ -80,7 +66,7 @@ export class ConnectionLimits {
       return;
     }
     this.#connections.change(network, 1);
-    socket.once('close', () => this.#connections.change(network, -1));
+    socket.on('close', () => this.#connections.change(network, -1));
   }
 
   /** Admits a WebSocket; undefined when there are too many. */
@@ -92,38 +78,34 @@ export class ConnectionLimits {
     if (this.#pending >= maxPendingJoins || pendingHere >= maxPendingJoinsPerAddress) return this.#exceeds('pending');
     this.#addresses.change(network, 1);
     this.#countPending(network, 1);
-    let pending = true;
-    let counted: string | undefined;
-    const joined = (): void => {
-      if (pending) this.#countPending(network, -1);
-      pending = false;
-    };
-    return {
-      asks: () => {
-        const allowed = this.#joinsOfAddress.take(network, performance.now());
-        if (!allowed) this.#exceeds('joins');
-        return allowed;
-      },
-      verified: (issuer, subject) => {
-        if (!this.#admits(issuer, subject)) return false;
-        counted = issuer;
-        return true;
-      },
-      joined,
-      closed: () => {
-        joined();
-        this.#addresses.change(network, -1);
-        if (counted !== undefined) this.#issuers.change(counted, -1);
-      },
-    };
+    return new Ticket(this, network);
   }
 
-  #admits(issuer: string, subject: string): boolean {
+  /** Counts an attempt to join. False: the address has made too many lately. */
+  asks(network: string): boolean {
+    const allowed = this.#joinsOfAddress.take(network, performance.now());
+    if (!allowed) this.#exceeds('joins');
+    return allowed;
+  }
+
+  /** Counts a verified token. False: see `Ticket.verified`. */
+  verified(issuer: string, subject: string): boolean {
     const often = !this.#joinsOfSubject.take(JSON.stringify([issuer, subject]), performance.now());
     const full = this.#issuers.of(issuer) >= this.#limits.maxConnectionsPerIssuer;
     if (often || full) this.#exceeds(often ? 'joins' : 'issuer');
     else this.#issuers.change(issuer, 1);
     return !often && !full;
+  }
+
+  /** A socket of this network is no longer pending. */
+  settled(network: string): void {
+    this.#countPending(network, -1);
+  }
+
+  /** @param issuer undefined if no token was verified */
+  closed(network: string, issuer: string | undefined): void {
+    this.#addresses.change(network, -1);
+    if (issuer !== undefined) this.#issuers.change(issuer, -1);
   }
 
   #countPending(network: string, by: 1 | -1): void {
@@ -134,6 +116,45 @@ export class ConnectionLimits {
 
   #exceeds(limit: LimitName): undefined {
     this.#metrics.limited.inc({ limit });
+  }
+}
+
+/** A socket's entry in the counts, from its opening to its close. */
+export class Ticket {
+  readonly #limits: ConnectionLimits;
+  readonly #network: string;
+  #issuer: string | undefined;
+  #pending = true;
+
+  constructor(limits: ConnectionLimits, network: string) {
+    this.#limits = limits;
+    this.#network = network;
+  }
+
+  /** The socket asks to join. False: its address has done so too often lately. */
+  asks(): boolean {
+    return this.#limits.asks(this.#network);
+  }
+
+  /**
+   * The token is verified. False: the subject has joined too often lately, or the issuer has as
+   * many connections as it may have.
+   */
+  verified(issuer: string, subject: string): boolean {
+    if (!this.#limits.verified(issuer, subject)) return false;
+    this.#issuer = issuer;
+    return true;
+  }
+
+  /** The peer has joined. */
+  joined(): void {
+    if (this.#pending) this.#limits.settled(this.#network);
+    this.#pending = false;
+  }
+
+  closed(): void {
+    this.joined();
+    this.#limits.closed(this.#network, this.#issuer);
   }
 }
 

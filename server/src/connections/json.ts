@@ -1,5 +1,3 @@
-import { nestsDeeperThan } from 'mcp-rendezvous-protocol';
-
 /**
  * Reads a JSON object (RFC 8259) one level deep: the JSON text of each member's value, by the
  * member's name, so that a value can be passed on exactly as it was written.
@@ -8,15 +6,25 @@ import { nestsDeeperThan } from 'mcp-rendezvous-protocol';
  * @returns undefined if the text is not a JSON object, is nested deeper, or has a member twice
  */
 export function membersOf(text: string, maxDepth: number): Map<string, string> | undefined {
-  // Before JSON.parse, which must not see a text that is very deep: see json-depth.ts.
-  if (nestsDeeperThan(text, maxDepth) || !isObject(text)) return undefined;
+  try {
+    const members = split(text, maxDepth);
+    // Only now, because JSON.parse has no limit of its own for the depth.
+    return members && isObject(JSON.parse(text)) ? members : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Splits what is expected to be an object: of a text that is no JSON, the result means nothing. */
+function split(text: string, maxDepth: number): Map<string, string> | undefined {
   const members = new Map<string, string>();
   let depth = 0;
   let name = '';
   let start = 0;
-  // The text is valid, so that only a few characters matter, outside of strings.
   for (let at = 0; at < text.length; at++) {
-    const char = text.charAt(at);
+    const char = text[at];
     if (char === '"') {
       const end = stringEnd(text, at);
       if (depth === 1 && start === 0) name = JSON.parse(text.slice(at, end)) as string;
@@ -24,7 +32,7 @@ export function membersOf(text: string, maxDepth: number): Map<string, string> |
     } else if (char === ':') {
       if (depth === 1) start = at + 1;
     } else if (char === '{' || char === '[') {
-      depth++;
+      if (++depth > maxDepth) return undefined;
     } else if (char === '}' || char === ']' || char === ',') {
       if (depth === 1 && start > 0) {
         if (members.has(name)) return undefined;
@@ -37,18 +45,12 @@ export function membersOf(text: string, maxDepth: number): Map<string, string> |
   return members;
 }
 
-function isObject(text: string): boolean {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value);
-  } catch {
-    return false;
-  }
-}
-
-/** The place behind a string. */
+/** The place behind a string, whose last quote has an even number of backslashes before it. */
 function stringEnd(text: string, from: number): number {
-  let at = from + 1;
-  while (text.charAt(at) !== '"') at += text.charAt(at) === '\\' ? 2 : 1;
-  return at + 1;
+  for (let quote = text.indexOf('"', from + 1); quote > 0; quote = text.indexOf('"', quote + 1)) {
+    let slashes = 0;
+    while (text[quote - 1 - slashes] === '\\') slashes++;
+    if (slashes % 2 === 0) return quote + 1;
+  }
+  return text.length;
 }
