@@ -12,7 +12,7 @@ import { servePage } from '../support/page.ts';
 const runs = Number(process.env['CONSENT_RUNS'] ?? 25);
 const settleMs = 800;
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const style = file('../../server/console/src/style.css');
+const style = file('../../console/src/style.css');
 
 let browser: Browser;
 let server: Server;

@@ -7,7 +7,6 @@ import {
 } from '../link/message.ts';
 import type { MessageMeta } from '../link/link.ts';
 import { within } from './async.ts';
-import { watchClosing } from './end-reason.ts';
 import { CliError } from './cli-error.ts';
 import { idProblem } from './ids.ts';
 
@@ -271,3 +270,20 @@ export function cancelledId(message: JsonRpcMessage): JsonRpcId | undefined {
 
 const closedBy = (side: Side | undefined) =>
   side === undefined ? 'it was closed' : `the MCP ${side === 'upstream' ? 'server' : 'client'} closed it`;
+
+/**
+ * Hears of an end's errors, and of its closing with the reason. A transport says that with `onerror` right before `onclose`, which has
+ * no place for it in the MCP SDKs' contract.
+ */
+export function watchClosing(
+  end: End,
+  { onerror, onclose }: { onerror: (error: Error) => void; onclose: (reason?: Error) => void },
+): void {
+  let last: Error | undefined;
+  end.onerror = (error) => {
+    last = error;
+    queueMicrotask(() => (last = undefined)); // what follows later has another reason
+    onerror(error);
+  };
+  end.onclose = (error) => onclose(error ?? last);
+}

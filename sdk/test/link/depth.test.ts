@@ -3,8 +3,7 @@ import { test } from 'node:test';
 import { array, assert as check, constantFrom, property } from 'fast-check';
 import { jsonText } from '../../../test/support/hostile-json.ts';
 import { isTooDeep, maxMessageDepth } from '../../src/link/depth.ts';
-import { insteadOfDeep, isJsonRpcMessage } from '../../src/link/message.ts';
-import { parseMessage } from '../../src/link/message.ts';
+import { insteadOfDeep, isJsonRpcMessage, parseMessage } from '../../src/link/message.ts';
 
 /** Written the slow way. */
 function depthOf(value: unknown): number {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import { suite, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { ManualClock } from '../manual-clock.ts';
 import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { MemorySignaling } from '../../src/signaling/memory.ts';

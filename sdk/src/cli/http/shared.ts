@@ -8,8 +8,7 @@ import {
   type JsonRpcResult,
 } from '../../link/message.ts';
 import type { MessageMeta } from '../../link/link.ts';
-import { type End, errorResponse } from '../bridge.ts';
-import { watchClosing } from '../end-reason.ts';
+import { type End, errorResponse, watchClosing } from '../bridge.ts';
 import { CliError } from '../cli-error.ts';
 import { errorAnswer, isRequest, metaOf, subscriptionKey } from './http-messages.ts';
 

@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { array, assert as check, constantFrom, nat, property, string, uint8Array } from 'fast-check';
 import { createSecret as createForBackends } from 'mcp-rendezvous-protocol/token';
 import { createSecret, listen, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
-import { formatSecret, secretKeyBytes } from '../src/secret.ts';
+import { formatSecret, secretKeyBytes } from '../../protocol/src/secret.ts';
 
 const key = uint8Array({ minLength: 32, maxLength: 32 }).filter((bytes) => new Set(bytes).size >= 8);
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/ é';
