@@ -1,6 +1,6 @@
 /**
- * Embeds the relay: `createApp` makes the Fastify app, `parseConfig` reads its configuration from an
- * environment.
+ * Embeds the relay: `createApp` makes the Fastify app, `parseConfig` reads its configuration from
+ * an environment.
  */
 export { type App, createApp } from './http/app.ts';
 export { type Config, ConfigError, type Limits, parseConfig, type RedisConfig } from './config/config.ts';

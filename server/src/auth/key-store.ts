@@ -12,8 +12,8 @@ const lookEveryMs = 2000;
 
 /**
  * The current keys of room tokens. Keys from a file follow it while the relay runs; a file that
- * cannot be used changes nothing. Peers that have joined stay: a token is verified when a peer joins,
- * resumes or refreshes it.
+ * cannot be used changes nothing. Peers that have joined stay: a token is verified when a peer
+ * joins, resumes or refreshes it.
  */
 export class KeyStore {
   /** How far ahead a token's end may lie. A revocation lasts as long. */

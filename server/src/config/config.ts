@@ -209,7 +209,9 @@ function keysFile(given: Record<string, string>): KeysFile | undefined {
   return { path: RELAY_SECRET_FILE, read: (problems) => readSecretKeys(RELAY_SECRET_FILE, problems) };
 }
 
-/** Both may be set, because a deployment brings the file along. But a new key in it has no effect. */
+/**
+ * Both may be set, because a deployment brings the file along. But a new key in it has no effect.
+ */
 function unreadKeys({ RELAY_SECRET, RELAY_SECRET_FILE }: Record<string, string>): string[] {
   if (RELAY_SECRET === undefined || RELAY_SECRET_FILE === undefined) return [];
   return [

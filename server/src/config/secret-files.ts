@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs';
 const secretNames = ['RELAY_SECRET', 'ADMIN_TOKEN', 'TURN_SECRET', 'REDIS_URL'] as const;
 
 /**
- * Adds the secrets that are in files. A variable that is set takes precedence over its file, so that
- * an operator can override a file of the deployment. A line break at the end of a file is not part
- * of its secret.
+ * Adds the secrets that are in files. A variable that is set takes precedence over its file, so
+ * that an operator can override a file of the deployment. A line break at the end of a file is not
+ * part of its secret.
  *
  * @param set the variables that are set
  * @param problems gets what cannot be read; never what is in a file

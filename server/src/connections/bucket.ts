@@ -1,7 +1,7 @@
 /*
- * A token bucket in one number: the time at which it is full again (the generic cell rate algorithm,
- * ITU-T I.371). It needs no timer and no object. It is full at 0, and whenever that time has passed.
- * Times are in milliseconds, of any monotonic clock.
+ * A token bucket in one number: the time at which it is full again (the generic cell rate
+ * algorithm, ITU-T I.371). It needs no timer and no object. It is full at 0, and whenever that time
+ * has passed. Times are in milliseconds, of any monotonic clock.
  */
 
 /** So much per second, and so much at once after a time of silence. */

@@ -1,11 +1,13 @@
-/** The worst offenders are closed down to this part of a budget, so that it is not soon exceeded. */
+/**
+ * The worst offenders are closed down to this part of a budget, so that it is not soon exceeded.
+ */
 const afterwards = 3 / 4;
 
 /**
- * Limits how many bytes an instance holds for all of its peers together. It knows only the peers for
- * which something is held, which are few at any time. It is not told when they hold less, so that the
- * sum is an upper bound: when that exceeds the limit, all are measured, and if they do hold too much,
- * those with the most are closed.
+ * Limits how many bytes an instance holds for all of its peers together. It knows only the peers
+ * for which something is held, which are few at any time. It is not told when they hold less, so
+ * that the sum is an upper bound: when that exceeds the limit, all are measured, and if they do
+ * hold too much, those with the most are closed.
  */
 export class Budget<Holder> {
   readonly #limit: number;

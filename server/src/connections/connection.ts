@@ -219,10 +219,10 @@ export class Connection implements PeerConnection, Registered {
 
   #receive(message: Buffer, isBinary: boolean): void {
     if (!this.open) return;
-    this.#heard();
+    const now = this.#heard();
     if (isBinary) return this.end('binary_frame');
     if (this.#state === 'joining') return this.end('join_pending');
-    if (!this.#allows(message.byteLength)) return;
+    if (!this.#allows(message.byteLength, now)) return;
     const frame = parseFrame(message.toString());
     if (typeof frame === 'string') this.end(frame);
     else this.#handle(frame);
@@ -231,16 +231,18 @@ export class Connection implements PeerConnection, Registered {
   /** A WebSocket ping has come, or a pong. */
   #receiveControl(size: number): void {
     const wasAsked = this.#unansweredPings > 0;
-    this.#heard();
+    const now = this.#heard();
     if (wasAsked) return;
     // The pongs that ws sends may wait because the peer does not read.
     if (this.#overfull) this.end('slow_consumer');
-    else this.#allows(size);
+    else this.#allows(size, now);
   }
 
-  #heard(): void {
-    this.#lastHeardAt = performance.now();
+  /** Returns the time. */
+  #heard(): number {
     this.#unansweredPings = 0;
+    this.#lastHeardAt = performance.now();
+    return this.#lastHeardAt;
   }
 
   /** Bytes have come, perhaps of an incomplete message. */
@@ -260,15 +262,15 @@ export class Connection implements PeerConnection, Registered {
   }
 
   /** Counts a message. False: it exceeded a rate, and the connection has ended. */
-  #allows(size: number): boolean {
+  #allows(size: number, now: number): boolean {
     // A server answers each of its clients.
     const share = this.#peer ? this.#context.rooms.partners(this.#peer) : 1;
-    return this.#take('messages', 1 / share) && this.#take('bytes', size / share);
+    return this.#take('messages', 1 / share, now) && this.#take('bytes', size / share, now);
   }
 
-  #take(rate: 'messages' | 'bytes' | 'tokens', amount: number): boolean {
+  #take(rate: 'messages' | 'bytes' | 'tokens', amount: number, now = performance.now()): boolean {
     const { limits, metrics } = this.#context;
-    const fullAt = take(this.#fullAt[rate], limits[rate], amount, performance.now());
+    const fullAt = take(this.#fullAt[rate], limits[rate], amount, now);
     if (fullAt === undefined) {
       if (this.open) metrics.limited.inc({ limit: rate });
       this.end('rate_limited');

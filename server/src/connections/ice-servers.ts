@@ -10,7 +10,9 @@ export interface IceConfig {
 
 const withTurn = ({ turnUrls, turnSecret }: IceConfig): boolean => turnUrls.length > 0 && turnSecret !== undefined;
 
-/** When a peer needs new credentials: after half of their lifetime, in ms. Undefined if it has none. */
+/**
+ * When a peer needs new credentials: after half of their lifetime, in ms. Undefined if it has none.
+ */
 export const renewalMs = (config: IceConfig): number | undefined =>
   withTurn(config) ? (config.turnTtlSeconds * 1000) / 2 : undefined;
 

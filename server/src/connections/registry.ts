@@ -62,9 +62,10 @@ export class ConnectionRegistry {
   async drain(windowMs: number): Promise<void> {
     this.#movedBy = performance.now() + windowMs;
     if (windowMs === 0) return;
-    const all = shuffled(this.#connections);
-    const step = windowMs / all.length;
-    for (const [place, connection] of all.entries()) {
+    // In random order, so that no peer is always the first to move.
+    const drawn = Array.from(this.#connections, (connection) => ({ connection, lot: Math.random() }));
+    const step = windowMs / drawn.length;
+    for (const [place, { connection }] of drawn.toSorted((a, b) => a.lot - b.lot).entries()) {
       connection.goAway(Math.round(step * (place + Math.random())));
     }
     const { promise: late, resolve } = Promise.withResolvers<void>();
@@ -89,14 +90,4 @@ export class ConnectionRegistry {
     this.#emptied ??= Promise.withResolvers<void>();
     return this.#emptied.promise;
   }
-}
-
-/** In random order (Fisher and Yates), so that no peer is always the first to move. */
-function shuffled<T>(items: Iterable<T>): T[] {
-  const list = [...items];
-  for (let last = list.length - 1; last > 0; last--) {
-    const chosen = Math.floor(Math.random() * (last + 1));
-    [list[last], list[chosen]] = [list[chosen] as T, list[last] as T];
-  }
-  return list;
 }

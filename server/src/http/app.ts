@@ -39,8 +39,8 @@ const maxParamLength = 128 * 9;
 export interface App extends FastifyInstance {
   /**
    * Moves the peers to other instances over `DRAIN_WINDOW_MS`; resolves when they have gone or
-   * should have. From then on nobody can join, and `/readyz` is 503. Without Redis there is no other
-   * instance, and it resolves at once.
+   * should have. From then on nobody can join, and `/readyz` is 503. Without Redis there is no
+   * other instance, and it resolves at once.
    */
   drain(): Promise<void>;
 }

@@ -35,8 +35,8 @@ export function devTokens(key: string): FastifyPluginCallback {
 
 /**
  * Whether the page that asks came from this relay, on this machine. A page of another site has
- * another origin; one that made its name point to this machine (DNS rebinding) has another host than
- * loopback's; and so has what a proxy passes on.
+ * another origin; one that made its name point to this machine (DNS rebinding) has another host
+ * than loopback's; and so has what a proxy passes on.
  */
 function fromConsole({ headers }: FastifyRequest): boolean {
   const { host = '', origin } = headers;
