@@ -10,7 +10,7 @@ import { StreamableHTTPClientTransport as HttpV2 } from '@modelcontextprotocol/c
 import { StdioClientTransport as StdioV2 } from '@modelcontextprotocol/client/stdio';
 import { StdioClientTransport as StdioV1 } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport as HttpV1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { type OfferAnswer, json, post, result, serve } from '../sdk/test/cli/support/http.ts';
+import { type Exchange, json, post, result, serve } from '../sdk/test/cli/support/http.ts';
 import { Cli, fromSource, mainFile, root, runs, until } from '../sdk/test/cli/support/process.ts';
 import { Fixture } from './conformance/fixture.ts';
 import { type ClientKind, connect, type Session, type Transport } from './mcp/clients.ts';
@@ -111,7 +111,7 @@ void suite('the command line over HTTP', { concurrency: 2 }, () => {
 
   test('an HTTP server that starts later, and again', async (t) => {
     const room = new Room(relay);
-    const answer = ({ response, body }: OfferAnswer) => json(response, result(body.id, { serverInfo: {} }));
+    const answer = ({ response, body }: Exchange) => json(response, result(body.id, { serverInfo: {} }));
     const first = await serve(t, answer);
     await first.stop();
     const expose = new Cli(t, ['expose', '--url', first.url.href], await room.env('server'));

@@ -60,7 +60,7 @@ void suite('the operations guide', () => {
     const [ofRelay = '', ofSdk = ''] = errors.split('What the SDK says itself');
     const inTable = (text: string) => found(/`(\w+)`/g, (text.match(/^\| `[^|]+\|/gm) ?? []).join());
     assert.deepEqual(inTable(ofRelay).toSorted(), Object.keys(closeCodes).toSorted());
-    const known = found(/^ {2}\| '(\w+)'/gm, await readFile(join(dirname(path), '../sdk/src/errors.ts'), 'utf8'));
+    const known = found(/^ {2}\| '(\w+)'/gm, await readFile(join(dirname(path), '../protocol/src/errors.ts'), 'utf8'));
     assert.deepEqual(
       inTable(ofSdk).filter((code) => !known.includes(code)),
       [],

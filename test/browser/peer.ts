@@ -4,7 +4,7 @@ import { listen, WebRTCClientTransport } from 'mcp-rendezvous';
 import * as z from 'zod';
 
 /** What an MCP client sees of the server below, in a form that crosses from a page to a test. */
-export interface OfferAnswer {
+export interface Exchange {
   server: string | undefined;
   tools: string[];
   sum: unknown;
@@ -25,7 +25,7 @@ export interface Peer {
   /** Connects as an MCP client: `initialize` is done when it resolves. */
   connect(place: Place): Promise<void>;
   /** The client's whole conversation: list tools, call them, a large result, a call that fails. */
-  exchange(): Promise<OfferAnswer>;
+  exchange(): Promise<Exchange>;
   /** Ends the newest session from this side. */
   close(): Promise<void>;
   /** Resolves when the newest session has ended, whoever ended it. */
@@ -96,7 +96,7 @@ function createServer(): McpServer {
   return server;
 }
 
-async function exchange(client: Client): Promise<OfferAnswer> {
+async function exchange(client: Client): Promise<Exchange> {
   const { tools } = await client.listTools();
   const { structuredContent } = await client.callTool({ name: 'add', arguments: { a: 2, b: 40 } });
   const large = await client.callTool({ name: 'large' });

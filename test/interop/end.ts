@@ -7,7 +7,7 @@ import {
   WebRTCClientTransport,
   WebRTCServerTransport,
 } from 'mcp-rendezvous';
-import { connectClient, createServer, type OfferAnswer, exchange } from './exchange.ts';
+import { connectClient, createServer, type Exchange, exchange } from './exchange.ts';
 
 /** Where and how to meet. */
 export interface Place {
@@ -25,7 +25,7 @@ export interface End {
   serve(place: Place): Promise<void>;
   /** Joins as a client and initializes a session. Resolves with the milliseconds that took. */
   connect(place: Place): Promise<number>;
-  exchange(): Promise<OfferAnswer>;
+  exchange(): Promise<Exchange>;
   /** Ends the session and leaves. */
   close(): Promise<void>;
   /** Resolves when the session of this server has been ended by the client, and this side has left. */

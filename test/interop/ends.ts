@@ -10,7 +10,7 @@ import { bundle } from '../support/bundle.ts';
 import { launchFirefox } from '../support/firefox.ts';
 import { servePage } from '../support/page.ts';
 import type { End } from './end.ts';
-import type { OfferAnswer } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
 import { PythonPeer } from './python.ts';
 
 /** A page's end: what is called there is called in the page. */
@@ -82,7 +82,7 @@ export function pythonEnd(t: { after(release: () => Promise<void>): void }): End
     },
     async exchange() {
       const { event: _, ...seen } = await peer.event('exchange');
-      return seen as unknown as OfferAnswer; // what peer.py prints
+      return seen as unknown as Exchange; // what peer.py prints
     },
     close: async () => void (await peer.event('closed')),
     closed: async () => void (await peer.event('closed')),

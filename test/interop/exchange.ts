@@ -3,7 +3,7 @@ import { McpServer } from '@modelcontextprotocol/server';
 import * as z from 'zod';
 
 /** What an MCP client sees of a server of these tests, in a form that crosses from a page or another language to a test. */
-export interface OfferAnswer {
+export interface Exchange {
   server: string;
   tools: string[];
   sum: string;
@@ -13,7 +13,7 @@ export interface OfferAnswer {
 export const largeBytes = 200_000;
 
 /** What a whole exchange brings with a server of that name. */
-export const complete = (server: string, large = largeBytes): OfferAnswer => ({
+export const complete = (server: string, large = largeBytes): Exchange => ({
   server,
   tools: ['add', 'large', 'goodbye'],
   sum: '42',
@@ -49,7 +49,7 @@ export async function connectClient(transport: Transport): Promise<{ client: Cli
 }
 
 /** List, call, a large result and an argument as large as the other side takes. */
-export async function exchange(client: Client, argumentBytes = largeBytes): Promise<OfferAnswer> {
+export async function exchange(client: Client, argumentBytes = largeBytes): Promise<Exchange> {
   const { tools } = await client.listTools();
   const sum = await client.callTool({ name: 'add', arguments: { a: 2, b: 40 } });
   const large = await client.callTool({

@@ -15,7 +15,7 @@ import { errorAnswer, isRequest, metaOf, subscriptionKey } from './http-messages
 export type Answer = JsonRpcResult | JsonRpcError;
 
 /** A request of one HTTP client, under a name of its own on the shared connection. */
-interface OfferAnswer {
+interface Exchange {
   readonly request: JsonRpcRequest;
   readonly notify: (notification: JsonRpcNotification) => void;
   readonly answered: (answer: Answer) => void;
@@ -73,7 +73,7 @@ class Connection {
   closed = false;
   readonly #end: End;
   readonly #opened: Promise<void>;
-  readonly #exchanges = new Map<JsonRpcId, OfferAnswer>();
+  readonly #exchanges = new Map<JsonRpcId, Exchange>();
   readonly #onerror: (error: Error) => void;
   #count = 0;
   #idle: NodeJS.Timeout | undefined;
@@ -98,13 +98,13 @@ class Connection {
   async ask(
     request: JsonRpcRequest,
     meta: MessageMeta,
-    notify: OfferAnswer['notify'],
+    notify: Exchange['notify'],
     signal: AbortSignal,
   ): Promise<Answer> {
     clearTimeout(this.#idle);
     const id = (this.#count += 1);
     const answer = Promise.withResolvers<Answer>();
-    const exchange: OfferAnswer = { request, notify, answered: answer.resolve, sent: false };
+    const exchange: Exchange = { request, notify, answered: answer.resolve, sent: false };
     this.#exchanges.set(id, exchange);
     const cancel = () => void this.#cancel(id);
     signal.addEventListener('abort', cancel, { once: true });
@@ -144,7 +144,7 @@ class Connection {
   }
 
   /** Whom a notification is for. Pipes and plain mode do not say it: a log message then goes to the newest who wants any. */
-  #exchangeOf(message: JsonRpcNotification, meta: MessageMeta | undefined): OfferAnswer | undefined {
+  #exchangeOf(message: JsonRpcNotification, meta: MessageMeta | undefined): Exchange | undefined {
     if (meta?.relatedRequestId !== undefined) return this.#exchanges.get(meta.relatedRequestId);
     const subscription = metaOf(message)?.[subscriptionKey];
     if (subscription !== undefined) return this.#exchanges.get(subscription as JsonRpcId);

@@ -5,7 +5,7 @@ import { Child } from '../../../src/cli/child.ts';
 import { HttpUpstream } from '../../../src/cli/http/upstream.ts';
 import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { hello, startGateway } from '../support/gateway.ts';
-import { eachMessage, type OfferAnswer, json, messages, post, postModern, result, serve } from '../support/http.ts';
+import { eachMessage, type Exchange, json, messages, post, postModern, result, serve } from '../support/http.ts';
 import { runs, until } from '../support/process.ts';
 
 test('a session: initialize, a call, a notification, DELETE', async (t) => {
@@ -55,7 +55,7 @@ test('what belongs to a call is on its stream, a question of the server among it
 });
 
 test('a message of the server goes to the stream of its request, even if another one is newer', async (t) => {
-  const streams: OfferAnswer[] = [];
+  const streams: Exchange[] = [];
   const upstream = await serve(t, (exchange) => {
     const { response, body } = exchange;
     if (body.method === 'initialize') return json(response, result(body.id, { protocolVersion: '2025-11-25' }));

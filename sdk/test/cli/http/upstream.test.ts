@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import test, { suite, type TestContext } from 'node:test';
 import { HttpUpstream } from '../../../src/cli/http/upstream.ts';
 import type { JsonRpcMessage } from '../../../src/link/message.ts';
-import { type Body, type OfferAnswer, json, result, serve } from '../support/http.ts';
+import { type Body, type Exchange, json, result, serve } from '../support/http.ts';
 import { until } from '../support/process.ts';
 
 const initialize = { jsonrpc: '2.0', id: 0, method: 'initialize', params: {} } as const;
@@ -44,8 +44,8 @@ class Client {
 
 /** A server of 2025-11-25 with one session; `more` answers what it does not know. */
 const stateful =
-  (more: (exchange: OfferAnswer) => unknown, seen: OfferAnswer[] = []) =>
-  (exchange: OfferAnswer) => {
+  (more: (exchange: Exchange) => unknown, seen: Exchange[] = []) =>
+  (exchange: Exchange) => {
     const { request, response, body } = exchange;
     seen.push(exchange);
     if (body.method === 'initialize') {
@@ -55,11 +55,11 @@ const stateful =
     if (request.method === 'DELETE') return response.writeHead(204).end();
     return more(exchange);
   };
-const noStream = ({ request, response, body }: OfferAnswer) =>
+const noStream = ({ request, response, body }: Exchange) =>
   request.method === 'GET' ? response.writeHead(405).end() : json(response, result(body.id));
 
 test('a session: its id and version go with everything after initialize, and it is ended', async (t) => {
-  const seen: OfferAnswer[] = [];
+  const seen: Exchange[] = [];
   const { url } = await serve(t, stateful(noStream, seen));
   const client = new Client(t, url, { authorization: 'Bearer x' });
   // All at once: none may overtake the first.
@@ -237,7 +237,7 @@ test('what the server says unasked comes over a stream of its own, which is open
 });
 
 test('2026-07-28: a request is cancelled by closing it, and nobody is told of an error', async (t) => {
-  const asked = Promise.withResolvers<OfferAnswer>();
+  const asked = Promise.withResolvers<Exchange>();
   const { url } = await serve(t, (exchange) => asked.resolve(exchange));
   const client = new Client(t, url);
   const sent = client.upstream.send(modern(1, 'tools/call', { name: 'größe' }));
@@ -251,7 +251,7 @@ test('2026-07-28: a request is cancelled by closing it, and nobody is told of an
 });
 
 test('closing ends what is under way', async (t) => {
-  const asked = Promise.withResolvers<OfferAnswer>();
+  const asked = Promise.withResolvers<Exchange>();
   const { url } = await serve(t, (exchange) => asked.resolve(exchange));
   const client = new Client(t, url);
   const sent = client.upstream.send(modern(1, 'tools/call'));

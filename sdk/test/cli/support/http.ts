@@ -13,12 +13,12 @@ export interface Body {
   result?: Record<string, unknown>;
   error?: { code: number; message: string; data?: { code: string } };
 }
-export type OfferAnswer = { request: IncomingMessage; response: ServerResponse; body: Body };
+export type Exchange = { request: IncomingMessage; response: ServerResponse; body: Body };
 
 /** An HTTP server that does what a test says; it ends with the test. */
 export async function serve(
   t: TestContext,
-  answer: (exchange: OfferAnswer) => unknown,
+  answer: (exchange: Exchange) => unknown,
   port = 0,
 ): Promise<{ url: URL; stop: () => Promise<void> }> {
   const server = createServer((request, response) => {
