@@ -224,3 +224,22 @@ for (const node of [process.execPath, lowestNode]) {
     t.diagnostic([...statuses].map(([status, count]) => `${count} × ${status}`).join(', '));
   });
 }
+
+test('a body for an address that does not exist is not read: the answer comes first, and the connection ends', async (t) => {
+  const relay = await RelayProcess.start();
+  t.after(() => relay.stop('SIGKILL'));
+  const { hostname, port } = new URL(relay.url);
+  for (const announced of ['transfer-encoding: chunked', 'content-length: 1000000']) {
+    for (const type of ['application/json', 'text/plain']) {
+      const socket = connect(Number(port), hostname);
+      t.after(() => socket.destroy());
+      let answer = '';
+      socket.on('data', (data) => (answer += data.toString()));
+      socket.on('error', () => undefined); // the relay may reset what it does not read
+      const closed = once(socket, 'close');
+      socket.write(`POST / HTTP/1.1\r\nhost: relay\r\ncontent-type: ${type}\r\n${announced}\r\n\r\n`);
+      await within(closed, `an answer to ${type} with ${announced}`);
+      assert.match(answer, /^HTTP\/1\.1 404 /);
+    }
+  }
+});

@@ -21,7 +21,9 @@ import { readMessages, writeMessage } from '../../sdk/src/cli/jsonlines.ts';
 import type { JsonRpcMessage } from '../../sdk/src/link/message.ts';
 import { parseMessage } from '../../sdk/src/link/message.ts';
 import { isTooDeep } from '../../sdk/src/link/depth.ts';
-import { damaged, jsonName, jsonObject, jsonText } from '../support/hostile-json.ts';
+import { decode, encodeHello } from '../../sdk/src/link/frame.ts';
+import { hello } from '../../sdk/test/link/raw.ts';
+import { brokenDeepJson, damaged, jsonName, jsonObject, jsonText } from '../support/hostile-json.ts';
 import { claims, joined, joinServer, otherRelay, send } from '../support/other-relay.ts';
 import { freePort } from '../support/port.ts';
 import { eventually, within } from '../support/wait.ts';
@@ -161,4 +163,20 @@ test('hostile parts of an A2A message are left out', () => {
     const message = { parts } as unknown as Parameters<typeof readSignals>[0];
     for (const signal of readSignals(message)) structuredClone(signal);
   }
+});
+
+test('a HELLO of any JSON is understood or ends the session, and no parser of JSON sees one that is very deep', () => {
+  const [type] = encodeHello(hello());
+  assert.ok(type !== undefined);
+  check(
+    property(damaged(oneof(jsonText, brokenDeepJson)), (text) => {
+      const bytes = new Uint8Array([type, ...new TextEncoder().encode(text)]);
+      try {
+        decode(bytes);
+      } catch (error) {
+        assert.ok(error instanceof RendezvousError && error.code === 'bad_channel', String(error));
+      }
+    }),
+    { numRuns: runs, seed },
+  );
 });

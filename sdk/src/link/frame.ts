@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { RendezvousError } from 'mcp-rendezvous-protocol';
+import { nestsDeeperThan, RendezvousError } from 'mcp-rendezvous-protocol';
 import type { MessageMeta } from './link.ts';
 
 /** Encodes and decodes the frames of PROTOCOL.md §7. */
@@ -191,11 +191,14 @@ export const violation = (what: string): RendezvousError =>
   new RendezvousError('bad_channel', `The other peer violated the framed protocol: it sent ${what}.`);
 
 const strict = new TextDecoder('utf-8', { fatal: true });
+/** A HELLO has one level. Headers of metadata are one more. */
+const maxLevels = 8;
 
 function json<T>(schema: z.ZodMiniType<T>, bytes: Uint8Array, name: string): T {
   let value: unknown;
   try {
-    value = JSON.parse(strict.decode(bytes));
+    const text = strict.decode(bytes);
+    value = nestsDeeperThan(text, maxLevels) ? undefined : JSON.parse(text);
   } catch {
     throw violation(`a ${name} that is not JSON`);
   }

@@ -3,7 +3,7 @@ import { Command } from 'ioredis';
 import { RelayError } from '../errors.ts';
 import type { RoomKey } from '../rooms/ids.ts';
 import type { RedisConnection } from './redis-connection.ts';
-import type { Reply, StoredPeer } from './replies.ts';
+import { readPeer, type Reply, type StoredPeer } from './replies.ts';
 import { inboxOf, roomKey, type ScriptName, shardKey } from './scripts.ts';
 
 /**
@@ -27,14 +27,15 @@ export class RedisCommands {
 
   async findPeer(room: RoomKey, id: string): Promise<StoredPeer | undefined> {
     const json = await this.#track(() => this.#connection.hget(roomKey(room), `peer:${id}`));
-    return json === null ? undefined : (JSON.parse(json) as StoredPeer);
+    return json === null ? undefined : readPeer(json);
   }
 
   async peersOf(room: RoomKey): Promise<[id: string, peer: StoredPeer][]> {
     const fields = await this.#track(() => this.#connection.hgetall(roomKey(room)));
-    return Object.entries(fields).flatMap(([field, json]) =>
-      field.startsWith('peer:') ? [[field.slice('peer:'.length), JSON.parse(json) as StoredPeer]] : [],
-    );
+    return Object.entries(fields).flatMap(([field, json]) => {
+      const peer = field.startsWith('peer:') ? readPeer(json) : undefined;
+      return peer ? [[field.slice('peer:'.length), peer]] : [];
+    });
   }
 
   /** Publishes in an instance's inbox. False: the instance does not run. */

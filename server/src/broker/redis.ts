@@ -169,9 +169,11 @@ export class RedisBroker implements Broker {
 
   async peersOf(room: RoomKey): Promise<PeerSummary[]> {
     const stored = await this.#commands.peersOf(room);
-    return stored.map(([id, peer]) => {
-      const { version: _, joined: __, ...record } = readRecord(peer.role, { ...peer, id });
-      return { ...record, since: peer.since };
+    return stored.flatMap(([id, peer]) => {
+      const record = readRecord(peer.role, { ...peer, id });
+      if (!record) return [];
+      const { version: _, joined: __, ...summary } = record;
+      return [{ ...summary, since: peer.since }];
     });
   }
 
@@ -278,7 +280,7 @@ export class RedisBroker implements Broker {
     for (const { instance, ...evicted } of listed(reply.evicted)) {
       this.#pass(instance, { message: { type: 'evict', ...evicted } });
     }
-    for (const { to, change } of listed(reply.changes).map(readChange)) {
+    for (const { to, change } of listed(reply.changes).flatMap((raw) => readChange(raw) ?? [])) {
       for (const instance of to) this.#pass(instance, { change });
     }
     return reply;

@@ -1,4 +1,4 @@
-import type { RelayErrorCode, Role } from 'mcp-rendezvous-protocol';
+import { nestsDeeperThan, peerClaims, type RelayErrorCode, type Role } from 'mcp-rendezvous-protocol';
 import type { RoomKey } from '../rooms/ids.ts';
 import type { Change, Group, Message, PeerRecord, Removal, RoomSummary } from './broker.ts';
 
@@ -47,27 +47,52 @@ export interface Reply {
   rooms: List<RoomSummary>;
 }
 
-const parsed = ({ claims, version, joined }: Raw) => ({
-  claims: JSON.parse(claims) as PeerRecord['claims'],
-  version: Number(version),
-  joined: Number(joined),
-});
+/** What lies in Redis has few levels, and JSON.parse must not see a text that is very deep: see json-depth.ts. */
+const maxLevels = 16;
 
-export function readRecord(role: Role, raw: RawRecord): PeerRecord {
-  const { id, instance, state, reason } = raw;
-  return { id, instance, role, state, ...(reason && { reason }), ...parsed(raw) };
+function parse(text: unknown): unknown {
+  if (typeof text !== 'string' || nestsDeeperThan(text, maxLevels)) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Claims as they are, because views compare them as text; undefined if somebody else wrote them. */
+function readClaims(text: unknown): PeerRecord['claims'] | undefined {
+  const claims = parse(text);
+  return peerClaims.safeParse(claims).success ? (claims as PeerRecord['claims']) : undefined;
+}
+
+/** A stored peer, or undefined for a text that no instance wrote: others can write in Redis, too. */
+export function readPeer(text: string): StoredPeer | undefined {
+  const peer = parse(text) as Partial<StoredPeer> | null | undefined;
+  return typeof peer === 'object' && readClaims(peer?.claims) ? (peer as StoredPeer) : undefined;
+}
+
+/** A peer's record; undefined if its claims cannot be read. */
+export function readRecord(role: Role, raw: RawRecord): PeerRecord | undefined {
+  const { id, instance, state, reason, version, joined } = raw;
+  const claims = readClaims(raw.claims);
+  if (!claims) return undefined;
+  const numbers = { version: Number(version), joined: Number(joined) };
+  return { id, instance, role, state, ...(reason && { reason }), claims, ...numbers };
 }
 
 export function readGroup(role: Role, { version, members, removed = {} }: RawGroup): Group {
   const removals = [...listed(removed)];
   return {
     version: Number(version),
-    members: listed(members).map((member) => readRecord(role, member)),
+    members: listed(members).flatMap((member) => readRecord(role, member) ?? []),
     ...(removals.length > 0 && { removed: removals }),
   };
 }
 
-/** A change, and the instances that have to know of it. */
-export function readChange({ to, ...raw }: RawChange): { to: readonly string[]; change: Change } {
-  return { to: listed(to), change: { ...raw, ...parsed(raw), previous: Number(raw.previous) } };
+/** A change, and the instances that have to know of it. Undefined if its claims cannot be read. */
+export function readChange({ to, ...raw }: RawChange): { to: readonly string[]; change: Change } | undefined {
+  const claims = readClaims(raw.claims);
+  if (!claims) return undefined;
+  const numbers = { version: Number(raw.version), previous: Number(raw.previous), joined: Number(raw.joined) };
+  return { to: listed(to), change: { ...raw, claims, ...numbers } };
 }

@@ -30,6 +30,8 @@ import { devTokens } from './dev-tokens.ts';
 const closeTimeoutMs = 2000;
 /** How long a request may take to come in whole, in milliseconds. */
 const requestTimeoutMs = 10_000;
+/** The largest body of a request, in bytes. */
+const maxBodyBytes = 16_384;
 /** What the body of a request may be nested. None of them has more than two levels. */
 const maxBodyLevels = 16;
 /** A room's name of 128 characters when each is three bytes and percent-encoded. */
@@ -102,13 +104,17 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     trustProxy: config.trustProxy,
     requestTimeout: requestTimeoutMs,
     // Counted from when the connection is open, so that one on which nothing comes is closed, too.
-    http: { headersTimeout: requestTimeoutMs },
+    // Node looks for late requests every 30 s unless told otherwise.
+    http: { headersTimeout: requestTimeoutMs, connectionsCheckingInterval: 1000 },
+    bodyLimit: maxBodyBytes,
     routerOptions: { maxParamLength },
     // An address that cannot be decoded, above all: it comes to no handler.
     frameworkErrors: (error, _request, reply) => void answerError(error, reply, log),
   });
   let closing = false;
   const readJson = app.getDefaultJsonParser('error', 'error');
+  // Nothing here takes text. Fastify would read it, also for an address that does not exist.
+  app.removeContentTypeParser('text/plain');
   // Many clients name this type with every request, a DELETE without a body too.
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, parsed) => {
     if (body === '') parsed(null, undefined);
@@ -141,6 +147,12 @@ export async function createApp({ config, log }: { config: Config; log: Logger }
     if (!request.ws || request.routeOptions.url === connectPath) return done();
     reply.raw.once('finish', () => request.socket.destroySoon());
     problem(reply, 404, 'not_found', `The address for WebSockets is ${connectPath}.`);
+  });
+  // Fastify reads the body of a request for an address that does not exist before it answers.
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!request.is404 || !announcesBody(request)) return done();
+    reply.raw.once('finish', () => request.socket.destroySoon());
+    problem(reply.header('connection', 'close'), 404, 'not_found', 'There is nothing at this address.');
   });
   app.addHook('onReady', () => {
     keyStore.start();
@@ -205,3 +217,6 @@ function refusedHandshake(request: FastifyRequest, reply: FastifyReply, allowedO
   }
   return false;
 }
+
+const announcesBody = ({ headers }: FastifyRequest): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;

@@ -36,13 +36,16 @@ export async function send(url: URL, { method, headers, body, signal }: Outgoing
   }
 }
 
+/** What a chunk takes up beside its bytes. */
+const chunkBytes = 256;
+
 /** The whole body as text. */
 export async function readText(response: http.IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     chunks.push(chunk);
-    size += chunk.length;
+    size += chunk.length + chunkBytes;
     if (size > maxMessageBytes) {
       throw new CliError('message_too_large', `A message over HTTP is longer than ${maxMessageBytes} bytes.`);
     }
