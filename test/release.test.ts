@@ -38,20 +38,21 @@ async function copy(t: TestContext): Promise<string> {
     'scripts',
     'deploy/helm/mcp-rendezvous/Chart.yaml',
   ];
-  for (const path of [...files, 'sdk/package.json', 'server/package.json']) {
+  const folders = ['protocol', 'sdk', 'server', 'console', 'bench'];
+  for (const path of [...files, ...folders.map((name) => `${name}/package.json`)]) {
     await cp(join(root, path), join(folder, path), { recursive: true });
   }
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
   const git = (...args: string[]) =>
     run('git', ['-c', 'user.name=t', '-c', 'user.email=t@example', ...args], { cwd: folder });
   await git('init', '--quiet', '--initial-branch=main');
-  await git('add', '.changeset', 'package.json', 'sdk', 'server');
+  await git('add', '.changeset', 'package.json', ...folders);
   await git('commit', '--quiet', '--message=before');
   return folder;
 }
 
 void suite('a release', () => {
-  test('a change of one package is a version of both, of the chart and of the lock file', async (t) => {
+  test('a change of one package is a version of all, of the chart and of the lock file', async (t) => {
     const folder = await copy(t);
     await writeFile(join(folder, '.changeset/a-change.md'), "---\n'mcp-rendezvous': minor\n---\n\nSomething new.\n");
     await run(process.execPath, ['scripts/release.ts'], { cwd: folder, env });
@@ -62,7 +63,7 @@ void suite('a release', () => {
     ];
     const [major, minor] = before.version.split('.').map(Number);
     const next = `${major}.${(minor ?? 0) + 1}.0`;
-    assert.deepEqual([sdk.version, server.version, server.dependencies['mcp-rendezvous']], [next, next, next]);
+    assert.deepEqual([sdk.version, server.version, server.dependencies['mcp-rendezvous-protocol']], [next, next, next]);
     const chart = parse(await readFile(join(folder, 'deploy/helm/mcp-rendezvous/Chart.yaml'), 'utf8')) as Record<
       string,
       string
@@ -79,14 +80,19 @@ void suite('a release', () => {
     assert.ok(!existsSync(join(folder, '.changeset/a-change.md')));
   });
 
-  test('both packages and the chart have the same version', async () => {
+  test('the packages and the chart have the same version', async () => {
     const [sdk, server] = [await manifest(join(root, 'sdk')), await manifest(join(root, 'server'))];
     const chart = parse(await readFile(join(root, 'deploy/helm/mcp-rendezvous/Chart.yaml'), 'utf8')) as Record<
       string,
       string
     >;
     const { version } = sdk;
-    const others = [server.version, server.dependencies['mcp-rendezvous'], chart['version'], chart['appVersion']];
+    const others = [
+      server.version,
+      server.dependencies['mcp-rendezvous-protocol'],
+      chart['version'],
+      chart['appVersion'],
+    ];
     assert.deepEqual(others, [version, version, version, version]);
   });
 
@@ -96,7 +102,7 @@ void suite('a release', () => {
     const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, Manifest>;
     };
-    for (const from of ['sdk', 'server']) {
+    for (const from of ['protocol', 'sdk', 'server']) {
       const { name, version, dependencies } = await manifest(join(root, from));
       const text = await readFile(join(folder, `${name}.cdx.json`), 'utf8');
       assert.equal(text.includes('"fastify"'), from === 'server');
@@ -107,7 +113,7 @@ void suite('a release', () => {
       assert.deepEqual([metadata.component.name, metadata.component.version], [name, version]);
       const named = new Set(components.map((component) => `${component.name}@${component.version}`));
       for (const needed of Object.keys(dependencies)) {
-        const locked = packages[needed === 'mcp-rendezvous' ? 'sdk' : `node_modules/${needed}`]?.version;
+        const locked = packages[needed === 'mcp-rendezvous-protocol' ? 'protocol' : `node_modules/${needed}`]?.version;
         assert.ok(named.has(`${needed}@${locked}`), `${name}: ${needed}@${locked}`);
       }
       for (const other of ['typescript', 'oxlint', 'playwright-core', 'node-datachannel']) {

@@ -40,7 +40,6 @@ const fingerprintForm = /^a=fingerprint:(sha-(256|384|512)) ([\dA-F]{2}(?::[\dA-
 export function parseDescription(text: string): Description {
   const session = new Map<string, string>();
   const all = new Map<string, string>();
-  const mids = new Set<string>();
   let section = session;
   const kept: string[] = [];
   const lines = text.replace(/\r?\n$/, '').split(/\r?\n/);
@@ -62,15 +61,12 @@ export function parseDescription(text: string): Description {
     const again = section.has(name) || (singleInAll.has(name) && all.has(name));
     require(!again, 'repeats what a description says only once');
     require(before === value, 'contradicts an earlier line');
-    require(name !== 'mid' || !mids.has(value), 'names two sections alike');
-    if (name === 'mid') mids.add(value);
     section.set(name, value);
     all.set(name, value);
     if (!isDigest) kept.push(line);
     else if (name === 'sha-256') kept.push(`a=fingerprint:${name} ${value}`);
   }
-  const channels = lines.filter((line) => dataChannel.test(line)).length;
-  if (channels !== 1) throw malformed(channels === 0 ? 'it has no data channel in it' : 'it has two data channels');
+  if (!lines.some((line) => dataChannel.test(line))) throw malformed('it has no data channel in it');
   const digest = all.get('sha-256');
   if (digest === undefined) throw malformed('it has no SHA-256 fingerprint');
   return { sdp: kept.map((line) => `${line}\r\n`).join(''), fingerprint: `sha-256 ${digest}` };
