@@ -2,8 +2,8 @@ import type { Line } from '../lib/report.ts';
 import { measureRelays } from './main.ts';
 
 /**
- * What the relay costs, in multiples of the floor. The limits are far above what is measured at rest (docs/performance.md), because a
- * few short rounds say little: they find a multiple, not a tenth.
+ * What the relay costs, in multiples of the floor. The limits are far above what is measured at rest
+ * (docs/performance.md), because a few short rounds say little: they find a multiple, not a tenth.
  */
 export async function guardRelay(): Promise<Line[]> {
   const [floor, own] = await measureRelays('guard');

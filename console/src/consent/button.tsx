@@ -12,8 +12,9 @@ interface SettledButtonProps {
 }
 
 /**
- * A button for what cannot be taken back: a consent, or a removal. It does nothing for 0.8 s after it has appeared, moved, or come to
- * stand for something else, whether it is pressed with a pointer, a key or by assistive technology. It keeps the focus meanwhile.
+ * A button for what cannot be taken back: a consent, or a removal. It does nothing for 0.8 s after
+ * it has appeared, moved, or come to stand for something else, whether it is pressed with a pointer,
+ * a key or by assistive technology. It keeps the focus meanwhile.
  */
 export function SettledButton({ standsFor, onPress, class: look, label, children }: SettledButtonProps) {
   const { ref, live, admit } = useSettled<HTMLButtonElement>(standsFor);
@@ -34,7 +35,10 @@ export function SettledButton({ standsFor, onPress, class: look, label, children
   );
 }
 
-/** The same for a link that opens another page, named by somebody who may name another one at any time. */
+/**
+ * The same for a link that opens another page, named by somebody who may name another one at any
+ * time.
+ */
 export function SettledLink({ href, children }: { href: string; children: ComponentChildren }) {
   const { ref, live, admit } = useSettled<HTMLAnchorElement>(href);
   const open = (event: Event): void => {

@@ -11,7 +11,10 @@ interface Settled<T> {
   admit: () => boolean;
 }
 
-/** Holds an element back until it has stood for the same thing at the same place of the screen for long enough: see {@link Settling}. */
+/**
+ * Holds an element back until it has stood for the same thing at the same place of the screen for
+ * long enough: see {@link Settling}.
+ */
 export function useSettled<T extends Element>(standsFor: string): Settled<T> {
   const ref = useRef<T>(null);
   const stands = useRef(standsFor);
@@ -56,7 +59,10 @@ function schedule(): void {
   });
 }
 
-/** Tells of every key and pointer that goes down and up: a press may begin elsewhere, as Enter in a field does. */
+/**
+ * Tells of every key and pointer that goes down and up: a press may begin elsewhere, as Enter in a
+ * field does.
+ */
 function watchPresses(settling: Settling, observe: () => void): () => void {
   const over = new AbortController();
   const options = { capture: true, passive: true, signal: over.signal };

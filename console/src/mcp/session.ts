@@ -159,6 +159,7 @@ export class McpSession {
   ): Promise<string[]> {
     if (!this.can('completions')) return [];
     const params = { ref, argument: { name, value }, context: { arguments: others } };
+    // Suggestions are an extra while somebody types: without them the field works, and the trace has the error.
     const result = await this.#rpc.request('completion/complete', params, { signal: cancelled }).catch(() => undefined);
     const completion = isObject(result) ? result['completion'] : undefined;
     const values = isObject(completion) ? completion['values'] : undefined;
@@ -186,7 +187,9 @@ export class McpSession {
         if (isObject(status)) ontask(status as unknown as Task);
       }
     };
-    poll().catch(() => {}); // the result says what happened
+    // What polling shows is an extra too: whether the task failed is said by the request for its result.
+    poll().catch(() => {});
+    // A server that refuses to cancel has ended the task already, or answers the request for its result.
     const cancel = (): void => void this.#rpc.request('tasks/cancel', { taskId }).catch(() => {});
     options.signal?.addEventListener('abort', cancel, { once: true });
     try {

@@ -95,7 +95,8 @@ export class Rpc {
     } finally {
       signal?.removeEventListener('abort', cancel);
       this.#pending.delete(id);
-      promise.catch(() => {}); // sending may have failed, and the connection ended behind it
+      // When sending fails, the caller has that error; that the connection ends behind it is no second one.
+      promise.catch(() => {});
     }
   }
 
@@ -148,7 +149,8 @@ export class Rpc {
   }
 
   #send(message: Message): void {
-    // A connection that ends says so by onclose; there is nobody else to tell.
+    // A connection that ends says so by onclose, and in the place of a response that is too large the
+    // transport sends an error: there is nobody else to tell.
     this.#wire.send(message).catch(() => {});
   }
 

@@ -70,7 +70,8 @@ export class Child implements End {
     if (grouped && child.pid !== undefined) watch(child.pid);
     const spawned = Promise.withResolvers<void>();
     this.#spawned = spawned.promise;
-    this.#spawned.catch(() => {}); // `ended` says it too
+    // Nobody may be waiting for it: a server that does not start is told by `ended` too.
+    this.#spawned.catch(() => {});
     child.once('spawn', spawned.resolve);
     // Signals are not sent by way of `child`, so that this is a command that is not there: on Windows cmd.exe was, and has ended.
     child.on('error', (error) => {

@@ -112,7 +112,8 @@ async function allocate(wire: Wire, target: Target, signal: AbortSignal): Promis
   }
   if (response.error !== undefined) return refusal(response.error, target);
   const lifetime: Attribute = [attribute.lifetime, Buffer.alloc(4)];
-  // A courtesy: left alone it would end by itself, after ten minutes.
+  // A courtesy, whose failure says nothing about the server: left alone the allocation ends by itself,
+  // after ten minutes.
   await wire
     .ask(request(method.refresh, [lifetime, ...(signed?.attributes ?? [])], signed?.key), signal)
     .catch(() => {});
