@@ -1,4 +1,7 @@
-/** Bytes in base64url without padding (RFC 4648 §5), and back; in pages, too, where there is no Buffer. */
+/**
+ * Bytes in base64url without padding (RFC 4648 §5), and back; in pages, too, where there is no
+ * Buffer.
+ */
 export const toBase64Url = (bytes: Uint8Array): string =>
   btoa(String.fromCharCode(...bytes))
     .replaceAll('+', '-')

@@ -1,6 +1,7 @@
 /**
- * The one table of what can go wrong on the signaling socket: PROTOCOL.md §5.
- * The range of the close number carries the verdict, so that a peer that does not know a code still does the right thing.
+ * The one table of what can go wrong on the signaling socket: PROTOCOL.md §5. The range of the
+ * close number carries the verdict, so that a peer that does not know a code still does the right
+ * thing.
  */
 export const closeCodes = {
   bad_frame: 4400,
@@ -40,11 +41,15 @@ export const isRelayErrorCode = (code: string): code is RelayErrorCode => Object
 /** What a peer does after its socket was closed. */
 export type Verdict = 'give_up' | 'new_token' | 'come_back';
 
-/** The verdict that a WebSocket close number carries. Numbers outside 4400–4449 say nothing final: come back. */
+/**
+ * The verdict that a WebSocket close number carries. Numbers outside 4400–4449 say nothing final:
+ * come back.
+ */
 export function verdictOf(closeNumber: number): Verdict {
   if (closeNumber >= 4400 && closeNumber <= 4429) return 'give_up';
   if (closeNumber >= 4430 && closeNumber <= 4449) return 'new_token';
-  // 1009 (RFC 6455 §7.4.1): a frame so large that the relay did not read it. Sending it again would fail again.
+  // 1009 (RFC 6455 §7.4.1): a frame so large that the relay did not read it. Sending it again would
+  // fail again.
   if (closeNumber === 1009) return 'give_up';
   return 'come_back';
 }

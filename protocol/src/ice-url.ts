@@ -10,8 +10,9 @@ export interface IceUrl {
 }
 
 /**
- * Reads `stun:host:port` (RFC 7064 §3.1) and `turn:host:port?transport=udp` (RFC 7065 §3.1), with `stuns` and `turns` for TLS.
- * Undefined: it is none, and an engine may refuse every connection that names it.
+ * Reads `stun:host:port` (RFC 7064 §3.1) and `turn:host:port?transport=udp` (RFC 7065 §3.1), with
+ * `stuns` and `turns` for TLS. Undefined if it is invalid: an engine may refuse every connection
+ * that names it.
  */
 export function parseIceUrl(url: string): IceUrl | undefined {
   const [, name = '', host = '', port, transport] = form.exec(url) ?? [];
@@ -30,7 +31,10 @@ export function parseIceUrl(url: string): IceUrl | undefined {
   };
 }
 
-/** An address as a message may quote it, also when it is none: in quotation marks, without credentials. */
+/**
+ * An address as a message may quote it, also when it is invalid: in quotation marks, without
+ * credentials.
+ */
 export const quoteIceUrl = (url: string): string => JSON.stringify(url.replace(/^([^:]*:)?.*@/s, '$1…@').slice(0, 200));
 
 const form = /^(stuns?|turns?):(\[[\da-f:.]+\]|[^\s[\]:?/@#\\%]+)(?::(\d{1,5}))?(?:\?transport=(udp|tcp))?$/i;

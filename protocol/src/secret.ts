@@ -8,24 +8,22 @@ const form = /^mcps1[\w-]{49}$/;
 const leastDistinctBytes = 8;
 
 /**
- * A new end-to-end secret for the option `secret`: `mcps1`, 32 random bytes and a checksum, 54 characters in all. Give it
- * to both peers, by a way that is not the relay. Works in every page and in Node.
+ * A new end-to-end secret for the option `secret`: `mcps1`, 32 random bytes and a checksum, 54
+ * characters in all. Give it to both peers, by a way that is not the relay. Works in every page and
+ * in Node.
  *
- * @example
- * const secret = createSecret();
- * await listen({ relay, token, secret }, serve);
+ * @example const secret = createSecret(); await listen({ relay, token, secret }, serve);
  */
 export const createSecret = (): string => formatSecret(crypto.getRandomValues(new Uint8Array(keyBytes)));
 
-/** The secret with this key. */
 export function formatSecret(key: Uint8Array): string {
   const body = `${prefix}${toBase64Url(key)}`;
   return `${body}${toBase64Url(checksum(body))}`;
 }
 
 /**
- * The 32 bytes of a secret. Undefined for everything that `createSecret()` did not make: another form, a wrong checksum, or
- * a key with so few different bytes that nobody drew it at random.
+ * The 32 bytes of a secret. Undefined for everything that `createSecret()` did not make: another
+ * form, a wrong checksum, or a key with so few different bytes that nobody drew it at random.
  */
 export function secretKeyBytes(secret: string): Uint8Array<ArrayBuffer> | undefined {
   if (!form.test(secret)) return undefined;
@@ -36,8 +34,9 @@ export function secretKeyBytes(secret: string): Uint8Array<ArrayBuffer> | undefi
 }
 
 /**
- * CRC-32 (ISO-HDLC, as in zlib), in network order. It is there for mistakes only, which it finds for certain where a hash
- * would with high probability; and it runs in pages that have no Web Crypto.
+ * CRC-32 (ISO-HDLC, as in zlib), in network order. It is there for mistakes only, which it finds
+ * for certain where a hash would with high probability; and it runs in pages that have no Web
+ * Crypto.
  */
 function checksum(text: string): Uint8Array {
   let crc = 0xffff_ffff;

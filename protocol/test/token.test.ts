@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, suite, test } from 'node:test';
+import * as fc from 'fast-check';
 import {
   base64url,
   type CryptoKey,
@@ -11,7 +12,14 @@ import {
   type JWK,
   jwtVerify,
 } from 'jose';
-import { createRoomToken, defaultAudience, roomClaims, ttlSeconds } from 'mcp-rendezvous-protocol/token';
+import {
+  createRoomToken,
+  defaultAudience,
+  roomClaims,
+  type RoomTokenOptions,
+  ttlSeconds,
+} from 'mcp-rendezvous-protocol/token';
+import { sampled } from '../../test/support/full.ts';
 
 const secret = 'correct horse battery staple, thirty-two bytes and more';
 const options = { key: secret, room: 'desk', role: 'server', subject: 'desktop-1', ttl: '15m' } as const;
@@ -28,6 +36,38 @@ void suite('createRoomToken', () => {
       pairs[alg] = pair;
       jwks[alg] = await exportJWK(pair.privateKey);
     }
+  });
+
+  test('takes what a verifier takes: a character is a code point', async () => {
+    const lengths = { room: [1, 128], subject: [1, 256], scope: [0, 4096], issuer: [0, 512], id: [1, 256] } as const;
+    const character = fc.constantFrom('x', 'ü', '漢', '😀', '👩‍🚀', '\u{10ffff}');
+    const cases = fc
+      .tuple(fc.constantFrom(...(Object.keys(lengths) as (keyof typeof lengths)[])), character, character)
+      .chain(([name, one, other]) => {
+        const [least, most] = lengths[name];
+        const length = fc.constantFrom(least - 1, least, Math.floor(most / 2) + 1, most - 1, most, most + 1, 2 * most);
+        return fc.tuple(fc.constant(name), fc.constant(`${one}${other}`), length);
+      });
+    const claimOf = { room: 'room', subject: 'sub', scope: 'scope', issuer: 'iss', id: 'jti' } as const;
+    await fc.assert(
+      fc.asyncProperty(cases, async ([name, pattern, count]) => {
+        // Of an emoji that is several code points a part may be left, which is text, too.
+        const value = Array.from(pattern.repeat(Math.max(0, count)))
+          .slice(0, Math.max(0, count))
+          .join('');
+        const [least, most] = lengths[name];
+        const signed = await signWith({ [name]: value }).catch((error: unknown) => {
+          assert.equal((error as { code?: string }).code, 'bad_option');
+        });
+        const claims = { room: 'desk', role: 'server', sub: 'a', exp: 1, [claimOf[name]]: value };
+        const allowed = count <= most && Math.max(0, count) >= least;
+        assert.equal(signed !== undefined, allowed, `createRoomToken, ${name} of ${count}`);
+        // A `jti` may be longer, and empty, when somebody else signs it.
+        const taken = roomClaims.safeParse(claims).success;
+        assert.equal(taken, name === 'id' ? count <= 512 : allowed, `roomClaims, ${name} of ${count}`);
+      }),
+      { numRuns: sampled(300) },
+    );
   });
 
   for (const alg of ['ES256', 'RS256', 'EdDSA']) {
@@ -91,9 +131,9 @@ void suite('createRoomToken', () => {
     ['subject', 's'.repeat(257), 'subject must be a string of 1 to 256 characters'],
     ['subject', 7, 'subject must be a string of 1 to 256 characters'],
     ['role', 'admin', "role must be 'server' or 'client'"],
-    ['scope', ['files:read'], 'scope must be one string of space-separated scopes'],
-    ['ttl', 0, "ttl must be a positive number of seconds, or one with a unit: '90s', '15m', '1h', '7d'"],
-    ['ttl', undefined, "ttl must be a positive number of seconds, or one with a unit: '90s', '15m', '1h', '7d'"],
+    ['scope', ['files:read'], 'scope must be a string of space-separated scopes'],
+    ['ttl', 0, "ttl must be a positive number of seconds or a duration such as '90s', '15m', '1h' or '7d'"],
+    ['ttl', undefined, "ttl must be a positive number of seconds or a duration such as '90s', '15m', '1h' or '7d'"],
   ];
   for (const [name, value, message] of wrongOptions) {
     test(`refuses ${name} ${JSON.stringify(value)?.slice(0, 20)}`, async () => {
@@ -101,8 +141,41 @@ void suite('createRoomToken', () => {
     });
   }
 
+  test('whatever a key or an option is, it signs or is refused with bad_option', async () => {
+    const curve = { name: 'ECDSA', namedCurve: 'P-256' };
+    const ec = await crypto.subtle.generateKey(curve, true, ['sign', 'verify']);
+    const jwk = await crypto.subtle.exportKey('jwk', ec.privateKey);
+    const rsa = { name: 'RSASSA-PKCS1-v1_5', publicExponent: Uint8Array.of(1, 0, 1), hash: 'SHA-256' };
+    const keys: unknown[] = [
+      { kty: 'EC', crv: 'P-256', d: 'xx' },
+      { ...jwk, d: jwk.d?.slice(2) },
+      { ...jwk, key_ops: ['verify'] },
+      { kty: 'oct', k: '%'.repeat(90) },
+      { kty: 'oct', k: 5 },
+      { kty: 'oct', k: 'A'.repeat(43), use: 'enc' },
+      { kty: 'RSA', d: 'AA' },
+      { kty: 'OKP', crv: 'Ed25519', d: 'AA', x: 'AA' },
+      { algorithm: undefined },
+      { algorithm: curve, type: 'private' },
+      await crypto.subtle.generateKey({ name: 'HMAC', hash: 'SHA-256' }, true, ['verify']),
+      (await crypto.subtle.generateKey({ ...rsa, modulusLength: 1024 }, true, ['sign', 'verify'])).privateKey,
+      null,
+      [1],
+    ];
+    for (const [n, key] of keys.entries()) {
+      await assert.rejects(signWith({ key }), { name: 'RendezvousError', code: 'bad_option' }, String(n));
+    }
+    for (const wrong of [{ audience: 5 }, { audience: ['relay'] }, { issuer: 7 }, { id: {} }]) {
+      const refused = { name: 'RendezvousError', code: 'bad_option' };
+      await assert.rejects(signWith(wrong), refused, JSON.stringify(wrong));
+    }
+    // A caller in JavaScript may pass nothing.
+    const nothing = undefined as unknown as RoomTokenOptions;
+    await assert.rejects(createRoomToken(nothing), { name: 'RendezvousError', code: 'bad_option' });
+  });
+
   test('refuses keys that are too short', async () => {
-    const message = 'key is too short: an HS256 secret has at least 32 bytes (RFC 7518 §3.2)';
+    const message = 'key is too short: an HS256 secret needs at least 32 bytes (RFC 7518 §3.2)';
     const bytes = new Uint8Array(31);
     const short = await crypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, true, ['sign']);
     for (const key of ['', 'k'.repeat(31), bytes, { kty: 'oct', k: base64url.encode(bytes) }, { kty: 'oct' }, short]) {
@@ -118,7 +191,7 @@ void suite('createRoomToken', () => {
   });
 
   test('refuses keys of other algorithms, by CryptoKey and by JWK', async () => {
-    const take = ': take HMAC or RSASSA-PKCS1-v1_5 with SHA-256, ECDSA P-256 or Ed25519';
+    const take = ', which is not supported: use HMAC or RSASSA-PKCS1-v1_5 with SHA-256, ECDSA P-256 or Ed25519';
     const kinds: [key: unknown, kind: string][] = [
       [pairs['ES384']?.privateKey, 'ECDSA P-384'],
       [pairs['RS384']?.privateKey, 'RSASSA-PKCS1-v1_5 SHA-384'],
@@ -129,11 +202,11 @@ void suite('createRoomToken', () => {
       await assert.rejects(signWith({ key }), { code: 'bad_option', message: `key is a CryptoKey for ${kind}${take}` });
     }
     await assert.rejects(signWith({ key: jwks['ES384'] }), {
-      message: 'key is a JWK of a kind that room tokens do not use: take oct, RSA, EC P-256 or OKP Ed25519',
+      message: 'key is a JWK of an unsupported type: use oct, RSA, EC P-256 or OKP Ed25519',
     });
     for (const alg of ['PS256', 'RS512', 'HS256', 'none']) {
       await assert.rejects(signWith({ key: { ...jwks['RS256'], alg } }), {
-        message: 'key is a JWK whose "alg" is not RS256, the one that room tokens use with a key of its kind',
+        message: 'key is a JWK with an "alg" other than RS256, which room tokens require for this key type',
       });
     }
   });
@@ -142,10 +215,10 @@ void suite('createRoomToken', () => {
     const publicKey = pairs['ES256']?.publicKey;
     assert.ok(publicKey);
     await assert.rejects(signWith({ key: publicKey }), {
-      message: 'key is a public CryptoKey: tokens are signed with the private one',
+      message: 'key is a public CryptoKey: pass the private key, which signs tokens',
     });
     await assert.rejects(signWith({ key: await exportJWK(publicKey) }), {
-      message: 'key is a public JWK: tokens are signed with the private one',
+      message: 'key is a public JWK: pass the private key, which signs tokens',
     });
   });
 
@@ -153,7 +226,7 @@ void suite('createRoomToken', () => {
     const pair = pairs['RS256'];
     assert.ok(pair);
     await assert.rejects(signWith({ key: await exportPKCS8(pair.privateKey) }), {
-      message: 'key is PEM text, not a secret: import it first, for example with importPKCS8 of jose',
+      message: 'key is PEM text, not a secret: import it first, for example with importPKCS8 from jose',
     });
   });
 

@@ -5,20 +5,21 @@ import { base64url, type CryptoKey, type JWK } from 'jose';
 export const minimumSecretBytes = 32;
 
 /**
- * What signs a room token. A string or bytes: an HS256 secret of at least 32 bytes, the relay's `RELAY_SECRET`. A private
- * CryptoKey or JWK: its own algorithm, one of HS256, ES256, RS256, EdDSA.
+ * What signs a room token. A string or bytes: an HS256 secret of at least 32 bytes, the relay's
+ * `RELAY_SECRET`. A private CryptoKey or JWK: its own algorithm, one of HS256, ES256, RS256, EdDSA.
  */
 export type SigningKey = string | Uint8Array | CryptoKey | JWK;
 
 /**
  * The key in the form that signs, and its algorithm: the key decides, nobody else (RFC 8725 §3.1).
  *
- * @throws RendezvousError `bad_option` when it is no key for a room token. The message never contains the key.
+ * @throws RendezvousError `bad_option` when it is no key for a room token. The message never
+ *   contains the key.
  */
 export function bindAlgorithm(key: SigningKey): { key: Uint8Array | CryptoKey | JWK; alg: string } {
   if (typeof key === 'string') {
     if (key.startsWith('-----BEGIN')) {
-      throw invalidOption('key is PEM text, not a secret: import it first, for example with importPKCS8 of jose');
+      throw invalidOption('key is PEM text, not a secret: import it first, for example with importPKCS8 from jose');
     }
     return { key: longEnough(new TextEncoder().encode(key)), alg: 'HS256' };
   }
@@ -37,16 +38,16 @@ function longEnough(secret: Uint8Array): Uint8Array {
 
 function requireBytes(count: number): void {
   if (count >= minimumSecretBytes) return;
-  throw invalidOption(`key is too short: an HS256 secret has at least ${minimumSecretBytes} bytes (RFC 7518 §3.2)`);
+  throw invalidOption(`key is too short: an HS256 secret needs at least ${minimumSecretBytes} bytes (RFC 7518 §3.2)`);
 }
 
 function algorithmOfJwk(jwk: JWK): string {
   const alg = algorithmOfKeyType(jwk);
   if (jwk.alg !== undefined && jwk.alg !== alg) {
-    throw invalidOption(`key is a JWK whose "alg" is not ${alg}, the one that room tokens use with a key of its kind`);
+    throw invalidOption(`key is a JWK with an "alg" other than ${alg}, which room tokens require for this key type`);
   }
   if (jwk.kty === 'oct') requireBytes(base64url.decode(jwk.k ?? '').byteLength);
-  else if (jwk.d === undefined) throw invalidOption('key is a public JWK: tokens are signed with the private one');
+  else if (jwk.d === undefined) throw invalidOption('key is a public JWK: pass the private key, which signs tokens');
   return alg;
 }
 
@@ -55,7 +56,7 @@ function algorithmOfKeyType({ kty, crv }: JWK): string {
   if (kty === 'RSA') return 'RS256';
   if (kty === 'EC' && crv === 'P-256') return 'ES256';
   if (kty === 'OKP' && crv === 'Ed25519') return 'EdDSA';
-  throw invalidOption('key is a JWK of a kind that room tokens do not use: take oct, RSA, EC P-256 or OKP Ed25519');
+  throw invalidOption('key is a JWK of an unsupported type: use oct, RSA, EC P-256 or OKP Ed25519');
 }
 
 function algorithmOfCryptoKey(key: CryptoKey): string {
@@ -66,7 +67,7 @@ function algorithmOfCryptoKey(key: CryptoKey): string {
     hash?: { name: string };
     length?: number;
   };
-  if (key.type === 'public') throw invalidOption('key is a public CryptoKey: tokens are signed with the private one');
+  if (key.type === 'public') throw invalidOption('key is a public CryptoKey: pass the private key, which signs tokens');
   if (name === 'HMAC' && hash?.name === 'SHA-256') {
     requireBytes((length ?? 0) / 8);
     return 'HS256';
@@ -76,9 +77,8 @@ function algorithmOfCryptoKey(key: CryptoKey): string {
   if (name === 'Ed25519') return 'EdDSA';
   const kind = [name, namedCurve, hash?.name].filter((part) => part !== undefined).join(' ');
   throw invalidOption(
-    `key is a CryptoKey for ${kind}: take HMAC or RSASSA-PKCS1-v1_5 with SHA-256, ECDSA P-256 or Ed25519`,
+    `key is a CryptoKey for ${kind}, which is not supported: use HMAC or RSASSA-PKCS1-v1_5 with SHA-256, ECDSA P-256 or Ed25519`,
   );
 }
 
-/** An option of a token that cannot be used. */
 export const invalidOption = (message: string): RendezvousError => new RendezvousError('bad_option', message);

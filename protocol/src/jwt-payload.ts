@@ -1,0 +1,17 @@
+import { fromBase64Url } from './base64url.ts';
+
+/**
+ * What a token's payload says, unverified: verifying is the relay's. Undefined for what is not a
+ * JWT. A JWT library would be half of what a client loads.
+ */
+export function jwtPayload(token: string): { [claim: string]: unknown } | undefined {
+  try {
+    const parts = token.split('.');
+    if (parts.length !== 3) return undefined;
+    const payload: unknown = JSON.parse(new TextDecoder().decode(fromBase64Url(parts[1] ?? '')));
+    const isObject = typeof payload === 'object' && payload !== null && !Array.isArray(payload);
+    return isObject ? (payload as { [claim: string]: unknown }) : undefined;
+  } catch {
+    return undefined;
+  }
+}
