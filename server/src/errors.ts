@@ -1,43 +1,54 @@
 import type { RelayErrorCode } from 'mcp-rendezvous-protocol';
+import type { Limit, Whose } from './rejection-log.ts';
 
 /** Tells a peer's developer what happened and what to do, next to the code (PROTOCOL.md §5). */
 export const messages: Record<RelayErrorCode, string> = {
-  bad_frame: 'The frame is not a JSON object of the form that its type has. See PROTOCOL.md §3.',
-  unknown_type: 'The frame has a type that this version of the protocol does not have. See PROTOCOL.md §3.',
-  binary_frame: 'The frame is binary. Send JSON in text frames.',
-  frame_too_large: 'The frame is larger than the relay takes, or came in too many pieces. See PROTOCOL.md §1.',
-  not_joined: 'The first frame has to be a `join`.',
-  join_pending: 'A frame came before the answer to `join`. Wait for `joined`.',
-  already_joined: 'This socket has joined already. Open another one for another peer.',
-  join_timeout: 'No `join` came in time. Send it as soon as the socket is open.',
-  replaced: 'The same subject joined from elsewhere and took this place.',
-  room_taken: 'The room has a server with another subject. Stop that one, or take another room.',
-  token_mismatch: 'A fresh token has to be for the same issuer, room, role and subject.',
-  kicked: 'The operator removed this peer.',
-  token_invalid: 'The room token cannot be verified, or a required claim is missing or malformed.',
+  bad_frame: 'The frame is not a valid JSON object of its type. See PROTOCOL.md §3.',
+  unknown_type: 'The frame type is unknown to this protocol version. See PROTOCOL.md §3.',
+  binary_frame: 'Binary frames are not supported. Send JSON in text frames.',
+  frame_too_large: 'The frame exceeds the size limit or has too many fragments. See PROTOCOL.md §1.',
+  not_joined: 'This socket has not joined. Send `join` as its first frame.',
+  join_pending: 'A frame arrived before `join` was answered. Wait for `joined`.',
+  already_joined: 'This socket has already joined. Open another socket for another peer.',
+  join_timeout: 'No `join` arrived in time. Send it as soon as the socket is open.',
+  replaced: 'A newer connection of the same subject replaced this one. Stop one of them, or give each its own subject.',
+  room_taken: 'The room already has a server with another subject. Stop that server, or use another room.',
+  token_mismatch: 'The fresh token has another issuer, room, role or subject. Open a new connection to change them.',
+  kicked: 'The operator removed this peer. Ask the operator before you reconnect.',
+  token_invalid:
+    'The room token cannot be verified, or a required claim is missing or malformed. Check its key and claims.',
   token_expired: 'The room token has expired. Ask your backend for a new one.',
-  token_not_yet_valid: 'The room token is not valid yet. Check the clocks, or its `nbf` claim.',
-  token_wrong_audience: 'The room token is for another audience than this relay.',
-  token_wrong_issuer: 'The room token is from an issuer that this relay is not configured with.',
-  token_revoked: 'The operator revoked this token.',
+  token_not_yet_valid: 'The room token is not valid yet. Check its `nbf` claim and the clock of its issuer.',
+  token_wrong_audience: 'The room token is for another audience. Issue one with the `aud` that this relay expects.',
+  token_wrong_issuer: 'The issuer of the room token is not configured at this relay. Check the `iss` claim.',
+  token_revoked: 'The operator revoked this token. Ask the operator before you request a new one.',
   token_too_long_lived:
-    'The room token lives longer than this relay allows (MAX_TOKEN_LIFETIME_SECONDS). Issue one with an earlier `exp`.',
-  going_away: 'This relay instance stops. Connect again.',
-  unavailable: 'The relay cannot do this now because something it depends on does not answer. Try again later.',
-  rate_limited: 'More than this relay takes from one peer, address or issuer. Try again later.',
-  slow_consumer: 'This peer does not read what it is sent.',
-  ping_timeout: 'This peer did not answer pings.',
-  room_full: 'The room has as many peers as it may have.',
-  internal: 'The relay failed. Its log says more.',
+    'The room token exceeds the maximum lifetime (MAX_TOKEN_LIFETIME_SECONDS). Issue one with an earlier `exp`.',
+  going_away: 'This relay instance is shutting down. Connect again.',
+  unavailable: 'A service that the relay depends on is not responding. Try again later.',
+  rate_limited: 'Rate limit exceeded for this peer, address or issuer. Try again later.',
+  slow_consumer: 'This peer reads too slowly. Connect again, and read messages as they arrive.',
+  ping_timeout: 'This peer did not answer pings. Check its network, and connect again.',
+  room_full: 'The room is full. Try again when a client has left.',
+  internal: 'The relay failed. Ask its operator to check the log.',
 };
+
+/** What the operator's log says of a rejection besides its code. */
+export interface RefusalDetails {
+  limit?: Limit;
+  whose?: Whose;
+}
 
 /** A reason to close a peer's socket. The peer is told only the code and the code's message. */
 export class RelayError extends Error {
   readonly code: RelayErrorCode;
+  readonly details: RefusalDetails;
 
-  constructor(code: RelayErrorCode, options?: ErrorOptions) {
-    super(messages[code], options);
+  constructor(code: RelayErrorCode, options: ErrorOptions & RefusalDetails = {}) {
+    const { limit, whose, ...errorOptions } = options;
+    super(messages[code], errorOptions);
     this.name = 'RelayError';
     this.code = code;
+    this.details = { ...(limit && { limit }), ...(whose && { whose }) };
   }
 }

@@ -1,22 +1,23 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { droppedLogLines } from './log-destination.ts';
 
 /** The relay's metrics, in a registry of its own so that several apps in one process do not mix. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** What is asked at each scrape. */
 export interface Scraped {
-  /** Whether the broker is ready. */
   ready(): boolean;
-  /** Whether the instance drains. */
   draining(): boolean;
-  /** Rooms with a peer on this instance. */
   rooms(): number;
-  /** Whether the file with the keys cannot be used as it is now. */
+  /** Whether the key file is invalid. */
   keysOutdated(): boolean;
-  /** Bytes of messages that have come in part. */
+  /** Bytes of incomplete messages. */
   unread(): number;
-  /** Bytes that peers have not read. */
+  /** Bytes queued for peers. */
   unsent(): number;
+  /** Bytes of relayed data that wait. */
+  relayedWaiting(): number;
+  /** Webhooks that are not delivered yet. */
+  webhooksWaiting(): number;
 }
 
 /**
@@ -43,55 +44,119 @@ export function createMetrics(scraped: Scraped) {
       },
     });
   };
-  scrapedGauge('rendezvous_broker_ready', '1 when peers can be placed and messages of other instances arrive', () =>
+  scrapedGauge('rendezvous_broker_ready', '1 if peers can join and messages from other instances arrive', () =>
     scraped.ready(),
   );
-  scrapedGauge('rendezvous_draining', '1 while this instance sends its peers to others', () => scraped.draining());
-  const outdated = '1 while the file with the keys cannot be used, and those before are in force';
+  scrapedGauge('rendezvous_draining', '1 while this instance drains', () => scraped.draining());
+  const outdated = '1 while the key file is invalid and the previous keys stay in force';
   scrapedGauge('rendezvous_keys_outdated', outdated, () => scraped.keysOutdated());
   scrapedGauge('rendezvous_rooms', 'Rooms with a peer on this instance', () => scraped.rooms());
-  scrapedGauge('rendezvous_unread_bytes', 'Memory of messages that have come in part, of all joined peers', () =>
+  scrapedGauge('rendezvous_unread_bytes', 'Memory used by incomplete messages of all joined peers', () =>
     scraped.unread(),
   );
-  scrapedGauge('rendezvous_unsent_bytes', 'Memory of frames that peers have not read', () => scraped.unsent());
+  scrapedGauge('rendezvous_unsent_bytes', 'Memory used by frames queued for peers', () => scraped.unsent());
+  scrapedGauge('rendezvous_relayed_waiting_bytes', 'Memory used by relayed data that waits', () =>
+    scraped.relayedWaiting(),
+  );
+  scrapedGauge('rendezvous_webhooks_waiting', 'Webhooks that are not delivered yet', () => scraped.webhooksWaiting());
+  new Counter({
+    name: 'rendezvous_log_dropped_total',
+    help: 'Log lines of this process that were dropped',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(droppedLogLines());
+    },
+  });
   return {
     registry,
     sockets: gauge('rendezvous_sockets', 'Open WebSockets, joined or not'),
     pendingJoins: gauge('rendezvous_pending_joins', 'Open WebSockets that have not joined'),
     peers: gauge('rendezvous_peers', 'Joined peers on this instance', 'role'),
-    joins: counter('rendezvous_joins_total', 'Joins that were answered: joined, resumed', 'result'),
-    signals: counter(
-      'rendezvous_signals_total',
-      'Signals handed to a socket here, by where they came from: local, remote',
+    joins: counter('rendezvous_joins_total', 'Successful joins by result: joined, resumed', 'result'),
+    signals: countedSignals(registers),
+    relayedBytes: counter(
+      'rendezvous_relayed_bytes_total',
+      'Relayed data handed to a socket here, in bytes, by where it came from: local, remote',
       'path',
     ),
-    outcomes: counter('rendezvous_outcomes_total', 'Signals that were not handed over, by outcome code', 'code'),
-    errors: counter('rendezvous_errors_total', 'Sockets that the relay closed, by error code', 'code'),
+    relayedDropped: counter(
+      'rendezvous_relayed_dropped_total',
+      'Frames of relayed data that were dropped: absent (no such peer here), bus (Redis does not take more), window (the sender ignores its window)',
+      'reason',
+    ),
+    relayedDelayed: counter(
+      'rendezvous_relayed_delayed_total',
+      'Frames of relayed data that waited for a budget to allow them: subject, issuer, instance',
+      'budget',
+    ),
+    sessionPaths: counter(
+      'rendezvous_session_paths_total',
+      'Sessions that came to a path, as clients report it: direct, turn, relayed',
+      'path',
+    ),
+    sessionFailures: counter('rendezvous_session_failures_total', 'Sessions that failed, as clients report it'),
+    outcomes: counter('rendezvous_outcomes_total', 'Signals not delivered, by outcome code', 'code'),
+    errors: counter('rendezvous_errors_total', 'Sockets closed by the relay, by error code', 'code'),
     limited: counter(
       'rendezvous_limited_total',
-      'Sockets that met a limit: pending, address, issuer, rooms, clients, messages, bytes, tokens, joins, http',
+      'Rejections by limit: pending, address, issuer, rooms, clients, messages, bytes, tokens, joins, relayed, http, files, unread, unsent',
       'limit',
     ),
     revocations: counter(
       'rendezvous_revocations_total',
-      'Revocations that were asked of this instance, by what they name: jti, sub, room',
+      'Revocations requested at this instance, by claim: jti, sub, room',
       'by',
     ),
     adminRefused: counter(
       'rendezvous_admin_refused_total',
-      'Requests for operators without the right token, by HTTP status: 401, 429',
+      'Admin API requests without a valid token, by HTTP status: 401, 429',
       'status',
+    ),
+    jwksFailures: counter('rendezvous_jwks_failures_total', "Failed attempts to load an issuer's jwksUrl", 'issuer'),
+    turnCredentialsFailures: counter(
+      'rendezvous_turn_credentials_failures_total',
+      'Failed requests to TURN_CREDENTIALS_URL',
+    ),
+    webhooks: counter(
+      'rendezvous_webhooks_total',
+      'Webhooks by result: delivered, failed (given up after retries), dropped (too many waited, or the relay stopped)',
+      'result',
     ),
     busRoundTrip: new Histogram({
       name: 'rendezvous_bus_round_trip_seconds',
-      help: 'How long what this instance sends to itself takes to come back through Redis',
+      help: "Round-trip time of this instance's own messages through Redis",
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2],
       registers,
     }),
     unreadable: counter(
       'rendezvous_bus_unreadable_total',
-      'Messages of other instances that have not the form that this version knows, and were dropped',
+      'Messages from other instances that were dropped because this version cannot read them',
     ),
-    reconnects: counter('rendezvous_redis_reconnects_total', 'Attempts to connect to Redis again'),
+    redisErrors: counter(
+      'rendezvous_redis_errors_total',
+      'Failures of Redis or of the connection to it, by reason',
+      'reason',
+    ),
+    reconnects: counter('rendezvous_redis_reconnects_total', 'Attempts to reconnect to Redis'),
   };
+}
+
+/**
+ * Signals by where they come from. Plain numbers that a scrape reads, because a counter with labels
+ * compares its labels with each signal.
+ */
+function countedSignals(registers: Registry[]): { local: number; remote: number } {
+  const signals = { local: 0, remote: 0 };
+  new Counter({
+    name: 'rendezvous_signals_total',
+    help: 'Signals delivered to a socket of this instance, by origin: local, remote',
+    registers,
+    labelNames: ['path'],
+    collect() {
+      this.reset();
+      for (const [path, count] of Object.entries(signals)) this.inc({ path }, count);
+    },
+  });
+  return signals;
 }

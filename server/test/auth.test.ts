@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { suite, test, type TestContext } from 'node:test';
 import { exportJWK, exportSPKI, generateKeyPair, type GenerateKeyPairResult, type JWK, SignJWT } from 'jose';
 import { createRoomToken } from 'mcp-rendezvous-protocol/token';
+import { TimeLimits } from '../../test/support/time-limits.ts';
 import { createVerify, type Verify } from '../src/auth/verify.ts';
 import { parseConfig } from '../src/config/config.ts';
 import { startApp } from './support/app.ts';
@@ -34,8 +35,15 @@ async function issuersFile(t: TestContext, issuers: unknown): Promise<string> {
 const verifierOf = async (t: TestContext, issuers: unknown): Promise<Verify> =>
   createVerify(parseConfig({ RELAY_ISSUERS_FILE: await issuersFile(t, issuers) }).keys);
 
-/** An HTTP server with a JWKS that can be changed; closed after the test. */
+/** How long the relay waits for a JWKS. */
+const timeLimitMs = 3000;
+
+/**
+ * An HTTP server with a JWKS that can be changed, and as much time to answer as it needs; closed
+ * after the test.
+ */
 async function jwksServer(t: TestContext, jwks: { status?: number; body: unknown; loads?: number }): Promise<string> {
+  new TimeLimits(t, timeLimitMs);
   const server: Server = createServer((_request, response) => {
     jwks.loads = (jwks.loads ?? 0) + 1;
     response.writeHead(jwks.status ?? 200, { 'content-type': 'application/json' }).end(JSON.stringify(jwks.body));
@@ -121,7 +129,7 @@ suite('issuers', () => {
     for (const kid of ['x', 'y', 'z']) {
       const unknown = new SignJWT({ room: 'a', role: 'client' }).setProtectedHeader({ alg: 'ES256', kid });
       const strange = unknown.setIssuer('i').setSubject('me').setAudience('mcp-rendezvous').setExpirationTime('1m');
-      await assert.rejects(verify(await strange.sign(keys.privateKey)), { code: 'token_invalid' });
+      await assert.rejects(verify(await strange.sign(keys.privateKey)), { code: 'unavailable' });
     }
     assert.equal(jwks.loads, loads, 'unknown kids do not make the relay load again and again');
   });

@@ -3,15 +3,15 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { RedisCluster } from '../../test/support/redis-cluster.ts';
 import { RedisSentinels } from '../../test/support/redis-sentinel.ts';
 import { freePort } from '../../test/support/port.ts';
 import { RedisServer } from '../../test/support/redis.ts';
-import { eventually } from '../../test/support/wait.ts';
 import { parseRedisUrl } from '../src/broker/redis-url.ts';
-import { type RunningApp, startApp } from './support/app.ts';
+import { startApp } from './support/app.ts';
+import { allSignal, goesOn, paired, ready } from './support/pairs.ts';
 import { RawPeer, testToken } from './support/peer.ts';
 
 test('a REDIS_URL has one of its forms', () => {
@@ -65,51 +65,6 @@ test('a REDIS_URL has one of its forms', () => {
   }
 });
 
-const ready = async ({ url }: RunningApp): Promise<boolean> => (await fetch(`${url}/readyz`)).status === 200;
-
-async function instance(t: TestContext, env: Record<string, string>): Promise<RunningApp> {
-  const app = await startApp(t, { LEASE_MS: '3000', ...env });
-  await eventually(() => ready(app));
-  return app;
-}
-
-/** Instances with that bus, and in each of several rooms a server on one of them and a client on another. */
-async function paired(t: TestContext, env: Record<string, string>, count = 2) {
-  const apps = await Promise.all(Array.from({ length: count }, () => instance(t, env)));
-  const pairs: [server: RawPeer, client: RawPeer][] = [];
-  // Enough rooms and instances that every node has a part of them.
-  for (let n = 0; n < 12; n++) {
-    const at = (index: number): string => apps[index % count]?.url ?? '';
-    const server = await RawPeer.join(at(n), testToken({ room: `room ${n}`, role: 'server' }));
-    const client = await RawPeer.join(at(n + 1), testToken({ room: `room ${n}`, role: 'client' }));
-    await server.sees(client, 'online');
-    pairs.push([server, client]);
-  }
-  return { apps, pairs };
-}
-
-let signals = 0;
-
-/** Signals both ways in every room, again as long as the relay says `unavailable` or `absent`. */
-async function allSignal(pairs: [RawPeer, RawPeer][]): Promise<void> {
-  const deliver = async (from: RawPeer, to: RawPeer): Promise<void> => {
-    const data = ++signals;
-    const arrived = (): boolean => to.frames.some((frame) => frame.type === 'signal' && frame.data === data);
-    await eventually(async () => {
-      from.signal(to, data, String(data));
-      const heard = (): boolean =>
-        arrived() || from.frames.some((frame) => frame.type === 'outcome' && frame.id === String(data));
-      // One that was on its way when a node died has no outcome; it is the sender's to send it again.
-      await eventually(heard, 500).catch(() => undefined);
-      from.frames.splice(0);
-      return arrived();
-    }, 20_000);
-    to.frames.splice(0);
-  };
-  await Promise.all(pairs.map(([server, client]) => deliver(client, server)));
-  await Promise.all(pairs.map(([server, client]) => deliver(server, client)));
-}
-
 test('Redis with TLS and an authority of its own, and a user who may do no more than the relay needs', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'tls-'));
   t.after(() => rm(directory, { recursive: true }));
@@ -121,9 +76,9 @@ test('Redis with TLS and an authority of its own, and a user who may do no more 
   const tls = ['--tls-port', port, '--tls-cert-file', cert, '--tls-key-file', key, '--tls-auth-clients', 'no'];
   const redis = await RedisServer.start(tls);
   t.after(() => redis.stop());
-  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
-  const rights = /^ACL SETUSER relay on >secret (.+)$/m.exec(readme)?.[1];
-  assert.ok(rights, 'README.md names the rights');
+  const page = await readFile(new URL('../../docs/run/redis.md', import.meta.url), 'utf8');
+  const rights = /^ACL SETUSER relay on >secret (.+)$/m.exec(page)?.[1];
+  assert.ok(rights, 'docs/run/redis.md lists the permissions');
   assert.match(await redis.command(`ACL SETUSER relay on >p@ss ${rights}`), /^\+OK/);
   assert.match(await redis.command('ACL SETUSER default off'), /^\+OK/);
   const { pairs } = await paired(t, { REDIS_URL: `rediss://relay:p%40ss@127.0.0.1:${port}`, REDIS_CA_FILE: cert });
@@ -161,12 +116,3 @@ test('sentinels: when the master dies the relay follows to the one that takes ov
   await sentinels.failedOver();
   await goesOn(apps, pairs);
 });
-
-/** Nobody has lost a socket or the room, and there is room for more. */
-async function goesOn(apps: RunningApp[], pairs: [RawPeer, RawPeer][]): Promise<void> {
-  await eventually(async () => (await Promise.all(apps.map(ready))).every(Boolean), 20_000);
-  await allSignal(pairs);
-  const late = await RawPeer.join(apps[1]?.url ?? '', testToken({ room: 'room 0', role: 'client', subject: 'late' }));
-  assert.equal(late.joined.peers[0]?.id, pairs[0]?.[0].id);
-  for (const { socket } of pairs.flat()) assert.equal(socket.readyState, socket.OPEN);
-}

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { frameToRelay, maxFrameDepth } from 'mcp-rendezvous-protocol';
-import { jsonObject, jsonText } from '../../test/support/hostile-json.ts';
+import { sampled } from '../../test/support/full.ts';
+import { damaged, jsonObject, jsonText } from '../../test/support/hostile-json.ts';
 import { parseFrame } from '../src/connections/frame.ts';
 
 const name = fc
@@ -44,7 +45,7 @@ test('a signal is taken or refused as its schema says, and its data stays as it 
       seen.add(right !== undefined);
       assert.deepEqual(parseFrame(text), right ? { ...right, data: raw } : 'bad_frame');
     }),
-    { numRuns: 3000 },
+    { numRuns: sampled(3000) },
   );
   assert.equal(seen.size, 2);
 });
@@ -63,7 +64,7 @@ test("so is a join with the client's first signal", () => {
       const expected = right?.type === 'join' && { ...right, signal: { ...right.signal, data: first.data } };
       assert.deepEqual(parseFrame(text), expected || 'bad_frame');
     }),
-    { numRuns: 1000 },
+    { numRuns: sampled(1000) },
   );
   assert.equal(seen.size, 2);
   for (const wrong of ['null', '[]', '1', '{"id":"1"}', '{"id":"1","data":1,"data":2}']) {
@@ -79,4 +80,45 @@ test('a member that comes twice is refused, however it is written', () => {
   const repeated = '{"a":1,"a":2}';
   const frame = { type: 'signal', id: '1', to: 'p-2', data: repeated };
   assert.deepEqual(parseFrame(`{"type":"signal","id":"1","to":"p-2","data":${repeated}}`), frame);
+});
+
+/** How deep a JSON text is nested. It has to be valid. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/gs)) {
+    if (token === '[' || token === '{') deepest = Math.max(deepest, ++depth);
+    if (token === ']' || token === '}') depth--;
+  }
+  return deepest;
+}
+
+/** Whether a text is JSON, of the depth that a frame may have. */
+function isShallowJson(text: string): boolean {
+  // JSON.parse must not see a text that is very deep: see json-depth.ts.
+  if (depthOf(text) > maxFrameDepth) return false;
+  try {
+    return JSON.parse(text) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+test('what is not JSON, or is nested too deep, is not a frame', () => {
+  const seen = new Set<boolean>();
+  const frame = jsonText.map((value) => `{"type":"other","value":${value}}`);
+  fc.assert(
+    fc.property(frame, damaged(frame), (text, wrong) => {
+      const right = isShallowJson(text);
+      seen.add(right);
+      assert.equal(parseFrame(text), right ? 'unknown_type' : 'bad_frame', text.slice(0, 300));
+      if (!isShallowJson(wrong)) assert.equal(parseFrame(wrong), 'bad_frame', wrong.slice(0, 300));
+    }),
+    { numRuns: sampled(3000) },
+  );
+  assert.equal(seen.size, 2);
+  const deep = ['{"a":'.repeat(1_000_000), `{"type":"ping","a":${'['.repeat(1_000_000)}`];
+  for (const text of [...deep, '', 'null', '1', '"type"', '[]', '[{"type":"ping"}]', '{"type":1}', '{}']) {
+    assert.equal(parseFrame(text), 'bad_frame', text.slice(0, 40));
+  }
 });

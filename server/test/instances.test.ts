@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { OwnTime } from '../../test/support/own-time.ts';
 import { TcpProxy } from '../../test/support/proxy.ts';
 import { RedisServer } from '../../test/support/redis.ts';
 import { RelayProcess } from '../../test/support/relay.ts';
 import { eventually, within } from '../../test/support/wait.ts';
+import { Operator } from './support/operator.ts';
 import { RawPeer, testToken } from './support/peer.ts';
 
 /** Two relay processes on one Redis, ended after the test. */
@@ -11,7 +13,7 @@ async function two(t: TestContext, env: Record<string, string> = {}) {
   const redis = await RedisServer.start();
   t.after(() => redis.stop());
   const start = async (): Promise<RelayProcess> => {
-    const relay = await RelayProcess.start({ REDIS_URL: redis.url, LEASE_MS: '1500', ...env });
+    const relay = await RelayProcess.start({ REDIS_URL: redis.url, LEASE_MS: '6000', ...env });
     t.after(() => relay.stop('SIGKILL'));
     await eventually(() => ready(relay));
     return relay;
@@ -51,7 +53,8 @@ test('a server on one instance and three clients on the other are paired and sig
   for (let n = 0; n < 200; n++) third.signal(s, n);
   for (let n = 0; n < 200; n++) assert.equal((await s.next('signal')).data, n);
 
-  // A signal to another instance costs exactly one publish, many at once share theirs, and one to the same instance costs nothing.
+  // A signal to another instance costs exactly one publish, many at once share theirs, and one to
+  // the same instance costs nothing.
   const calls = async (command: string): Promise<number> => {
     const stats = await redis.command('INFO commandstats');
     return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
@@ -60,8 +63,9 @@ test('a server on one instance and three clients on the other are paired and sig
     const [before, start] = [await calls('spublish'), performance.now()];
     await signal();
     const most = (await calls('spublish')) - before;
-    // Each instance also says something to itself, twice a second at the most.
-    return { least: most - 2 * Math.ceil((performance.now() - start) / 500 + 1), most };
+    // Each instance also says something to itself, twice a second at the most, and once in 5 s
+    // where it takes relayed data.
+    return { least: most - 2 * Math.ceil((performance.now() - start) / 500 + 2), most };
   };
   const local = await RawPeer.join(a.url, client('local'));
   const apart = await publishes(async () => {
@@ -112,6 +116,43 @@ test('the same subject and the second server are told apart across instances', a
   await both(moved, c);
 });
 
+test('an operator sees at either instance whose data is relayed, which path a client reports, and what went wrong at the other one', async (t) => {
+  const { a, b } = await two(t, { ADMIN_TOKEN: 'the-operator-of-both' });
+  const s = await RawPeer.join(a.url, server());
+  const c = await RawPeer.join(b.url, client());
+  await s.sees(c, 'online');
+  c.relay(s, 'sealed');
+  await s.relayedTexts(1);
+  c.send({ type: 'failed', peer: s.id, code: 'ice_failed' });
+  c.send({ type: 'connected', peer: s.id, path: 'turn' });
+  const rival = await RawPeer.open(b.url);
+  rival.send({ type: 'join', token: await testToken({ room: 'a', role: 'server', subject: 'rival' }) });
+  assert.equal(await rival.refusal(), 'room_taken');
+  for (const relay of [a, b]) {
+    const operator = new Operator(relay.url, 'the-operator-of-both');
+    const shown = async () =>
+      (await operator.ask('GET', '/v1/rooms/a')).body as {
+        peers: { relayedAt?: number; role: string; path?: string }[];
+        errors: { sub: string; code: string }[];
+      };
+    await eventually(async () => (await shown()).peers.every(({ relayedAt }) => relayedAt !== undefined));
+    await eventually(async () => (await shown()).errors.length === 2);
+    await eventually(async () => (await shown()).peers.some(({ path }) => path === 'turn'));
+    const { peers, errors } = await shown();
+    assert.deepEqual(
+      peers.flatMap(({ role, path }) => (path === undefined ? [] : [role])),
+      ['client'],
+    );
+    assert.deepEqual(
+      errors.map(({ sub, code }) => [sub, code]),
+      [
+        ['client-1', 'ice_failed'],
+        ['rival', 'room_taken'],
+      ],
+    );
+  }
+});
+
 test('a peer resumes on the other instance, with its old socket lost or still open', async (t) => {
   const { a, b } = await two(t);
   const s = await RawPeer.join(a.url, server());
@@ -128,7 +169,8 @@ test('a peer resumes on the other instance, with its old socket lost or still op
   await s.sees(c, 'online');
   await both(s, again);
   assert.deepEqual(s.frames, []);
-  // The old socket is the peer's own to close; it hears nothing that sounds final, and what it sends is of no effect.
+  // The old socket is the peer's own to close; it hears nothing that sounds final, and what it
+  // sends is of no effect.
   back.signal(s, 'stale');
   assert.deepEqual(await within(back.closed, 'the relay closes it in the end'), {
     number: 1000,
@@ -139,9 +181,14 @@ test('a peer resumes on the other instance, with its old socket lost or still op
 });
 
 test('peers that are lost and resume here and there, while leases are renewed all the time, are never misreported', async (t) => {
-  const { a, b } = await two(t, { LEASE_MS: '300' });
-  for (let round = 0; round < 40; round++) {
-    const room = `room ${round}`;
+  // Renewed every second. On a busy machine a shorter lease may really end.
+  const fast = { MAX_JOINS_PER_SECOND_PER_ADDRESS: '10000', MAX_JOINS_PER_SECOND_PER_SUBJECT: '10000' };
+  const { a, b } = await two(t, { LEASE_MS: '3000', ...fast });
+  const end = performance.now() + 5_000;
+  const comeAndGo = async (visitor: number): Promise<void> => {
+    for (let round = 0; performance.now() < end; round++) await visit(`room ${visitor} ${round}`);
+  };
+  const visit = async (room: string): Promise<void> => {
     const s = await RawPeer.join(a.url, testToken({ room, role: 'server' }));
     const c = await RawPeer.join(b.url, client('c', room));
     await s.sees(c, 'online');
@@ -154,7 +201,9 @@ test('peers that are lost and resume here and there, while leases are renewed al
     back.cut();
     assert.deepEqual([...s.frames, ...back.frames], []);
     for (const peer of [again, s]) peer.send({ type: 'leave' });
-  }
+  };
+  // Many at once, so that each renewal meets some on their way.
+  await Promise.all(Array.from({ length: 8 }, (_, visitor) => comeAndGo(visitor)));
 });
 
 test('when an instance is killed its peers resume on the other one, or are gone within the lease', async (t) => {
@@ -164,17 +213,18 @@ test('when an instance is killed its peers resume on the other one, or are gone 
   const lost = await RawPeer.join(b.url, client('lost'));
   await s.sees(lost, 'online');
   // An instance judges others once it has been well for a lease.
-  const judging = performance.now() + 1500;
+  const judging = performance.now() + 6000;
   await eventually(() => performance.now() > judging);
   await b.stop('SIGKILL');
-  const killed = performance.now();
+  const clock = new OwnTime(t);
   s.signal(lost, 'x', '1');
   const outcome = await s.next('outcome');
   assert.deepEqual([outcome.id, outcome.code, (outcome.retryAfterMs ?? 0) > 0], ['1', 'unavailable', true]);
   const back = await RawPeer.join(a.url, client('quick'), { resume: quick.joined.resume });
   assert.equal(back.id, quick.id);
   assert.equal((await s.sees(lost, 'gone')).lost, true);
-  assert.ok(performance.now() - killed < 1500 + 300, 'within the lease');
+  // Turns of a machine that has other work to do may come late.
+  assert.ok(clock.ms < 6000 + 3_000, 'within the lease');
   await both(s, back);
   assert.ok(!s.frames.some((frame) => frame.type === 'peer' && frame.id === quick.id && frame.state === 'gone'));
 });
@@ -183,7 +233,7 @@ test('an instance that is cut off for longer than its lease: no socket is lost, 
   const { redis, a } = await two(t);
   const wire = await TcpProxy.start([redis.port]);
   t.after(() => wire.stop());
-  const cutOff = await RelayProcess.start({ REDIS_URL: `redis://127.0.0.1:${wire.port}`, LEASE_MS: '1500' });
+  const cutOff = await RelayProcess.start({ REDIS_URL: `redis://127.0.0.1:${wire.port}`, LEASE_MS: '6000' });
   t.after(() => cutOff.stop('SIGKILL'));
   await eventually(() => ready(cutOff));
   const s = await RawPeer.join(a.url, server());
@@ -194,7 +244,7 @@ test('an instance that is cut off for longer than its lease: no socket is lost, 
   await s.sees(c, 'online');
   wire.targets = [];
   wire.drop();
-  const gone = await s.sees(c, 'gone', 20_000);
+  const gone = await s.sees(c, 'gone', 40_000);
   assert.deepEqual([gone.lost, gone.claims], [true, undefined]);
   s.signal(c, 'x', 'too early');
   assert.equal((await s.next('outcome')).code, 'gone');
@@ -202,8 +252,8 @@ test('an instance that is cut off for longer than its lease: no socket is lost, 
   assert.equal((await c.next('outcome')).code, 'unavailable');
   await both(near, nearClient);
   wire.targets = [redis.port];
-  assert.equal((await s.sees(c, 'online', 20_000)).claims?.sub, 'client-1');
-  await eventually(() => ready(cutOff), 20_000);
+  assert.equal((await s.sees(c, 'online', 40_000)).claims?.sub, 'client-1');
+  await eventually(() => ready(cutOff), 40_000);
   await both(s, c);
   await both(near, nearClient);
   for (const peer of [s, c, near, nearClient]) {
@@ -229,7 +279,7 @@ test('while Redis is away pairs on one instance go on; when it is back, empty, p
   await eventually(async () => !(await ready(a)) && !(await ready(b)));
   await both(s, near);
   far.signal(s, 'x', '1');
-  const outcome = await far.next('outcome', undefined, 500);
+  const outcome = await far.next('outcome');
   assert.deepEqual([outcome.code, (outcome.retryAfterMs ?? 0) > 0], ['unavailable', true]);
   const newcomer = await RawPeer.open(b.url);
   newcomer.send({ type: 'join', token: await client('newcomer') });
@@ -251,8 +301,9 @@ test('while Redis is away pairs on one instance go on; when it is back, empty, p
   await both(late, waiting);
   const fresh = await RawPeer.join(b.url, client('fresh'));
   assert.equal(fresh.joined.peers[0]?.id, s.id);
-  // The one that went while Redis was away is gone in the end; nobody who stayed was ever reported lost.
-  await s.sees(near, 'gone', 10_000);
+  // The one that went while Redis was away is gone in the end; nobody who stayed was ever reported
+  // lost.
+  await s.sees(near, 'gone');
   const wrong = [...s.frames, ...far.frames, ...waiting.frames].filter(
     (frame) => frame.type === 'peer' && frame.state !== 'online',
   );
@@ -281,7 +332,7 @@ test('a Redis that hangs is as good as down', async (t) => {
   process.kill(redis.pid, 'SIGSTOP');
   await both(s, near);
   far.signal(s, 'x');
-  assert.equal((await far.next('outcome', undefined, 4000)).code, 'unavailable');
+  assert.equal((await far.next('outcome')).code, 'unavailable');
   await eventually(async () => !(await ready(a)) && !(await ready(b)));
   process.kill(redis.pid, 'SIGCONT');
   await eventually(async () => (await ready(a)) && (await ready(b)));

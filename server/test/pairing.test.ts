@@ -34,10 +34,13 @@ test('a joined frame says all that PROTOCOL.md names', async (t) => {
   const { joined } = await RawPeer.join(url, client('a'));
   assert.match(joined.peer, /^p-[\w-]{22}$/);
   assert.ok(joined.resume.startsWith(`${joined.peer}.`) && joined.resume.length === 57);
-  assert.deepEqual([joined.room, joined.role, joined.limits], ['a', 'client', { maxFrameBytes: 2048 }]);
+  const relayed = { bytesPerSecond: 524_288, burst: 1_048_576 };
+  assert.deepEqual([joined.room, joined.role, joined.limits], ['a', 'client', { maxFrameBytes: 2048, relayed }]);
   assert.ok(joined.expiresAt > Date.now() / 1000 + 3500);
+  assert.ok(Math.abs((joined.now ?? 0) - Date.now() / 1000) < 60);
   assert.deepEqual(joined.iceServers[0], { urls: ['stun:stun.example'] });
-  assert.match(joined.iceServers[1]?.username ?? '', /^\d+:client-1$/);
+  // Of whose subject nothing is left but a digest.
+  assert.match(joined.iceServers[1]?.username ?? '', /^\d+:[\da-f]{32}$/);
 });
 
 test('the client may come first, and its first signal with it', async (t) => {

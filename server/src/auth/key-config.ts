@@ -1,16 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { defaultAudience, minimumSecretBytes } from 'mcp-rendezvous-protocol/token';
+import type { ClaimMapping } from 'mcp-rendezvous-protocol';
+import { defaultAudience } from 'mcp-rendezvous-protocol/token';
 import * as z from 'zod';
 import { readSecretFile } from '../config/secret-files.ts';
+import { secretLines, strongSecret } from './secret-schema.ts';
+import type { Secrets } from './secrets.ts';
 
-/** HS256 secrets: the first one signs, each of them verifies. */
-export type Secrets = [string, ...string[]];
+export type { Secrets } from './secrets.ts';
 
-/** An issuer of room tokens and the keys that its tokens are verified with. */
 export interface Issuer {
   issuer: string;
   audience: string;
+  /** Where its tokens have the claims of a room token, if elsewhere. */
+  claims?: ClaimMapping | undefined;
   keys:
     | { kind: 'secret'; secrets: Secrets }
     | { kind: 'jwks'; jwks: { keys: Record<string, unknown>[] } }
@@ -19,7 +22,6 @@ export interface Issuer {
 
 export type Keys = { kind: 'secret' | 'development'; secrets: Secrets } | { kind: 'issuers'; issuers: Issuer[] };
 
-/** A file with keys. */
 export interface KeysFile {
   path: string;
   /**
@@ -29,21 +31,8 @@ export interface KeysFile {
   read(problems: string[]): Keys | undefined;
 }
 
-/** Whether a name or an address is this machine's own. */
 export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
-
-const isStrong = (secret: string): boolean => Buffer.byteLength(secret) >= minimumSecretBytes;
-const tooShort = `is too short: an HS256 secret has at least ${minimumSecretBytes} bytes (RFC 7518 §3.2). Make one with: openssl rand -base64 48`;
-const strongSecret = z.string().refine(isStrong, tooShort);
-
-/** Secrets as an environment variable or a file has them: one, or one a line. */
-export const secretLines = z.string().transform((text, context): Secrets => {
-  const [first, ...others] = text.split(/\r?\n/).filter((line) => line !== '');
-  if (first !== undefined && [first, ...others].every(isStrong)) return [first, ...others];
-  context.addIssue(tooShort);
-  return z.NEVER;
-});
 
 /**
  * Reads `RELAY_SECRET_FILE`.
@@ -61,9 +50,11 @@ export function readSecretKeys(path: string, problems: string[]): Keys | undefin
 
 const publicKey = z
   .looseObject({
-    kty: z.enum(['EC', 'RSA', 'OKP'], 'has to be EC, RSA or OKP: a symmetric key (oct) belongs into `secret`'),
+    kty: z.enum(['EC', 'RSA', 'OKP'], 'must be EC, RSA or OKP: put a symmetric key (oct) into `secret`'),
   })
-  .refine((key) => !('d' in key), 'is a private key: put only the public half here');
+  .refine((key) => !('d' in key), 'is a private key: configure only the public key here');
+
+const place = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]);
 
 const issuersFile = z
   .array(
@@ -71,6 +62,7 @@ const issuersFile = z
       .strictObject({
         issuer: z.string().min(1),
         audience: z.string().min(1).default(defaultAudience),
+        claims: z.strictObject({ room: place.optional(), role: place.optional(), sub: place.optional() }).optional(),
         secret: z
           .union([strongSecret, z.tuple([strongSecret], strongSecret)])
           .transform((secret): Secrets => (typeof secret === 'string' ? [secret] : secret))
@@ -78,20 +70,21 @@ const issuersFile = z
         jwks: z.looseObject({ keys: z.array(publicKey).min(1) }).optional(),
         jwksUrl: z
           .url({ protocol: /^https?$/ })
-          .refine((url) => url.startsWith('https:') || isLoopback(new URL(url).hostname), 'has to begin with https://')
+          .refine((url) => url.startsWith('https:') || isLoopback(new URL(url).hostname), 'must start with https://')
           .optional(),
       })
-      .transform(({ issuer, audience, ...keys }, context): Issuer => {
-        const { secret, jwks, jwksUrl } = keys;
+      .transform(({ secret, jwks, jwksUrl, ...named }, context): Issuer => {
         const given = [secret, jwks, jwksUrl].filter((key) => key !== undefined);
-        if (given.length !== 1) context.addIssue('needs exactly one of secret, jwks and jwksUrl');
-        if (secret !== undefined) return { issuer, audience, keys: { kind: 'secret', secrets: secret } };
-        if (jwks !== undefined) return { issuer, audience, keys: { kind: 'jwks', jwks } };
-        return { issuer, audience, keys: { kind: 'jwksUrl', url: jwksUrl ?? '' } };
+        if (secret !== undefined && named.claims)
+          context.addIssue('must not set claims together with `secret`: such tokens are issued for the relay');
+        if (given.length !== 1) context.addIssue('must set exactly one of secret, jwks and jwksUrl');
+        if (secret !== undefined) return { ...named, keys: { kind: 'secret', secrets: secret } };
+        if (jwks !== undefined) return { ...named, keys: { kind: 'jwks', jwks } };
+        return { ...named, keys: { kind: 'jwksUrl', url: jwksUrl ?? '' } };
       }),
   )
   .min(1)
-  .refine((issuers) => new Set(issuers.map(({ issuer }) => issuer)).size === issuers.length, 'names an issuer twice');
+  .refine((issuers) => new Set(issuers.map(({ issuer }) => issuer)).size === issuers.length, 'lists an issuer twice');
 
 /**
  * Reads an issuers file.
@@ -105,7 +98,7 @@ export function readIssuers(path: string, problems: string[]): Keys | undefined 
   } catch (error) {
     // A parser's message may quote the file, and the file may hold a secret.
     const reason =
-      error instanceof SyntaxError ? 'is not JSON' : `cannot be read (${(error as NodeJS.ErrnoException).code})`;
+      error instanceof SyntaxError ? 'is not valid JSON' : `cannot be read (${(error as NodeJS.ErrnoException).code})`;
     problems.push(`RELAY_ISSUERS_FILE ${path} ${reason}.`);
     return undefined;
   }

@@ -1,7 +1,6 @@
 import {
   type CryptoKey,
   createLocalJWKSet,
-  createRemoteJWKSet,
   decodeJwt,
   errors,
   jwtVerify,
@@ -9,13 +8,13 @@ import {
   type JWTVerifyGetKey,
   type JWTVerifyOptions,
 } from 'jose';
-import { nestsDeeperThan, type PeerClaims } from 'mcp-rendezvous-protocol';
+import { clockToleranceSeconds, mapClaims, nestsDeeperThan, type PeerClaims } from 'mcp-rendezvous-protocol';
 import { defaultAudience, roomClaims } from 'mcp-rendezvous-protocol/token';
 import { RelayError } from '../errors.ts';
 import { type RoomKey, roomKeyOf } from '../rooms/ids.ts';
 import type { Issuer, Keys, Secrets } from './key-config.ts';
+import { type JwksEvents, RemoteJwks } from './remote-jwks.ts';
 
-/** Who a room token says that a peer is. */
 export interface Identity {
   claims: PeerClaims;
   room: string;
@@ -25,8 +24,8 @@ export interface Identity {
 /** Verifies a room token. Rejects with a RelayError whose code says why (PROTOCOL.md §5). */
 export type Verify = (token: string) => Promise<Identity>;
 
-/** Clock skew that `exp` and `nbf` are read with, in seconds. */
-export const clockToleranceSeconds = 5;
+/** The same for the token of a peer that is in the room: see `KeyStore.verify`. */
+export type VerifyPatiently = (token: string, until?: number) => Promise<Identity>;
 
 /** How long a room token may live, in seconds, unless configured otherwise: 366 days. */
 export const defaultMaxTokenLifetimeSeconds = 31_622_400;
@@ -34,15 +33,24 @@ export const defaultMaxTokenLifetimeSeconds = 31_622_400;
 /** Never HS256, because a public key must not be taken for a secret (RFC 8725 §3.1). */
 const asymmetric = ['ES256', 'RS256', 'EdDSA'];
 
-/** How long a JWKS may take to load, and the least time between two loads, in milliseconds. */
-const jwksTimeoutMs = 3000;
-const jwksCooldownMs = 30_000;
-
-/** Resolves with a token's claims when its signature, times, audience and issuer are right. */
 type Verifier = (token: string) => Promise<JWTPayload>;
 
-/** JWKS by URL: each is loaded once, also when the issuers that name it are read again. */
-export type RemoteKeys = Map<string, JWTVerifyGetKey>;
+/** Keys behind URLs, which stay loaded when the issuers that name them are read again. */
+export class RemoteKeys {
+  readonly #sets = new Map<string, RemoteJwks>();
+  readonly #events: JwksEvents;
+
+  constructor(events: JwksEvents = { failed() {}, recovered() {} }) {
+    this.#events = events;
+  }
+
+  of(issuer: string, url: string): RemoteJwks {
+    const name = JSON.stringify([issuer, url]);
+    const set = this.#sets.get(name) ?? new RemoteJwks(issuer, url, this.#events);
+    this.#sets.set(name, set);
+    return set;
+  }
+}
 
 /**
  * The verifier for the relay's keys: its secrets, or each issuer's own keys.
@@ -51,7 +59,7 @@ export type RemoteKeys = Map<string, JWTVerifyGetKey>;
  */
 export function createVerify(
   keys: Keys,
-  remote: RemoteKeys = new Map(),
+  remote = new RemoteKeys(),
   maxLifetimeSeconds = defaultMaxTokenLifetimeSeconds,
 ): Verify {
   if (keys.kind !== 'issuers') {
@@ -61,19 +69,23 @@ export function createVerify(
       return identity(await verifier(token), maxLifetimeSeconds);
     };
   }
-  const issuers = new Map(keys.issuers.map((issuer) => [issuer.issuer, issuerVerifier(issuer, remote)]));
+  const issuers = new Map(
+    keys.issuers.map((issuer) => [issuer.issuer, { verifier: issuerVerifier(issuer, remote), mapping: issuer.claims }]),
+  );
   return async (token) => {
-    requireFlat(token);
-    const verifier = issuers.get(claimedIssuer(token));
-    if (!verifier) throw new RelayError('token_wrong_issuer');
-    return identity(await verifier(token), maxLifetimeSeconds);
+    const issuer = issuers.get(claimedIssuer(token));
+    if (!issuer) throw new RelayError('token_wrong_issuer');
+    return identity(mapClaims(await issuer.verifier(token), issuer.mapping), maxLifetimeSeconds);
   };
 }
 
 /** Far more levels than a header or claims have. */
 const maxTokenLevels = 64;
 
-/** Refuses a token that JSON.parse must not see: its header is parsed before its signature is verified. */
+/**
+ * Refuses a token that JSON.parse must not see: its header is parsed before its signature is
+ * verified.
+ */
 function requireFlat(token: string): void {
   for (const part of token.split('.', 2)) {
     const text = Buffer.from(part, 'base64url').toString('latin1');
@@ -86,12 +98,13 @@ function issuerVerifier({ issuer, audience, keys }: Issuer, remote: RemoteKeys):
   switch (keys.kind) {
     case 'secret':
       return secretVerifier(keys.secrets, options);
-    case 'jwks':
-      return jwksVerifier(createLocalJWKSet(keys.jwks), options);
+    case 'jwks': {
+      const local = createLocalJWKSet(keys.jwks);
+      return refusing((token) => jwksVerified(token, local, options));
+    }
     case 'jwksUrl': {
-      const loaded = remote.get(keys.url) ?? remoteKeys(keys.url);
-      remote.set(keys.url, loaded);
-      return jwksVerifier(loaded, options);
+      const set = remote.of(issuer, keys.url);
+      return refusing((token) => set.verify(token, (loaded) => jwksVerified(token, loaded, options)));
     }
   }
 }
@@ -107,29 +120,12 @@ function secretVerifier(secrets: Secrets, checks: JWTVerifyOptions): Verifier {
   const keys = secrets.map((secret) =>
     crypto.subtle.importKey('raw', Buffer.from(secret), { name: 'HMAC', hash: 'SHA-256' }, false, ['verify']),
   );
-  return (token) => verifiedByOneOf(token, keys, { ...checks, algorithms: ['HS256'] });
+  return refusing((token) => verifiedByOneOf(token, keys, { ...checks, algorithms: ['HS256'] }));
 }
 
-/** A JWKS that cannot be loaded is reported as `unavailable`, never as an invalid token. */
-function remoteKeys(url: string): JWTVerifyGetKey {
-  const keys = createRemoteJWKSet(new URL(url), { timeoutDuration: jwksTimeoutMs, cooldownDuration: jwksCooldownMs });
-  return async (header, token) => {
-    try {
-      return await keys(header, token);
-    } catch (error) {
-      if (isAboutToken(error)) throw error;
-      throw new RelayError('unavailable', { cause: error });
-    }
-  };
-}
-
-const isAboutToken = (error: unknown): boolean =>
-  error instanceof errors.JWKSNoMatchingKey ||
-  error instanceof errors.JWKSMultipleMatchingKeys ||
-  error instanceof errors.JOSENotSupported;
-
-/** The issuer that an unverified token names. It only selects the keys to verify the token with. */
-function claimedIssuer(token: string): string {
+/** The issuer that an unverified token names: it selects the keys to verify the token with. */
+export function claimedIssuer(token: string): string {
+  requireFlat(token);
   try {
     return decodeJwt(token).iss ?? '';
   } catch (error) {
@@ -137,17 +133,15 @@ function claimedIssuer(token: string): string {
   }
 }
 
-function jwksVerifier(key: JWTVerifyGetKey, checks: JWTVerifyOptions): Verifier {
+async function jwksVerified(token: string, keys: JWTVerifyGetKey, checks: JWTVerifyOptions): Promise<JWTPayload> {
   const options = { ...checks, algorithms: asymmetric };
-  return async (token) => {
-    try {
-      return (await jwtVerify(token, key, options)).payload;
-    } catch (error) {
-      // A token without `kid` while several keys have its algorithm, as during a key rotation.
-      if (error instanceof errors.JWKSMultipleMatchingKeys) return await verifiedByOneOf(token, error, options);
-      throw refusal(error);
-    }
-  };
+  try {
+    return (await jwtVerify(token, keys, options)).payload;
+  } catch (error) {
+    // A token without `kid` while several keys have its algorithm, as during a key rotation.
+    if (error instanceof errors.JWKSMultipleMatchingKeys) return await verifiedByOneOf(token, error, options);
+    throw error;
+  }
 }
 
 async function verifiedByOneOf(
@@ -159,26 +153,40 @@ async function verifiedByOneOf(
     try {
       return (await jwtVerify(token, key, options)).payload;
     } catch (error) {
-      if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw refusal(error);
+      if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw error;
     }
   }
-  throw new RelayError('token_invalid');
+  throw new errors.JWSSignatureVerificationFailed();
 }
+
+const refusing =
+  (verifier: Verifier): Verifier =>
+  async (token) => {
+    try {
+      return await verifier(token);
+    } catch (error) {
+      throw refusal(error);
+    }
+  };
 
 function refusal(error: unknown): RelayError {
   if (error instanceof RelayError) return error;
-  if (error instanceof errors.JWTExpired) return new RelayError('token_expired');
+  if (error instanceof errors.JWTExpired) return new RelayError('token_expired', { cause: error });
   if (error instanceof errors.JWTClaimValidationFailed && error.reason === 'check_failed') {
-    if (error.claim === 'nbf') return new RelayError('token_not_yet_valid');
-    if (error.claim === 'aud') return new RelayError('token_wrong_audience');
-    if (error.claim === 'iss') return new RelayError('token_wrong_issuer');
+    if (error.claim === 'nbf') return new RelayError('token_not_yet_valid', { cause: error });
+    if (error.claim === 'aud') return new RelayError('token_wrong_audience', { cause: error });
+    if (error.claim === 'iss') return new RelayError('token_wrong_issuer', { cause: error });
   }
   return new RelayError('token_invalid', { cause: error });
 }
 
-function identity(payload: JWTPayload, maxLifetimeSeconds: number): Identity {
+function identity(payload: object, maxLifetimeSeconds: number): Identity {
   const parsed = roomClaims.safeParse(payload);
-  if (!parsed.success) throw new RelayError('token_invalid');
+  if (!parsed.success) {
+    const names = new Set(parsed.error.issues.map(({ path }) => String(path[0])));
+    const cause = new Error(`claims are missing or malformed: ${[...names].join(', ')}`);
+    throw new RelayError('token_invalid', { cause });
+  }
   const { room, iat, ...claims } = parsed.data;
   const now = Math.floor(Date.now() / 1000);
   // A token from the future would outlive a revocation of today.

@@ -1,5 +1,16 @@
-import type { PeerClaims, PeerReason, PeerState, RelayErrorCode, Role } from 'mcp-rendezvous-protocol';
+import type {
+  PeerClaims,
+  PeerReason,
+  PeerState,
+  RelayErrorCode,
+  Role,
+  SessionPath,
+  SessionReport,
+} from 'mcp-rendezvous-protocol';
 import type { ResumeClaim, RoomKey } from '../rooms/ids.ts';
+
+/** The other role, whose peers a peer watches and signals. */
+export const otherRole = (role: Role): Role => (role === 'server' ? 'client' : 'server');
 
 /** A peer on the instance that its socket is, or was, connected to. */
 export interface LocalPeer {
@@ -13,6 +24,17 @@ export interface LocalPeer {
   claims: PeerClaims;
   /** When the peer first joined, in milliseconds since the epoch. */
   since: number;
+  /** When data was last relayed from or to the peer, in milliseconds since the epoch. */
+  relayedAt?: number;
+  session?: SessionNote;
+}
+
+/** What a client last reported of its session. */
+export interface SessionNote {
+  /** Since when it is so, in milliseconds since the epoch. */
+  at: number;
+  /** Absent: the session failed. */
+  path?: SessionPath | undefined;
 }
 
 /** A peer as every instance knows it. */
@@ -21,22 +43,56 @@ export interface PeerRecord {
   instance: string;
   role: Role;
   state: 'online' | 'away';
-  /** Why it is `away`. */
   reason?: PeerReason;
   claims: PeerClaims;
   /** The group's version at the peer's last change. */
   version: number;
   /**
-   * The group's version when the peer last joined or resumed. Watchers are told of a resumption
-   * even if they never heard that the peer was away.
+   * The group's version when the peer last joined or resumed. Watchers receive a resumption even if
+   * they never received the `away`.
    */
   joined: number;
 }
 
-/** A peer as the operator sees it. */
 export interface PeerSummary extends Omit<PeerRecord, 'version' | 'joined'> {
-  /** When it first joined, in milliseconds since the epoch. */
   since: number;
+  relayedAt?: number;
+  session?: SessionNote;
+}
+
+/**
+ * Why a peer was rejected, or whoever presented a token for its room; or why its session failed.
+ */
+export interface PeerError {
+  /** The last time, in milliseconds since the epoch. */
+  at: number;
+  /** The relay's own, or as the peer reported it. */
+  code: string;
+  /** The variable of the limit that was exceeded. */
+  limit?: string;
+  role: Role;
+  sub: string;
+  times: number;
+}
+
+/** How many errors of a room are remembered. */
+export const rememberedErrors = 20;
+/** How many of them are of one subject, which may make up codes of its own. */
+export const errorsOfOne = 5;
+/** For how long an operator is shown what happened in a room, in milliseconds. */
+export const noteMemoryMs = 3_600_000;
+
+/** Adds an error to those of a room. What happened before counts as one with it. */
+export function addError(errors: PeerError[], error: PeerError): void {
+  const { code, limit, role, sub } = error;
+  const index = errors.findIndex(
+    (known) => known.code === code && known.limit === limit && known.role === role && known.sub === sub,
+  );
+  const [before] = index < 0 ? [] : errors.splice(index, 1);
+  errors.push({ ...error, times: error.times + (before?.times ?? 0) });
+  const isOfOne = (known: PeerError): boolean => known.role === role && known.sub === sub;
+  if (errors.filter(isOfOne).length > errorsOfOne) errors.splice(errors.findIndex(isOfOne), 1);
+  if (errors.length > rememberedErrors) errors.shift();
 }
 
 /**
@@ -47,13 +103,12 @@ export interface Group {
   version: number;
   members: PeerRecord[];
   /**
-   * Peers that the operator removed lately. Their sessions have to end even where the removal
-   * itself was not heard.
+   * Peers that the operator removed lately. Their sessions must end even where the removal was
+   * lost.
    */
   removed?: Removal[];
 }
 
-/** A peer that the operator removed. */
 export interface Removal {
   id: string;
   reason: 'kicked' | 'revoked';
@@ -63,7 +118,7 @@ export interface Removal {
 export const isRemoval = (reason: PeerReason | undefined): reason is Removal['reason'] =>
   reason === 'kicked' || reason === 'revoked';
 
-/** What others are told of a peer that the operator removed with this code; else undefined. */
+/** The reason that others receive for a removal with this code; else undefined. */
 export function removalReason(code: RelayErrorCode | undefined): Removal['reason'] | undefined {
   if (code === 'token_revoked') return 'revoked';
   return code === 'kicked' ? code : undefined;
@@ -107,7 +162,6 @@ export interface Change {
 /** `Change.previous` of a change that was not written into the shared memory. */
 export const unchained = -1;
 
-/** What instances send each other. */
 export type Message =
   /** `data` is the JSON text of a signal's data; `origin` the sender's instance. */
   | { type: 'signal'; room: RoomKey; to: string; from: string; id: string; data: string; origin: string }
@@ -116,10 +170,15 @@ export type Message =
   /** A connection lost its place; without a code because the peer itself resumed on another one. */
   | { type: 'evict'; room: RoomKey; id: string; resumeDigest: string; code?: RelayErrorCode };
 
-/** A room as the operator sees it. */
+/** Relayed data for a peer, as it is sent to it: the relay cannot read it. */
+export interface RelayedFrame {
+  room: RoomKey;
+  to: string;
+  frame: Buffer;
+}
+
 export interface RoomSummary {
   room: RoomKey;
-  /** Undefined: it has none. */
   server?: 'online' | 'away';
   clients: number;
 }
@@ -127,21 +186,36 @@ export interface RoomSummary {
 /** The part of a room that an instance holds. */
 export interface Holding {
   room: RoomKey;
-  /** The peers whose sockets are here. */
   peers: LocalPeer[];
   /** The groups that they watch, with the version that is known here. */
   watched: { role: Role; version: number }[];
 }
 
+/**
+ * Hears which peers come and go, each of them on one instance: the one where it joined, and the one
+ * whose step removed it. None of these may throw.
+ */
+export interface PeerObserver {
+  /**
+   * A peer joined, and did not resume. `restored`: the shared memory did not have it any more, so
+   * that others may have taken it for gone.
+   */
+  joined(peer: LocalPeer, restored: boolean): void;
+  /** A peer is gone. One that is away is not gone before its resume window is over. */
+  left(change: Change): void;
+  /** A client reported how its session with another peer is doing. */
+  reported(peer: LocalPeer, report: SessionReport): void;
+}
+
 /** What a broker needs of its instance. None of these may throw. */
 export interface Instance {
   holdings(): Iterable<Holding>;
-  /** Whether the peer's connection is still here. */
   holds(peer: LocalPeer): boolean;
   onchange(change: Change): void;
   /** A group as it is now, because this instance missed a change of it. */
   ongroup(room: RoomKey, role: Role, group: Group): void;
   onmessage(message: Message): void;
+  onrelayed(frame: RelayedFrame): void;
 }
 
 /**
@@ -149,13 +223,16 @@ export interface Instance {
  * RelayError `unavailable`, quickly, when the bus does not answer.
  */
 export interface Broker {
-  /** This instance's id. */
   readonly instance: string;
   /** Whether peers can join and messages of other instances arrive here. */
   readonly ready: boolean;
+  /** Why not, and what the operator must do, if known. */
+  readonly refusal?: string | undefined;
   /**
    * Begins to serve the instance; resolves when the bus is ready or known to be down. Called once,
    * before all else.
+   *
+   * @throws ConfigError when only another configuration can make it ready
    */
   start(local: Instance): Promise<void>;
   /**
@@ -165,10 +242,12 @@ export interface Broker {
    *
    * Rejects with the RelayError `room_taken` when another subject has the server's place,
    * `room_full` when there are too many clients, `token_revoked`; with that or `kicked` also when
-   * the operator removed the peer that resumes. A peer that resumes is also told of recent removals
+   * the operator removed the peer that resumes. A peer that resumes also receives recent removals
    * (`others.removed`).
    */
   join(peer: LocalPeer, resume?: ResumeClaim): Promise<{ id: string; others: Group }>;
+  /** Rejects with `token_revoked` when the peer could not join for that; it does not join. */
+  check(peer: LocalPeer): Promise<void>;
   /**
    * The peer's socket was lost (`away`: it may resume within the window), or it left (`gone`), with
    * the reason `revoked` if its token was revoked. A connection that lost its place before changes
@@ -177,10 +256,11 @@ export interface Broker {
   depart(peer: LocalPeer, state: 'away' | 'gone', reason?: PeerReason): Promise<void>;
   /** Writes a peer's new claims. Rejects with the RelayError `token_revoked`. */
   update(peer: LocalPeer): Promise<void>;
-  /** A peer of the room on any instance. */
   find(room: RoomKey, id: string): Promise<PeerRecord | undefined>;
   /** Sends to another instance. False: that instance does not run. */
   publish(instance: string, message: Message): Promise<boolean>;
+  /** Sends relayed data to another instance. It may be lost: the peers notice. */
+  relay(instance: string, frame: RelayedFrame): void;
   /**
    * Removes every peer with such a token, on all instances, and refuses these tokens from then on.
    * Resolves with how many peers it removed.
@@ -193,7 +273,10 @@ export interface Broker {
    * result means that there are more.
    */
   list(limit: number, after?: string): Promise<{ rooms: RoomSummary[]; after?: string }>;
-  /** The peers of a room, on all instances. */
   peersOf(room: RoomKey): Promise<PeerSummary[]>;
+  /** Notes an error for the operator, within a heartbeat, unless the room has no peers. */
+  noteError(room: RoomKey, error: PeerError): void;
+  /** The errors that were noted since the room has had peers, the latest last. */
+  errorsOf(room: RoomKey): Promise<PeerError[]>;
   close(): Promise<void>;
 }

@@ -1,29 +1,30 @@
 import {
   closeCodes,
-  nestsDeeperThan,
+  parseShallow,
   type PeerClaims,
   peerClaims,
-  peerReason,
-  peerState,
+  type PeerReason,
+  type PeerState,
   type RelayErrorCode,
 } from 'mcp-rendezvous-protocol';
 import * as z from 'zod';
 import type { Change, Message } from './broker.ts';
 
-/** What instances send each other: a step of a group, or a message. */
 export type Envelope = { change: Change } | { message: Message };
 
 const codes = Object.keys(closeCodes) as [RelayErrorCode, ...RelayErrorCode[]];
+
+const reasons = ['closed', 'timeout', 'left', 'replaced', 'kicked', 'revoked'] satisfies PeerReason[];
 
 /** Every member of a change is listed, because a schema drops what it does not know. */
 const change = {
   room: z.string(),
   role: z.enum(['server', 'client']),
   id: z.string(),
-  state: peerState,
+  state: z.enum(['online', 'away', 'gone'] satisfies PeerState[]),
   lost: z.literal(true).optional(),
   // A newer instance may know more reasons. The peer is gone all the same.
-  reason: z.optional(peerReason).catch(undefined),
+  reason: z.enum(reasons).optional().catch(undefined),
   instance: z.string(),
   // Kept as they are: views compare claims as text, and a newer instance may know more of them.
   claims: z.custom<PeerClaims>((value) => peerClaims.safeParse(value).success),
@@ -55,16 +56,10 @@ const message = z.discriminatedUnion('type', [
 
 const envelope = z.union([z.object({ change: z.object(change) }), z.object({ message })]);
 
-/** An envelope has few levels of its own. A signal's data is a string in it. */
+/** Envelopes are shallow: a signal's data is a string in them. */
 const maxLevels = 16;
 
 /** Reads an envelope; undefined for any other text, because others can publish in Redis, too. */
 export function parseEnvelope(text: string): Envelope | undefined {
-  // JSON.parse must not see a text that is very deep: see json-depth.ts.
-  if (nestsDeeperThan(text, maxLevels)) return undefined;
-  try {
-    return envelope.safeParse(JSON.parse(text)).data as Envelope | undefined;
-  } catch {
-    return undefined;
-  }
+  return envelope.safeParse(parseShallow(text, maxLevels)).data as Envelope | undefined;
 }

@@ -7,14 +7,16 @@ const checkMs = 500;
 /** The least time between two sweeps of a shard, in milliseconds. */
 const sweepPauseMs = 20;
 
-/** What a heartbeat consists of. A rejection means that the bus is lost. */
 interface Steps {
-  /** Checks that this instance reaches Redis and hears itself. */
   check(): Promise<void>;
   /** Renews the leases and catches up; after an outage, also writes what Redis may have lost. */
   renew(recovering: boolean): Promise<void>;
   /** Removes the peers of a shard whose lease has ended. */
   sweep(shard: number): Promise<void>;
+  /** All checks passed; `recovered`: for the first time after a start or an outage. */
+  ready(recovered: boolean): void;
+  /** The bus is lost; `error` is the likely cause. */
+  lost(error: unknown): void;
 }
 
 /**
@@ -25,7 +27,6 @@ export class Heartbeat {
   readonly #leaseMs: number;
   readonly #steps: Steps;
   readonly #log: Logger;
-  /** Undefined before the first attempt. */
   #ready: boolean | undefined;
   #closed = false;
   #beating: Promise<void> | undefined;
@@ -70,12 +71,10 @@ export class Heartbeat {
     return this.#beating;
   }
 
-  /** The bus is lost. */
   lost(error?: unknown): void {
     this.#setReady(false, error);
   }
 
-  /** Sweeps a shard after this time, or earlier if that was planned. */
   sweepIn(shard: number, ms: number): void {
     const at = performance.now() + ms;
     const planned = this.#sweeps.get(shard);
@@ -113,10 +112,9 @@ export class Heartbeat {
 
   #setReady(ready: boolean, error?: unknown): void {
     if (this.#closed) return;
-    if (ready && !this.#ready) this.#log.info('bus ready');
-    if (!ready && this.#ready !== false) {
-      this.#log.warn({ err: error }, 'bus lost: peers cannot join, and other instances cannot be reached');
-    }
+    const recovered = ready && !this.#ready;
     this.#ready = ready;
+    if (ready) this.#steps.ready(recovered);
+    else this.#steps.lost(error);
   }
 }

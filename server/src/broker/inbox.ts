@@ -1,15 +1,17 @@
 import type { RedisConfig } from '../config/config.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { commandTimeoutMs, type RedisConnection, createConnection, open } from './redis-connection.ts';
+import { commandTimeoutMs, type RedisConnection, createConnection, open, type Report } from './redis-connection.ts';
 
-/** What an instance sends to its own inbox, to check that it hears itself. */
 const echo = 'echo';
+const echoBytes = Buffer.from(echo);
 
 interface Options {
   log: Logger;
   metrics: Metrics;
-  receive: (text: string) => void;
+  /** @param message a text, or relayed data */
+  receive: (message: Buffer) => void;
+  report: Report;
 }
 
 /**
@@ -24,6 +26,7 @@ export class Inbox {
   readonly #options: Options;
   #connection: RedisConnection | undefined;
   #subscribed = false;
+  #closed = false;
   #heard: (() => void) | undefined;
 
   constructor(redis: RedisConfig, channel: string, options: Options) {
@@ -32,34 +35,32 @@ export class Inbox {
     this.#options = options;
   }
 
-  /** Resolves when the connection stands or the first attempt has failed. */
   async open(): Promise<void> {
-    const { log, metrics, receive } = this.#options;
-    const connection = createConnection(this.#redis);
+    const { log, metrics, receive, report } = this.#options;
+    const connection = createConnection(this.#redis, report);
     this.#connection = connection;
-    connection.on('error', (error: Error) => log.debug({ err: error }, 'redis subscription'));
     connection.on('reconnecting', () => metrics.reconnects.inc());
     connection.on('close', () => (this.#subscribed = false));
-    connection.on('smessage', (_channel: string, text: string) => {
-      if (text === echo) return this.#heard?.();
+    connection.on('smessageBuffer', (_channel: Buffer, message: Buffer) => {
+      if (message.equals(echoBytes)) return this.#heard?.();
       try {
-        receive(text);
+        receive(message);
       } catch (error) {
         // ioredis would not catch it, and one message must not end the process.
-        log.error({ err: error }, 'a message from another instance could not be handled');
+        log.error({ err: error }, 'failed to handle a message from another instance');
       }
     });
     // After a failure the connection goes on trying, and `check` reports the missing echo.
-    await open(connection).catch((error: unknown) => log.debug({ err: error }, 'redis subscription'));
+    await open(connection).catch(report);
   }
 
   /**
    * Subscribes if need be. Resolves with how long the echo took, in milliseconds; rejects when it
    * is missing.
    *
-   * @param publish sends to this inbox
+   * @param publish sends to this inbox; resolves with how many subscribers there are
    */
-  async check(publish: (text: string) => Promise<unknown>): Promise<number> {
+  async check(publish: (text: string) => Promise<number>): Promise<number> {
     if (!this.#subscribed) {
       await this.#connection?.ssubscribe(this.#channel);
       this.#subscribed = true;
@@ -67,14 +68,16 @@ export class Inbox {
     const { promise: heard, resolve, reject } = Promise.withResolvers<void>();
     this.#heard = resolve;
     const sent = performance.now();
-    await publish(echo);
+    // Redis has no subscriber: the subscription is at a server that the commands have left.
+    if ((await publish(echo)) === 0) reject(new Error('this instance does not hear itself'));
     const timer = setTimeout(() => reject(new Error('this instance does not hear itself')), commandTimeoutMs);
     try {
       await heard;
       return performance.now() - sent;
     } catch (error) {
-      this.close();
-      await this.open();
+      this.#disconnect();
+      // It may have been closed meanwhile.
+      if (!this.#closed) await this.open();
       throw error;
     } finally {
       clearTimeout(timer);
@@ -82,6 +85,11 @@ export class Inbox {
   }
 
   close(): void {
+    this.#closed = true;
+    this.#disconnect();
+  }
+
+  #disconnect(): void {
     this.#subscribed = false;
     this.#connection?.disconnect();
   }

@@ -1,12 +1,17 @@
 import type { PeerReason, PeerState, RelayErrorCode, Role } from 'mcp-rendezvous-protocol';
+import type { Limits } from '../config/config.ts';
 import { RelayError } from '../errors.ts';
 import { newInstanceId, type ResumeClaim, type RoomKey } from '../rooms/ids.ts';
 import {
+  addError,
   type Broker,
   type Group,
   type Instance,
   type LocalPeer,
   type Message,
+  otherRole,
+  type PeerError,
+  type PeerObserver,
   type PeerRecord,
   type PeerSummary,
   rememberedRemovals,
@@ -18,27 +23,22 @@ import {
 } from './broker.ts';
 import { revocationName, revocationNames } from './revocations.ts';
 
-/** A peer with its place in a room. */
 interface PlacedPeer {
   readonly peer: LocalPeer;
   state: PeerRecord['state'];
-  reason: PeerReason | undefined;
+  reason?: PeerReason | undefined;
   version: number;
   readonly joined: number;
-  /** Ends the resume window of a peer that is away. */
-  timer: NodeJS.Timeout | undefined;
+  timer?: NodeJS.Timeout;
 }
 
-interface Options {
-  /** How long a lost peer stays `away` before it is `gone`, in milliseconds. */
-  resumeWindowMs: number;
-  maxClientsPerRoom: number;
-}
+type Options = Pick<Limits, 'resumeWindowMs' | 'maxClientsPerRoom'>;
 
-/** A room's peers, and the versions of its groups. */
 class Room {
   readonly peers = new Map<string, PlacedPeer>();
   readonly versions: Record<Role, number> = { server: 0, client: 0 };
+  /** Most rooms never have one. */
+  errors: PeerError[] | undefined;
 
   of(role: Role): PlacedPeer[] {
     return [...this.peers.values()].filter(({ peer }) => peer.role === role);
@@ -55,10 +55,12 @@ export class MemoryBroker implements Broker {
   readonly #revoked = new Map<string, number>();
   /** Peers that the operator removed, by resume digest, in the order of their removal. */
   readonly #removed = new Map<string, Removal & { room: RoomKey; role: Role; code: RelayErrorCode; at: number }>();
+  readonly #observer: PeerObserver | undefined;
   #local: Instance | undefined;
 
-  constructor(options: Options) {
+  constructor(options: Options, observer?: PeerObserver) {
     this.#options = options;
+    this.#observer = observer;
   }
 
   start(local: Instance): Promise<void> {
@@ -66,7 +68,7 @@ export class MemoryBroker implements Broker {
     return Promise.resolve();
   }
 
-  // oxlint-disable-next-line require-await -- A refusal is a rejection, as with every broker.
+  // oxlint-disable-next-line require-await -- It throws into the promise, as every broker does.
   async join(peer: LocalPeer, resume?: ResumeClaim): Promise<{ id: string; others: Group }> {
     const { room: key, role, claims } = peer;
     const room = this.#rooms.get(key) ?? new Room();
@@ -88,26 +90,25 @@ export class MemoryBroker implements Broker {
     if (holder) this.#evict(holder, 'replaced');
     if (holder) this.#change(room, holder, 'gone', 'replaced');
     const version = room.versions[role] + 1;
-    const { id, since } = resumed?.peer ?? peer;
-    const own = resumed ? { ...peer, id, since } : peer;
-    const placed: PlacedPeer = {
-      peer: own,
-      state: 'online',
-      reason: undefined,
-      version,
-      joined: version,
-      timer: undefined,
-    };
+    const { id, since, relayedAt, session } = resumed?.peer ?? peer;
+    // The instance goes on noting in this object what happens to the peer.
+    Object.assign(peer, { id, since }, relayedAt !== undefined && { relayedAt }, session && { session });
+    const placed: PlacedPeer = { peer, state: 'online', reason: undefined, version, joined: version };
     room.peers.set(id, placed);
     this.#rooms.set(key, room);
     this.#change(room, placed, 'online');
-    const watched = role === 'server' ? 'client' : 'server';
+    const watched = otherRole(role);
     const members = room.of(watched).map((other) => this.#record(other));
     const removed = resume ? this.#removals(key, watched) : [];
     return {
       id,
       others: { version: room.versions[watched], members, ...(removed.length > 0 && { removed }) },
     };
+  }
+
+  // oxlint-disable-next-line require-await -- It rejects, as every broker does.
+  async check(peer: LocalPeer): Promise<void> {
+    if (this.#isRevoked(peer)) throw new RelayError('token_revoked');
   }
 
   depart(peer: LocalPeer, state: 'away' | 'gone', reason?: PeerReason): Promise<void> {
@@ -124,7 +125,7 @@ export class MemoryBroker implements Broker {
     return Promise.resolve();
   }
 
-  // oxlint-disable-next-line require-await -- A refusal is a rejection, as with every broker.
+  // oxlint-disable-next-line require-await -- It throws into the promise, as every broker does.
   async update(peer: LocalPeer): Promise<void> {
     if (this.#isRevoked(peer)) throw new RelayError('token_revoked');
     const { room, placed } = this.#find(peer);
@@ -143,6 +144,9 @@ export class MemoryBroker implements Broker {
     this.#local?.onmessage(message);
     return Promise.resolve(true);
   }
+
+  /** There is no other instance. */
+  relay(): void {}
 
   revoke(revocation: Revocation): Promise<number> {
     for (const [name, until] of this.#revoked) if (until <= Date.now()) this.#revoked.delete(name);
@@ -179,17 +183,32 @@ export class MemoryBroker implements Broker {
   peersOf(room: RoomKey): Promise<PeerSummary[]> {
     const summaries = Array.from(this.#rooms.get(room)?.peers.values() ?? [], (placed) => {
       const { version: _, joined: __, ...record } = this.#record(placed);
-      return { ...record, since: placed.peer.since };
+      const { since, relayedAt, session } = placed.peer;
+      return { ...record, since, ...(relayedAt !== undefined && { relayedAt }), ...(session && { session }) };
     });
     return Promise.resolve(summaries);
   }
 
+  noteError(key: RoomKey, error: PeerError): void {
+    const room = this.#rooms.get(key);
+    if (room) addError((room.errors ??= []), error);
+  }
+
+  errorsOf(room: RoomKey): Promise<PeerError[]> {
+    return Promise.resolve([...(this.#rooms.get(room)?.errors ?? [])]);
+  }
+
   close(): Promise<void> {
-    for (const room of this.#rooms.values()) for (const { timer } of room.peers.values()) clearTimeout(timer);
+    // With this instance goes all that is known of its peers: nobody can resume.
+    for (const room of this.#rooms.values()) {
+      for (const placed of room.peers.values()) {
+        clearTimeout(placed.timer);
+        this.#change(room, placed, 'gone', placed.reason ?? 'closed');
+      }
+    }
     return Promise.resolve();
   }
 
-  /** The peer's place, unless its connection has lost it. */
   #find({ room: key, id, resumeDigest }: LocalPeer): { room?: Room; placed?: PlacedPeer } {
     const room = this.#rooms.get(key);
     const placed = room?.peers.get(id);
@@ -206,8 +225,10 @@ export class MemoryBroker implements Broker {
     if (state !== 'gone') placed.state = state;
     else if (room.peers.delete(id) && room.peers.size === 0) this.#rooms.delete(key);
     const { instance } = this;
-    const change = { room: key, role, id, state, instance, claims, version, previous, joined };
-    this.#local?.onchange({ ...change, ...(reason && { reason }) });
+    const of = { room: key, role, id, state, instance, claims, version, previous, joined };
+    const change = { ...of, ...(reason && { reason }) };
+    this.#local?.onchange(change);
+    if (state === 'gone') this.#observer?.left(change);
   }
 
   #isRevoked(peer: LocalPeer): boolean {
@@ -236,7 +257,6 @@ export class MemoryBroker implements Broker {
     }
   }
 
-  /** The latest removals of a group. */
   #removals(key: RoomKey, role: Role): Removal[] {
     const found = [...this.#removed.values()].filter((removal) => removal.room === key && removal.role === role);
     return found.slice(-rememberedRemovals).map(({ id, reason }) => ({ id, reason }));

@@ -3,19 +3,23 @@ import { Command } from 'ioredis';
 import { RelayError } from '../errors.ts';
 import type { RoomKey } from '../rooms/ids.ts';
 import type { RedisConnection } from './redis-connection.ts';
-import { readPeer, type Reply, type StoredPeer } from './replies.ts';
-import { inboxOf, roomKey, type ScriptName, shardKey } from './scripts.ts';
+import { refusalOf } from './redis-errors.ts';
+import { type Notes, readNotes, readPeer, type Reply, type StoredPeer } from './replies.ts';
+import { aliveOf, inboxOf, notesKey, roomKey, type ScriptName, shardKey } from './scripts.ts';
 
 /**
- * The commands of the Redis broker. They reject with the RelayError `unavailable` however Redis
- * fails, and with `internal` when Redis works and a script fails, which is a fault of its request.
+ * The commands of the Redis broker, which report how they fail. They reject with the RelayError
+ * `unavailable` however Redis fails, and with `internal` when Redis works and a script fails, which
+ * is a fault of its request.
  */
 export class RedisCommands {
   readonly #connection: RedisConnection;
+  readonly #report: (error: unknown) => void;
   readonly #pending = new Set<Promise<unknown>>();
 
-  constructor(connection: RedisConnection) {
+  constructor(connection: RedisConnection, report: (error: unknown) => void) {
     this.#connection = connection;
+    this.#report = report;
   }
 
   async run(script: ScriptName, shard: number, request: object): Promise<Reply> {
@@ -38,15 +42,29 @@ export class RedisCommands {
     });
   }
 
-  /** Publishes in an instance's inbox. False: the instance does not run. */
+  async notesOf(room: RoomKey): Promise<Notes> {
+    return readNotes(await this.#track(() => this.#connection.get(notesKey(room))));
+  }
+
   async publish(instance: string, text: string): Promise<boolean> {
     return Number(await this.#track(() => this.#connection.spublish(inboxOf(instance), text))) > 0;
   }
 
-  /** Publishes at once, where `publish` waits for the replies of what it sent before. */
-  async publishNow(instance: string, text: string): Promise<void> {
-    const command = new Command('spublish', [inboxOf(instance), text]);
-    await this.#track(() => Promise.resolve(this.#connection.sendCommand(command)));
+  /**
+   * Publishes at once, where `publish` waits for the replies of what it sent before. Resolves with
+   * how many subscribers there are.
+   */
+  async publishNow(channel: string, message: string | Buffer): Promise<number> {
+    return Number(await this.#now('spublish', channel, message));
+  }
+
+  /** Writes something that ends by itself: a Redis that can be read only is of no use. */
+  async write(instance: string, lastsMs: number): Promise<void> {
+    await this.#now('set', aliveOf(instance), '', 'PX', String(lastsMs));
+  }
+
+  #now(name: string, ...args: (string | Buffer)[]): Promise<unknown> {
+    return this.#track(() => Promise.resolve(this.#connection.sendCommand(new Command(name, args))));
   }
 
   /** Resolves when no command is pending, nor any that follows from a reply. */
@@ -66,7 +84,9 @@ export class RedisCommands {
       this.#pending.add(command);
       return await command;
     } catch (error) {
-      throw new RelayError(isScriptError(error) ? 'internal' : 'unavailable', { cause: error });
+      if (isScriptError(error)) throw new RelayError('internal', { cause: error });
+      this.#report(error);
+      throw new RelayError('unavailable', { cause: error });
     } finally {
       if (command) this.#pending.delete(command);
     }
@@ -76,4 +96,6 @@ export class RedisCommands {
 const isScriptError = (error: unknown): boolean =>
   error instanceof Error &&
   error.name === 'ReplyError' &&
-  /^(ERR|WRONGTYPE) .*(user_script|\bscript\b)/s.test(error.message);
+  /^(ERR|WRONGTYPE) .*(user_script|\bscript\b)/s.test(error.message) &&
+  // An ACL or another rejection by Redis is not a fault of the script.
+  refusalOf(error).reason === 'other';

@@ -1,4 +1,3 @@
-/** Where Redis is: a `REDIS_URL` taken apart. */
 export interface RedisAddress {
   kind: 'single' | 'cluster' | 'sentinel';
   tls: boolean;
@@ -50,6 +49,9 @@ export function parseRedisUrl(url: string): RedisAddress | undefined {
     master,
   };
 }
+
+/** A `REDIS_URL` without its password, for the log. */
+export const withoutPassword = (url: string): string => url.replace(/^([^:]+:\/\/[^:@/]*):[^@/]*@/, '$1@');
 
 function decoded(text: string): string | undefined {
   try {

@@ -1,46 +1,47 @@
-import type { PeerReason, RelayErrorCode, Role } from 'mcp-rendezvous-protocol';
-import type { RedisConfig } from '../config/config.ts';
+import type { PeerReason, RelayErrorCode } from 'mcp-rendezvous-protocol';
+import type { Limits, RedisConfig } from '../config/config.ts';
 import { RelayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { newInstanceId, type ResumeClaim, type RoomKey, roomKeyOf } from '../rooms/ids.ts';
-import type {
-  Broker,
-  Group,
-  Holding,
-  Instance,
-  LocalPeer,
-  Message,
-  PeerRecord,
-  PeerSummary,
-  Revocation,
-  RoomSummary,
+import {
+  addError,
+  type Broker,
+  type Group,
+  type Holding,
+  type Instance,
+  type LocalPeer,
+  type Message,
+  noteMemoryMs,
+  otherRole,
+  type PeerError,
+  type PeerObserver,
+  type PeerRecord,
+  type PeerSummary,
+  type RelayedFrame,
+  type Revocation,
+  type RoomSummary,
+  type SessionNote,
 } from './broker.ts';
 import { type Envelope, parseEnvelope } from './envelope.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { Inbox } from './inbox.ts';
 import { RedisCommands } from './redis-commands.ts';
+import { RelayedBus } from './relayed-bus.ts';
 import { createConnection, open, type RedisConnection } from './redis-connection.ts';
+import { RedisHealth } from './redis-health.ts';
+import { withoutPassword } from './redis-url.ts';
 import { listed, readChange, readGroup, readRecord, type Reply } from './replies.ts';
 import { revocationName } from './revocations.ts';
 import { inboxOf, type ScriptName, shardOf, shards } from './scripts.ts';
 
-interface Options {
-  /** How long a lost peer stays `away` before it is `gone`, in milliseconds. */
-  resumeWindowMs: number;
-  /** How long a peer outlives its instance, in milliseconds; renewed three times within it. */
-  leaseMs: number;
-  maxClientsPerRoom: number;
-}
+type Options = Pick<Limits, 'resumeWindowMs' | 'leaseMs' | 'maxClientsPerRoom' | 'relayed'>;
 
-/** How many peers one run of a script removes at most. */
 const sweepLimit = 200;
-
-/** A name that is revoked, until a time in milliseconds since the epoch. */
-interface NamedRevocation {
-  name: string;
-  ends: number;
-}
+/** After which time a note is written again, in milliseconds. */
+const noteAgainMs = noteMemoryMs / 3;
+/** Of how many rooms errors are noted between two heartbeats. */
+const mostNotedRooms = 1000;
 
 /** The broker of several instances: presence under leases in Redis, and an inbox per instance. */
 export class RedisBroker implements Broker {
@@ -48,38 +49,53 @@ export class RedisBroker implements Broker {
   readonly #options: Options;
   readonly #log: Logger;
   readonly #metrics: Metrics;
+  readonly #observer: PeerObserver | undefined;
+  readonly #health: RedisHealth;
   readonly #connection: RedisConnection;
   readonly #commands: RedisCommands;
   readonly #inbox: Inbox;
+  readonly #relayed: RelayedBus | undefined;
   readonly #heartbeat: Heartbeat;
   #local: Instance | undefined;
   /** Revocations that this instance was asked for, for a Redis that loses them. */
   readonly #revoked = new Map<string, number>();
-  /** Peers whose fresh claims could not be written. */
   readonly #unwritten = new Set<LocalPeer>();
+  /** Errors for the operator that the next heartbeat writes. */
+  readonly #errors = new Map<RoomKey, PeerError[]>();
 
-  constructor(redis: RedisConfig, options: Options, log: Logger, metrics: Metrics) {
+  /** When each was last written, in milliseconds since the epoch. */
+  readonly #noted = new WeakMap<SessionNote, number>();
+
+  constructor(redis: RedisConfig, options: Options, log: Logger, metrics: Metrics, observer?: PeerObserver) {
+    this.#observer = observer;
     this.#options = options;
     this.#log = log;
     this.#metrics = metrics;
-    this.#connection = createConnection(redis);
-    this.#commands = new RedisCommands(this.#connection);
+    this.#health = new RedisHealth(withoutPassword(redis.url), log, metrics);
+    const { report } = this.#health;
+    this.#connection = createConnection(redis, report);
+    this.#commands = new RedisCommands(this.#connection, report);
     this.#inbox = new Inbox(redis, inboxOf(this.instance), {
       log,
       metrics,
-      receive: (text) => this.#receiveText(text),
+      receive: (message) => this.#receiveText(message.toString()),
+      report,
     });
+    if (options.relayed) {
+      const receive = (frame: RelayedFrame): void => this.#local?.onrelayed(frame);
+      this.#relayed = new RelayedBus(redis, this.instance, { log, metrics, receive });
+    }
     this.#heartbeat = new Heartbeat(
       options.leaseMs,
       {
         check: () => this.#check(),
         renew: (recovering) => this.#renew(recovering),
         sweep: (shard) => this.#renewShard(shard, [], []),
+        ready: (recovered) => this.#health.ready(recovered, this.#connection),
+        lost: (error) => this.#health.lost(error),
       },
       log,
     );
-    // Each failed attempt to connect emits an error; the heartbeat logs once that the bus is down.
-    this.#connection.on('error', (error: Error) => log.debug({ err: error }, 'redis connection'));
     this.#connection.on('ready', () => void this.#heartbeat.beat());
     this.#connection.on('close', () => this.#heartbeat.lost());
     this.#connection.on('reconnecting', () => metrics.reconnects.inc());
@@ -89,11 +105,16 @@ export class RedisBroker implements Broker {
     return this.#heartbeat.ready;
   }
 
+  get refusal(): string | undefined {
+    return this.#health.refusal;
+  }
+
   async start(local: Instance): Promise<void> {
     this.#local = local;
-    await this.#inbox.open();
+    await Promise.all([this.#inbox.open(), this.#relayed?.open()]);
     // After a failure the connection goes on trying.
     await open(this.#connection).catch((error: unknown) => this.#heartbeat.lost(error));
+    this.#health.failIfHopeless();
     await this.#heartbeat.beat();
   }
 
@@ -101,7 +122,7 @@ export class RedisBroker implements Broker {
     if (!this.ready) throw new RelayError('unavailable');
     const reply = await this.#place(peer, { resume: resume && named(resume) });
     if (reply.refused) throw new RelayError(reply.refused);
-    return { id: reply.id, others: readGroup(other(peer.role), reply.others) };
+    return { id: reply.id, others: readGroup(otherRole(peer.role), reply.others) };
   }
 
   async depart(peer: LocalPeer, state: 'away' | 'gone', reason?: PeerReason): Promise<void> {
@@ -110,6 +131,13 @@ export class RedisBroker implements Broker {
     const claims = JSON.stringify(peer.claims);
     await this.#runInRoom('rendezvousUpdate', room, { ...named(peer), state, reason, window, claims });
     if (state === 'away') this.#heartbeat.sweepIn(shardOf(room), window);
+  }
+
+  async check(peer: LocalPeer): Promise<void> {
+    const claims = JSON.stringify(peer.claims);
+    const request = { ...named(peer), subject: peer.claims.sub, claims };
+    const { refused } = await this.#runInRoom('rendezvousCheck', peer.room, request);
+    if (refused) throw new RelayError(refused);
   }
 
   async update(peer: LocalPeer): Promise<void> {
@@ -127,6 +155,10 @@ export class RedisBroker implements Broker {
 
   async publish(instance: string, message: Message): Promise<boolean> {
     return await this.#commands.publish(instance, JSON.stringify({ message } satisfies Envelope));
+  }
+
+  relay(instance: string, frame: RelayedFrame): void {
+    this.#relayed?.send(instance, frame);
   }
 
   async revoke({ by, issuer, value, until: ends }: Revocation): Promise<number> {
@@ -168,13 +200,29 @@ export class RedisBroker implements Broker {
   }
 
   async peersOf(room: RoomKey): Promise<PeerSummary[]> {
-    const stored = await this.#commands.peersOf(room);
+    const [stored, { relayed, sessions }] = await Promise.all([
+      this.#commands.peersOf(room),
+      this.#commands.notesOf(room),
+    ]);
     return stored.flatMap(([id, peer]) => {
       const record = readRecord(peer.role, { ...peer, id });
       if (!record) return [];
       const { version: _, joined: __, ...summary } = record;
-      return [{ ...summary, since: peer.since }];
+      const { since } = peer;
+      const [relayedAt, session] = [relayed.get(id), sessions.get(id)];
+      return [{ ...summary, since, ...(relayedAt !== undefined && { relayedAt }), ...(session && { session }) }];
     });
+  }
+
+  noteError(room: RoomKey, error: PeerError): void {
+    const errors = this.#errors.get(room) ?? [];
+    if (errors.length === 0 && this.#errors.size === mostNotedRooms) return;
+    this.#errors.set(room, errors);
+    addError(errors, error);
+  }
+
+  async errorsOf(room: RoomKey): Promise<PeerError[]> {
+    return (await this.#commands.notesOf(room)).errors;
   }
 
   async close(): Promise<void> {
@@ -182,9 +230,9 @@ export class RedisBroker implements Broker {
     await this.#commands.settled();
     this.#connection.disconnect();
     this.#inbox.close();
+    this.#relayed?.close();
   }
 
-  /** Runs the script that gives a peer its place, or refuses it. */
   #place(peer: LocalPeer, how: { resume?: object | undefined; restore?: true }): Promise<Reply> {
     return this.#runInRoom('rendezvousJoin', peer.room, {
       ...named(peer),
@@ -202,7 +250,11 @@ export class RedisBroker implements Broker {
 
   async #check(): Promise<void> {
     if (this.#connection.status !== 'ready') throw new Error('no connection to Redis');
-    const tookMs = await this.#inbox.check((text) => this.#commands.publishNow(this.instance, text));
+    this.#relayed?.check();
+    const [tookMs] = await Promise.all([
+      this.#inbox.check((text) => this.#commands.publishNow(inboxOf(this.instance), text)),
+      this.#commands.write(this.instance, this.#options.leaseMs),
+    ]);
     this.#metrics.busRoundTrip.observe(tookMs / 1000);
   }
 
@@ -216,9 +268,38 @@ export class RedisBroker implements Broker {
     await Promise.all(allShards.map(renewShard));
     // A copy, because peers whose claims cannot be written are added again.
     await Promise.all([...this.#unwritten].map((peer) => this.#rewrite(peer)));
+    await this.#writeNotes([...byShard.values()].flat(), recovering);
   }
 
-  async #renewShard(shard: number, holdings: Holding[], revocations: NamedRevocation[]): Promise<void> {
+  /**
+   * Writes for the operator what happened since the last heartbeat, and from time to time what a
+   * peer reported long ago: notes do not last.
+   */
+  async #writeNotes(holdings: Holding[], recovering: boolean): Promise<void> {
+    const now = Date.now();
+    const since = now - this.#options.leaseMs;
+    const due: SessionNote[] = [];
+    const isDue = (note: SessionNote | undefined): note is SessionNote =>
+      note !== undefined && (recovering || now - (this.#noted.get(note) ?? 0) >= noteAgainMs);
+    const marks = holdings.flatMap(({ room, peers }) => {
+      const relayed = peers.flatMap(({ id, relayedAt: at = 0 }) => (at > since ? [{ id, at }] : []));
+      const sessions = peers.flatMap(({ id, session }) => {
+        if (!isDue(session)) return [];
+        due.push(session);
+        return [{ id, ...session }];
+      });
+      return relayed.length + sessions.length > 0 ? [{ room, relayed, sessions, errors: [] as PeerError[] }] : [];
+    });
+    const noted = Array.from(this.#errors, ([room, errors]) => ({ room, relayed: [], sessions: [], errors }));
+    this.#errors.clear();
+    const byShard = Map.groupBy([...marks, ...noted], ({ room }) => shardOf(room));
+    const write = ([shard, notes]: [number, object[]]): Promise<unknown> =>
+      this.#run('rendezvousNote', shard, { notes }).catch((error: unknown) => this.#isolate(error));
+    await Promise.all(Array.from(byShard, write));
+    for (const note of due) this.#noted.set(note, now);
+  }
+
+  async #renewShard(shard: number, holdings: Holding[], revocations: { name: string; ends: number }[]): Promise<void> {
     const byId = new Map(holdings.flatMap(({ peers }) => peers.map((peer) => [peer.id, peer])));
     const rooms = holdings.map(({ room, peers, watched }) => ({
       room,
@@ -244,10 +325,10 @@ export class RedisBroker implements Broker {
     if (!placed) return this.#evict(peer, 'internal');
     const { refused, moved, others } = placed;
     if (refused || moved) return this.#evict(peer, refused);
-    this.#local?.ongroup(peer.room, other(peer.role), readGroup(other(peer.role), others));
+    this.#observer?.joined(peer, true);
+    this.#local?.ongroup(peer.room, otherRole(peer.role), readGroup(otherRole(peer.role), others));
   }
 
-  /** Writes fresh claims that could not be written when they came. */
   async #rewrite(peer: LocalPeer): Promise<void> {
     this.#unwritten.delete(peer);
     if (!this.#local?.holds(peer)) return;
@@ -274,7 +355,6 @@ export class RedisBroker implements Broker {
     return this.#run(script, shardOf(room), { ...request, room });
   }
 
-  /** Runs a script and passes on what it changed, to this instance and to others. */
   async #run(script: ScriptName, shard: number, request: object): Promise<Reply> {
     const reply = await this.#commands.run(script, shard, request);
     for (const { instance, ...evicted } of listed(reply.evicted)) {
@@ -282,16 +362,22 @@ export class RedisBroker implements Broker {
     }
     for (const { to, change } of listed(reply.changes).flatMap((raw) => readChange(raw) ?? [])) {
       for (const instance of to) this.#pass(instance, { change });
+      if (change.state === 'gone') this.#observer?.left(change);
     }
     return reply;
   }
 
   #pass(instance: string, envelope: Envelope): void {
     if (instance === this.instance) return this.#receive(envelope);
-    // A change that is lost is made up for: versions show the gap at the next renewal.
+    // A lost change is recovered: versions show the gap at the next renewal.
     this.#commands
       .publish(instance, JSON.stringify(envelope))
-      .catch((error: unknown) => this.#log.debug({ err: error }, 'change not published'));
+      .catch((error: unknown) =>
+        this.#log.debug(
+          { err: error },
+          'presence change not published; other instances learn of it from the next heartbeat',
+        ),
+      );
   }
 
   #receiveText(text: string): void {
@@ -307,8 +393,6 @@ export class RedisBroker implements Broker {
 }
 
 const allShards = Array.from({ length: shards }, (_, shard) => shard);
-
-const other = (role: Role): Role => (role === 'server' ? 'client' : 'server');
 
 /** Only what names a connection: a peer's other members are not part of a request. */
 const named = ({ id, resumeDigest }: ResumeClaim): ResumeClaim => ({ id, resumeDigest });

@@ -1,6 +1,7 @@
-import { nestsDeeperThan, peerClaims, type RelayErrorCode, type Role } from 'mcp-rendezvous-protocol';
+import { parseShallow, peerClaims, type RelayErrorCode, type Role } from 'mcp-rendezvous-protocol';
+import * as z from 'zod';
 import type { RoomKey } from '../rooms/ids.ts';
-import type { Change, Group, Message, PeerRecord, Removal, RoomSummary } from './broker.ts';
+import type { Change, Group, Message, PeerError, PeerRecord, Removal, RoomSummary, SessionNote } from './broker.ts';
 
 /** cjson writes an empty list as an empty object. */
 type List<T> = readonly T[] | Record<string, never>;
@@ -17,7 +18,6 @@ interface Raw {
 type RawRecord = Omit<PeerRecord, keyof Raw | 'role'> & Raw;
 type RawChange = Omit<Change, keyof Raw | 'previous'> & Raw & { previous: string; to: List<string> };
 
-/** A peer as Redis stores it. */
 export type StoredPeer = Omit<RawRecord, 'id'> & { role: Role; since: number };
 
 export interface RawGroup {
@@ -35,37 +35,32 @@ export interface Reply {
   moved?: true;
   id: string;
   others: RawGroup;
-  /** `heartbeat`: ids of peers that are not written. */
   missing: List<string>;
   groups: List<RawGroup & { room: RoomKey; role: Role }>;
   /** `heartbeat`: milliseconds until the next lease ends; -1 if there is none. */
   next: number;
-  /** `revoke` and `kick`. */
   removed: number;
   cursor: string;
-  /** `list`. */
   rooms: List<RoomSummary>;
 }
 
-/** What lies in Redis has few levels, and JSON.parse must not see a text that is very deep: see json-depth.ts. */
+/** What lies in Redis has few levels. */
 const maxLevels = 16;
 
-function parse(text: unknown): unknown {
-  if (typeof text !== 'string' || nestsDeeperThan(text, maxLevels)) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
+const parse = (text: unknown): unknown => (typeof text === 'string' ? parseShallow(text, maxLevels) : undefined);
 
-/** Claims as they are, because views compare them as text; undefined if somebody else wrote them. */
+/**
+ * Claims are kept as text, because views compare them as text; undefined if another program wrote
+ * them.
+ */
 function readClaims(text: unknown): PeerRecord['claims'] | undefined {
   const claims = parse(text);
   return peerClaims.safeParse(claims).success ? (claims as PeerRecord['claims']) : undefined;
 }
 
-/** A stored peer, or undefined for a text that no instance wrote: others can write in Redis, too. */
+/**
+ * A stored peer, or undefined for a text that no instance wrote: others can write in Redis, too.
+ */
 export function readPeer(text: string): StoredPeer | undefined {
   const peer = parse(text) as Partial<StoredPeer> | null | undefined;
   return typeof peer === 'object' && readClaims(peer?.claims) ? (peer as StoredPeer) : undefined;
@@ -79,6 +74,40 @@ export function readRecord(role: Role, raw: RawRecord): PeerRecord | undefined {
   const numbers = { version: Number(version), joined: Number(joined) };
   return { id, instance, role, state, ...(reason && { reason }), claims, ...numbers };
 }
+
+/** What an operator is shown of a room besides its peers. */
+export interface Notes {
+  /** When data was last relayed, in milliseconds since the epoch, by peer id. */
+  relayed: ReadonlyMap<string, number>;
+  /** By peer id. */
+  sessions: ReadonlyMap<string, SessionNote>;
+  errors: PeerError[];
+}
+
+const peerError = z.object({
+  at: z.number(),
+  code: z.string(),
+  limit: z.string().exactOptional(),
+  role: z.enum(['server', 'client']),
+  sub: z.string(),
+  times: z.number(),
+});
+const sessionNote = z.object({ at: z.number(), path: z.enum(['direct', 'turn', 'relayed']).optional() });
+const byPeer = <T>(value: z.ZodType<T>) =>
+  z
+    .record(z.string(), value)
+    .catch({})
+    .transform((values) => new Map(Object.entries(values)));
+const notes = z.object({
+  relayed: byPeer(z.number()),
+  sessions: byPeer(sessionNote),
+  // An empty list is written as an empty object.
+  errors: z.array(peerError).catch([]),
+});
+
+/** What other programs wrote counts as nothing. */
+export const readNotes = (text: unknown): Notes =>
+  notes.safeParse(parse(text)).data ?? { relayed: new Map(), sessions: new Map(), errors: [] };
 
 export function readGroup(role: Role, { version, members, removed = {} }: RawGroup): Group {
   const removals = [...listed(removed)];

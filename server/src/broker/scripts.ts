@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RoomKey } from '../rooms/ids.ts';
-import { rememberedRemovals, removalMemoryMs } from './broker.ts';
+import { errorsOfOne, noteMemoryMs, rememberedErrors, rememberedRemovals, removalMemoryMs } from './broker.ts';
 
 const read = (name: string): string => readFileSync(join(import.meta.dirname, 'lua', `${name}.lua`), 'utf8');
 
 const shared = [
   `local removal_memory_ms = ${removalMemoryMs}`,
   `local remembered_removals = ${rememberedRemovals}`,
+  `local note_memory_ms = ${noteMemoryMs}`,
+  `local remembered_errors = ${rememberedErrors}`,
+  `local errors_of_one = ${errorsOfOne}`,
   read('library'),
 ].join('\n');
 
@@ -17,11 +20,13 @@ const script = (name: string) => ({ numberOfKeys: 1, lua: `${shared}\n${read(nam
 /** The Lua scripts of the Redis broker. Each is one atomic step; lua/library.lua has the keys. */
 export const scripts = {
   rendezvousJoin: script('join'),
+  rendezvousCheck: script('check'),
   rendezvousUpdate: script('update'),
   rendezvousHeartbeat: script('heartbeat'),
   rendezvousRevoke: script('revoke'),
   rendezvousKick: script('kick'),
   rendezvousList: script('list'),
+  rendezvousNote: script('note'),
 };
 
 export type ScriptName = keyof typeof scripts;
@@ -40,4 +45,10 @@ export function shardOf(room: string): number {
 
 export const shardKey = (shard: number): string => `rendezvous:{${shard}}`;
 export const roomKey = (room: RoomKey): string => `${shardKey(shardOf(room))}:room:${room}`;
+export const notesKey = (room: RoomKey): string => `${shardKey(shardOf(room))}:notes:${room}`;
+/** A key by which an instance tries whether it can write. */
+export const aliveOf = (instance: string): string => `rendezvous:{${instance}}:alive`;
 export const inboxOf = (instance: string): string => `rendezvous:{${instance}}:inbox`;
+
+/** Where an instance takes relayed data, so that signals do not wait behind it. */
+export const dataInboxOf = (instance: string): string => `rendezvous:{${instance}}:relayed`;

@@ -6,6 +6,7 @@ import type { IceConfig } from '../connections/ice-servers.ts';
 import { isLoopback, type Keys, type KeysFile, readIssuers, readSecretKeys } from '../auth/key-config.ts';
 import { type Environment, environment } from './environment.ts';
 import { withSecretFiles } from './secret-files.ts';
+import type { WebhookConfig } from '../webhooks/webhooks.ts';
 
 /** Everything that is wrong with the environment, at once. */
 export class ConfigError extends Error {
@@ -18,6 +19,22 @@ export class ConfigError extends Error {
     this.name = 'ConfigError';
     this.problems = problems;
   }
+}
+
+/** `MAX_FRAME_BYTES` as `maxFrameBytes`. */
+type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}`
+  ? `${Lowercase<First>}${Capitalize<CamelCase<Rest>>}`
+  : Lowercase<Name>;
+
+/** The variables that are limits or times, by their names in {@link Limits}. */
+type NamedLimits = {
+  [Name in keyof Environment as Name extends `MAX_${string}` | `${string}_MS` ? CamelCase<Name> : never]: number;
+};
+
+/** What a peer may send for relayed data, as `joined` names it: bytes of whole frames. */
+export interface RelayedRate {
+  bytesPerSecond: number;
+  burst: number;
 }
 
 /** Bytes and milliseconds. */
@@ -46,10 +63,18 @@ export interface Limits {
   /** Of one connection. */
   messages: Rate;
   bytes: Rate;
-  /** Fresh tokens. */
   tokens: Rate;
   joinsPerAddress: Rate;
   joinsPerSubject: Rate;
+  /** Relayed data of one peer; undefined: there is none. */
+  relayed: RelayedRate | undefined;
+  /** Relayed data of all peers of one subject, and of one issuer, in a second. */
+  maxRelayedBytesPerSecondPerSubject: number;
+  maxRelayedBytesPerSecondPerIssuer: number;
+  /** Relayed data that this instance hands on in a second. */
+  maxRelayedBytesPerSecondTotal: number;
+  /** Relayed data that waits. */
+  maxRelayedBufferedBytesTotal: number;
   /** TCP connections, beside as many as there may be WebSockets. */
   maxHttpConnectionsPerAddress: number;
 }
@@ -68,9 +93,15 @@ export interface Config {
   /** Where the keys are read again when they change; undefined when they are not in a file. */
   keysFile: KeysFile | undefined;
   redis: RedisConfig | undefined;
-  /** Opens the operator's addresses; without it they are not there. */
+  /** Enables the admin API; undefined disables it. */
   adminToken: string | undefined;
+  /** Where the console links to. */
+  docsUrl: string | undefined;
   ice: IceConfig;
+  /** Who gets the console: everyone, nobody, or browsers on this machine. */
+  console: 'on' | 'off' | 'local';
+  /** Who is told when peers come and go. */
+  webhooks: WebhookConfig | undefined;
   /** Empty: any. */
   allowedOrigins: string[];
   trustProxy: boolean | string[];
@@ -78,7 +109,7 @@ export interface Config {
   maxTokenLifetimeSeconds: number;
   logLevel: string;
   limits: Limits;
-  /** Settings that are allowed but probably not meant. They contain no secret. */
+  /** Valid settings that are probably a mistake. They contain no secret. */
   warnings: string[];
 }
 
@@ -105,9 +136,22 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
   if (values.TURN_URLS.length > 0 && values.TURN_SECRET === undefined) {
     problems.push('TURN_URLS needs TURN_SECRET, the static-auth-secret of these TURN servers.');
   }
+  const { TURN_CREDENTIALS_URL: turnUrl, TURN_CREDENTIALS_TOKEN: turnToken } = values;
+  if ((turnUrl === undefined) !== (turnToken === undefined)) {
+    problems.push('TURN_CREDENTIALS_URL and TURN_CREDENTIALS_TOKEN need each other: set both or neither.');
+  }
+  const { WEBHOOK_URL: hookUrl, WEBHOOK_SECRET: hookSecrets } = values;
+  if ((hookUrl === undefined) !== (hookSecrets === undefined)) {
+    problems.push('WEBHOOK_URL and WEBHOOK_SECRET need each other: set both or neither.');
+  }
   if (values.MAX_BYTES_BURST < Math.max(values.MAX_FRAME_BYTES, values.MAX_JOIN_BYTES)) {
     problems.push(
-      'MAX_BYTES_BURST has to be at least MAX_FRAME_BYTES and MAX_JOIN_BYTES, or the largest frames never pass.',
+      'MAX_BYTES_BURST must be at least MAX_FRAME_BYTES and MAX_JOIN_BYTES, or the largest frames never pass.',
+    );
+  }
+  if (values.MAX_RELAYED_BYTES_PER_SECOND > values.MAX_RELAYED_BYTES_PER_SECOND_PER_SUBJECT) {
+    problems.push(
+      'MAX_RELAYED_BYTES_PER_SECOND_PER_SUBJECT must be at least MAX_RELAYED_BYTES_PER_SECOND, or no peer gets the rate that it is told.',
     );
   }
   const redis = readRedis(values, problems);
@@ -117,56 +161,49 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
     port: values.RELAY_PORT,
     keys,
     keysFile: keysFile(given),
-    warnings: unreadKeys(given),
+    warnings: [...unreadKeys(given), ...missingStun(values, keys)],
     redis,
     adminToken: values.ADMIN_TOKEN,
+    docsUrl: values.DOCS_URL,
     ice: {
       stunUrls: values.STUN_URLS,
       turnUrls: values.TURN_URLS,
       turnSecret: values.TURN_SECRET,
       turnTtlSeconds: values.TURN_TTL_SECONDS,
+      turnProvider: turnUrl !== undefined && turnToken !== undefined ? { url: turnUrl, token: turnToken } : undefined,
     },
+    console: values.CONSOLE,
+    webhooks: hookUrl !== undefined && hookSecrets !== undefined ? { url: hookUrl, secrets: hookSecrets } : undefined,
     allowedOrigins: values.ALLOWED_ORIGINS,
     trustProxy: readTrustProxy(values.TRUST_PROXY),
     maxTokenLifetimeSeconds: values.MAX_TOKEN_LIFETIME_SECONDS,
     logLevel: values.LOG_LEVEL,
-    limits: {
-      maxFrameBytes: values.MAX_FRAME_BYTES,
-      maxJoinBytes: values.MAX_JOIN_BYTES,
-      joinTimeoutMs: values.JOIN_TIMEOUT_MS,
-      resumeWindowMs: values.RESUME_WINDOW_MS,
-      leaseMs: values.LEASE_MS,
-      pingIntervalMs: values.PING_INTERVAL_MS,
-      maxBufferedBytes: values.MAX_BUFFERED_BYTES,
-      maxBufferedBytesTotal: values.MAX_BUFFERED_BYTES_TOTAL,
-      maxUnreadBytesTotal: values.MAX_UNREAD_BYTES_TOTAL,
-      tokenExpiringMs: values.TOKEN_EXPIRING_MS,
-      drainWindowMs: values.DRAIN_WINDOW_MS,
-      maxPendingJoins: values.MAX_PENDING_JOINS,
-      maxPendingJoinsPerAddress: values.MAX_PENDING_JOINS_PER_ADDRESS,
-      maxConnectionsPerAddress: values.MAX_CONNECTIONS_PER_ADDRESS,
-      maxConnectionsPerIssuer: values.MAX_CONNECTIONS_PER_ISSUER,
-      maxRooms: values.MAX_ROOMS,
-      maxClientsPerRoom: values.MAX_CLIENTS_PER_ROOM,
-      messages: { perSecond: values.MAX_MESSAGES_PER_SECOND, burst: values.MAX_MESSAGES_BURST },
-      bytes: { perSecond: values.MAX_BYTES_PER_SECOND, burst: values.MAX_BYTES_BURST },
-      tokens: { perSecond: values.MAX_TOKENS_PER_MINUTE / 60, burst: values.MAX_TOKENS_BURST },
-      joinsPerAddress: {
-        perSecond: values.MAX_JOINS_PER_SECOND_PER_ADDRESS,
-        burst: 10 * values.MAX_CONNECTIONS_PER_ADDRESS,
-      },
-      joinsPerSubject: {
-        perSecond: values.MAX_JOINS_PER_SECOND_PER_SUBJECT,
-        burst: 10 * values.MAX_JOINS_PER_SECOND_PER_SUBJECT,
-      },
-      maxHttpConnectionsPerAddress: values.MAX_HTTP_CONNECTIONS_PER_ADDRESS,
-    },
+    limits: readLimits(values),
+  };
+}
+
+function readLimits(values: Environment): Limits {
+  const named = Object.entries(values)
+    .filter(([name]) => /^MAX_|_MS$/.test(name))
+    .map(([name, value]) => [name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()), value]);
+  const limits = Object.fromEntries(named) as NamedLimits;
+  return {
+    ...limits,
+    messages: { perSecond: limits.maxMessagesPerSecond, burst: limits.maxMessagesBurst },
+    bytes: { perSecond: limits.maxBytesPerSecond, burst: limits.maxBytesBurst },
+    tokens: { perSecond: limits.maxTokensPerMinute / 60, burst: limits.maxTokensBurst },
+    joinsPerAddress: { perSecond: limits.maxJoinsPerSecondPerAddress, burst: 10 * limits.maxConnectionsPerAddress },
+    joinsPerSubject: { perSecond: limits.maxJoinsPerSecondPerSubject, burst: 10 * limits.maxJoinsPerSecondPerSubject },
+    relayed:
+      values.RELAYED_DATA === 'on'
+        ? { bytesPerSecond: limits.maxRelayedBytesPerSecond, burst: 2 * limits.maxRelayedBytesPerSecond }
+        : undefined,
   };
 }
 
 function readRedis({ REDIS_URL, REDIS_CA_FILE }: Environment, problems: string[]): RedisConfig | undefined {
   if (REDIS_CA_FILE !== undefined && !REDIS_URL?.startsWith('rediss')) {
-    problems.push('REDIS_CA_FILE is for a REDIS_URL with TLS only: one that begins with rediss.');
+    problems.push('REDIS_CA_FILE needs a REDIS_URL with TLS: one that starts with rediss.');
     return undefined;
   }
   if (REDIS_URL === undefined) return undefined;
@@ -184,7 +221,7 @@ function readKeys(values: Environment, problems: string[]): Keys | undefined {
   if (RELAY_SECRET !== undefined && RELAY_ISSUERS_FILE !== undefined) {
     // A secret beside issuers would let in tokens without an issuer.
     problems.push(
-      'RELAY_SECRET and RELAY_ISSUERS_FILE exclude each other: set one. A secret can be an entry of the file.',
+      'RELAY_SECRET and RELAY_ISSUERS_FILE are both set. Set one of them; the file can contain a secret as an entry.',
     );
     return undefined;
   }
@@ -192,7 +229,7 @@ function readKeys(values: Environment, problems: string[]): Keys | undefined {
   if (RELAY_ISSUERS_FILE !== undefined) return readIssuers(RELAY_ISSUERS_FILE, problems);
   if (!isLoopback(RELAY_HOST)) {
     problems.push(
-      `RELAY_SECRET is not set, and without a key the relay listens on loopback only, not on RELAY_HOST=${RELAY_HOST}. Make a key with: openssl rand -base64 48`,
+      `RELAY_SECRET is not set, and without a key the relay listens on loopback only, not on RELAY_HOST=${RELAY_HOST}. Create a key with: openssl rand -base64 48`,
     );
     return undefined;
   }
@@ -209,13 +246,17 @@ function keysFile(given: Record<string, string>): KeysFile | undefined {
   return { path: RELAY_SECRET_FILE, read: (problems) => readSecretKeys(RELAY_SECRET_FILE, problems) };
 }
 
-/**
- * Both may be set, because a deployment brings the file along. But a new key in it has no effect.
- */
+/** Deployments may set both, but then a new key in the file has no effect. */
 function unreadKeys({ RELAY_SECRET, RELAY_SECRET_FILE }: Record<string, string>): string[] {
   if (RELAY_SECRET === undefined || RELAY_SECRET_FILE === undefined) return [];
+  return [`RELAY_SECRET takes precedence, so RELAY_SECRET_FILE ${RELAY_SECRET_FILE} is not read. Unset one of them.`];
+}
+
+/** A TURN server is a STUN server, too. A relay for development has peers on its own machine. */
+function missingStun({ STUN_URLS, TURN_URLS, TURN_CREDENTIALS_URL }: Environment, keys: Keys): string[] {
+  if (STUN_URLS.length + TURN_URLS.length > 0 || TURN_CREDENTIALS_URL || keys.kind === 'development') return [];
   return [
-    `RELAY_SECRET counts, and RELAY_SECRET_FILE ${RELAY_SECRET_FILE} is not read: changing that file changes no key. Unset one of them.`,
+    'No STUN server is configured, so that peers in different networks cannot find a direct path. Set STUN_URLS, such as stun:stun.example:3478.',
   ];
 }
 
@@ -231,7 +272,7 @@ const ownNames = names.filter((name) => name.startsWith('RELAY_'));
 function misspelled(given: string[]): string[] {
   return given
     .filter((name) => name.startsWith('RELAY_') && !names.includes(name) && !serviceLink.test(name))
-    .map((name) => `${name} is not a variable of this relay. Did you mean ${closest(name, ownNames)}?`);
+    .map((name) => `${name} is not a setting of this relay. Did you mean ${closest(name, ownNames)}?`);
 }
 
 /** Kubernetes sets these for a Service named `relay`, unless `enableServiceLinks` is false. */

@@ -1,7 +1,14 @@
 import { readFileSync } from 'node:fs';
 
 /** The variables that hold a secret. Each can be in a file instead, which `<name>_FILE` names. */
-const secretNames = ['RELAY_SECRET', 'ADMIN_TOKEN', 'TURN_SECRET', 'REDIS_URL'] as const;
+const secretNames = [
+  'RELAY_SECRET',
+  'ADMIN_TOKEN',
+  'TURN_SECRET',
+  'TURN_CREDENTIALS_TOKEN',
+  'REDIS_URL',
+  'WEBHOOK_SECRET',
+] as const;
 
 /**
  * Adds the secrets that are in files. A variable that is set takes precedence over its file, so

@@ -21,6 +21,30 @@ export function wait(fullAt: number, { perSecond, burst }: Rate, amount: number,
   return Math.max(0, fullAt - now - ((burst - amount) / perSecond) * 1000);
 }
 
+export const rateVariables = {
+  messages: 'MAX_MESSAGES_PER_SECOND',
+  bytes: 'MAX_BYTES_PER_SECOND',
+  tokens: 'MAX_TOKENS_PER_MINUTE',
+} as const;
+
+export class Allowance {
+  messages = 0;
+  bytes = 0;
+  tokens = 0;
+
+  /** Takes an amount; false if there is less. */
+  take(bucket: 'messages' | 'bytes' | 'tokens', rate: Rate, amount: number, now: number): boolean {
+    const fullAt = take(this[bucket], rate, amount, now);
+    if (fullAt !== undefined) this[bucket] = fullAt;
+    return fullAt !== undefined;
+  }
+
+  /** Nothing has to be remembered any more. */
+  isFull(now: number): boolean {
+    return Math.max(this.messages, this.bytes, this.tokens) <= now;
+  }
+}
+
 /** Buckets of many keys. Full ones are forgotten, and beyond `most` the least recently used one. */
 export class Buckets {
   readonly #rate: Rate;

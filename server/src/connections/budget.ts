@@ -41,7 +41,6 @@ export class Budget<Holder> {
     }
   }
 
-  /** It has ended. */
   delete(holder: Holder): void {
     this.#holders.delete(holder);
   }

@@ -1,20 +1,12 @@
-import { isIPv6, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { PeerClaims } from 'mcp-rendezvous-protocol';
 import type { Limits } from '../config/config.ts';
+import { RelayError } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
+import type { Limit, RejectionLog } from '../rejection-log.ts';
+import { networkOf } from './address.ts';
 import { Buckets } from './bucket.ts';
-
-/** Which limit a peer exceeded; a label of `rendezvous_limited_total`. */
-export type LimitName =
-  | 'pending'
-  | 'address'
-  | 'issuer'
-  | 'rooms'
-  | 'clients'
-  | 'messages'
-  | 'bytes'
-  | 'tokens'
-  | 'joins'
-  | 'http';
 
 /** How many sockets there are of each key. */
 class Tally {
@@ -38,17 +30,28 @@ class Tally {
 export class ConnectionLimits {
   readonly #limits: Limits;
   readonly #metrics: Metrics;
+  readonly #rejectionLog: RejectionLog;
   readonly #addresses = new Tally();
   readonly #pendingAddresses = new Tally();
   readonly #issuers = new Tally();
-  readonly #connections = new Tally();
+  /** TCP connections that are no WebSocket, or not yet. */
+  readonly #httpConnections = new Tally();
   readonly #joinsOfAddress: Buckets;
   readonly #joinsOfSubject: Buckets;
+  /** The networks of these. */
+  readonly #networks = new Map<Duplex, string>();
+  /** One listener for all of them. */
+  readonly #onSocketClose: (this: Duplex) => void;
   #pending = 0;
 
-  constructor(limits: Limits, metrics: Metrics) {
+  constructor(limits: Limits, metrics: Metrics, rejectionLog: RejectionLog) {
+    const forget = (socket: Duplex): void => this.#forget(socket);
+    this.#onSocketClose = function () {
+      forget(this);
+    };
     this.#limits = limits;
     this.#metrics = metrics;
+    this.#rejectionLog = rejectionLog;
     this.#joinsOfAddress = new Buckets(limits.joinsPerAddress);
     this.#joinsOfSubject = new Buckets(limits.joinsPerSubject);
   }
@@ -60,52 +63,66 @@ export class ConnectionLimits {
   connect(socket: Socket, address: string): void {
     const { maxConnectionsPerAddress, maxHttpConnectionsPerAddress } = this.#limits;
     const network = networkOf(address);
-    if (this.#connections.of(network) >= maxConnectionsPerAddress + maxHttpConnectionsPerAddress) {
-      this.#exceeds('http');
+    const open = this.#httpConnections.of(network) + this.#addresses.of(network);
+    if (open >= maxConnectionsPerAddress + maxHttpConnectionsPerAddress) {
+      this.#rejectionLog.limited('MAX_HTTP_CONNECTIONS_PER_ADDRESS', { address: network });
       socket.destroy();
       return;
     }
-    this.#connections.change(network, 1);
-    socket.on('close', () => this.#connections.change(network, -1));
+    this.#httpConnections.change(network, 1);
+    this.#networks.set(socket, network);
+    socket.on('close', this.#onSocketClose);
   }
 
-  /** Admits a WebSocket; undefined when there are too many. */
-  enter(address: string): Ticket | undefined {
+  /**
+   * Counts a WebSocket of a network until `closed`, instead of the TCP connection below it. Throws
+   * `rate_limited` when there are too many.
+   */
+  enter(network: string, stream: Duplex): void {
     const { maxConnectionsPerAddress, maxPendingJoins, maxPendingJoinsPerAddress } = this.#limits;
-    const network = networkOf(address);
-    if (this.#addresses.of(network) >= maxConnectionsPerAddress) return this.#exceeds('address');
+    if (this.#addresses.of(network) >= maxConnectionsPerAddress) throw tooMuch('MAX_CONNECTIONS_PER_ADDRESS');
+    if (this.#pending >= maxPendingJoins) throw tooMuch('MAX_PENDING_JOINS');
     const pendingHere = this.#pendingAddresses.of(network);
-    if (this.#pending >= maxPendingJoins || pendingHere >= maxPendingJoinsPerAddress) return this.#exceeds('pending');
+    if (pendingHere >= maxPendingJoinsPerAddress) throw tooMuch('MAX_PENDING_JOINS_PER_ADDRESS');
     this.#addresses.change(network, 1);
     this.#countPending(network, 1);
-    return new Ticket(this, network);
+    this.#forget(stream);
   }
 
-  /** Counts an attempt to join. False: the address has made too many lately. */
-  asks(network: string): boolean {
-    const allowed = this.#joinsOfAddress.take(network, performance.now());
-    if (!allowed) this.#exceeds('joins');
-    return allowed;
+  /** Counts an attempt to join. Throws `rate_limited` when the network has made too many lately. */
+  asks(network: string): void {
+    if (!this.#joinsOfAddress.take(network, performance.now())) throw tooMuch('MAX_JOINS_PER_SECOND_PER_ADDRESS');
   }
 
-  /** Counts a verified token. False: see `Ticket.verified`. */
-  verified(issuer: string, subject: string): boolean {
-    const often = !this.#joinsOfSubject.take(JSON.stringify([issuer, subject]), performance.now());
-    const full = this.#issuers.of(issuer) >= this.#limits.maxConnectionsPerIssuer;
-    if (often || full) this.#exceeds(often ? 'joins' : 'issuer');
-    else this.#issuers.change(issuer, 1);
-    return !often && !full;
+  /**
+   * Counts a verified token. Throws `rate_limited` when the subject has joined too often lately, or
+   * the issuer has as many connections as it may have. All clients that a server has invited are of
+   * one subject, so that each invitation counts by itself: one must not lock out the others.
+   */
+  verified({ iss: issuer = '', sub, by, jti }: PeerClaims): void {
+    const whose = JSON.stringify(by === undefined ? [issuer, sub] : [issuer, sub, jti]);
+    if (!this.#joinsOfSubject.take(whose, performance.now())) throw tooMuch('MAX_JOINS_PER_SECOND_PER_SUBJECT');
+    if (this.#issuers.of(issuer) >= this.#limits.maxConnectionsPerIssuer) throw tooMuch('MAX_CONNECTIONS_PER_ISSUER');
+    this.#issuers.change(issuer, 1);
   }
 
-  /** A socket of this network is no longer pending. */
-  settled(network: string): void {
+  joined(network: string): void {
     this.#countPending(network, -1);
   }
 
   /** @param issuer undefined if no token was verified */
-  closed(network: string, issuer: string | undefined): void {
+  closed(network: string, issuer: string | undefined, joined: boolean): void {
+    if (!joined) this.#countPending(network, -1);
     this.#addresses.change(network, -1);
     if (issuer !== undefined) this.#issuers.change(issuer, -1);
+  }
+
+  #forget(socket: Duplex): void {
+    const network = this.#networks.get(socket);
+    if (network === undefined) return;
+    this.#networks.delete(socket);
+    this.#httpConnections.change(network, -1);
+    socket.off('close', this.#onSocketClose);
   }
 
   #countPending(network: string, by: 1 | -1): void {
@@ -113,60 +130,6 @@ export class ConnectionLimits {
     this.#pendingAddresses.change(network, by);
     this.#metrics.pendingJoins.set(this.#pending);
   }
-
-  #exceeds(limit: LimitName): undefined {
-    this.#metrics.limited.inc({ limit });
-  }
 }
 
-/** A socket's entry in the counts, from its opening to its close. */
-export class Ticket {
-  readonly #limits: ConnectionLimits;
-  readonly #network: string;
-  #issuer: string | undefined;
-  #pending = true;
-
-  constructor(limits: ConnectionLimits, network: string) {
-    this.#limits = limits;
-    this.#network = network;
-  }
-
-  /** The socket asks to join. False: its address has done so too often lately. */
-  asks(): boolean {
-    return this.#limits.asks(this.#network);
-  }
-
-  /**
-   * The token is verified. False: the subject has joined too often lately, or the issuer has as
-   * many connections as it may have.
-   */
-  verified(issuer: string, subject: string): boolean {
-    if (!this.#limits.verified(issuer, subject)) return false;
-    this.#issuer = issuer;
-    return true;
-  }
-
-  /** The peer has joined. */
-  joined(): void {
-    if (this.#pending) this.#limits.settled(this.#network);
-    this.#pending = false;
-  }
-
-  closed(): void {
-    this.joined();
-    this.#limits.closed(this.#network, this.#issuer);
-  }
-}
-
-/** What counts as one address: whoever has an IPv6 address has its whole /64 (RFC 4291 §2.5.4). */
-export function networkOf(address: string): string {
-  if (!isIPv6(address)) return address;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
-  const [before = '', after] = address.split('%')[0]?.split('::') ?? [];
-  const head = before === '' ? [] : before.split(':');
-  const tail = after === undefined || after === '' ? [] : after.split(':');
-  const gap = after === undefined ? 0 : Math.max(0, 8 - head.length - tail.length);
-  const groups = [...head, ...Array.from({ length: gap }, () => '0'), ...tail].slice(0, 4);
-  return `${groups.map((group) => parseInt(group, 16).toString(16)).join(':')}::/64`;
-}
+const tooMuch = (limit: Limit): RelayError => new RelayError('rate_limited', { limit });

@@ -5,9 +5,7 @@ const graceMs = 5000;
 
 /** What the registry needs of a connection. None of these may throw. */
 export interface Registered {
-  /** Looks at the peer's silence and its token. */
   check(now: number): void;
-  /** Asks the peer to move to another instance. */
   goAway(afterMs: number): void;
   end(code: RelayErrorCode): void;
 }
@@ -30,18 +28,15 @@ export class ConnectionRegistry {
     this.#timer.unref();
   }
 
-  /** Whether peers can no longer join here. */
   get draining(): boolean {
     return this.#movedBy !== undefined;
   }
 
-  /** Tracks a connection until `delete`. */
   add(connection: Registered): void {
     this.#connections.add(connection);
     if (this.draining) connection.end('going_away');
   }
 
-  /** The connection's socket is closed. */
   delete(connection: Registered): void {
     this.#connections.delete(connection);
     if (this.#connections.size === 0) this.#emptied?.resolve();
@@ -80,7 +75,6 @@ export class ConnectionRegistry {
     return this.#empty();
   }
 
-  /** Stops the checks. */
   close(): void {
     clearInterval(this.#timer);
   }

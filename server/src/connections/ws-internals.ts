@@ -5,9 +5,8 @@ import type { WebSocket } from 'ws';
 /*
  * The only place that reads members of `ws` that it does not declare. `ws` takes its limits once,
  * for all sockets of a server, while the relay allows a stranger less than a peer that has joined;
- * it does not say how much memory an incomplete message occupies; and it reports a message that
- * exceeds a limit only after it has sent its own close frame. server/test/ws-internals.test.ts
- * fails when another version of `ws` works differently.
+ * and it does not say how much memory an incomplete message occupies.
+ * server/test/ws-internals.test.ts fails when another version of `ws` works differently.
  */
 
 /** The memory that a queued piece of data takes besides its bytes: a Buffer and its queue entry. */
@@ -15,7 +14,7 @@ export const pieceBytes = 256;
 /** Every message may come in this many pieces, however small it is; larger ones in more. */
 const minPieces = 64;
 
-interface Receiver extends NodeJS.EventEmitter {
+interface Receiver {
   _maxPayload: number;
   _maxFragments: number;
   _maxBufferedChunks: number;
@@ -41,19 +40,6 @@ export function limitMessages(socket: WebSocket, maxBytes: number): void {
   receiver._maxFragments = Math.max(minPieces, maxBytes / pieceBytes);
   receiver._maxBufferedChunks = receiver._maxFragments;
 }
-
-/** Calls back when a message exceeds a limit, before `ws` closes the socket for it. */
-export function onOversizedMessage(socket: WebSocket, callback: () => void): void {
-  receiverOf(socket).prependListener('error', ({ code }: NodeJS.ErrnoException) => {
-    if (code !== undefined && oversized.has(code)) callback();
-  });
-}
-
-const oversized = new Set([
-  'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH',
-  'WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH',
-  'WS_ERR_TOO_MANY_BUFFERED_PARTS',
-]);
 
 /** The memory that an incomplete message occupies, in bytes. */
 export function unreadBytes(socket: WebSocket): number {

@@ -1,30 +1,32 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
+import { clockToleranceSeconds } from 'mcp-rendezvous-protocol';
 import { createRoomToken, isPlainText, ttlSeconds } from 'mcp-rendezvous-protocol/token';
 import * as z from 'zod';
-import type { Broker, PeerSummary, RoomSummary } from '../broker/broker.ts';
-import { clockToleranceSeconds } from '../auth/verify.ts';
+import { type Broker, noteMemoryMs, type PeerError, type PeerSummary, type RoomSummary } from '../broker/broker.ts';
 import { Buckets, type Rate } from '../connections/bucket.ts';
-import { networkOf } from '../connections/connection-limits.ts';
+import { networkOf } from '../connections/address.ts';
 import { parseRoomKey, roomKeyOf } from '../rooms/ids.ts';
 import type { KeyStore } from '../auth/key-store.ts';
 import type { Keys } from '../auth/key-config.ts';
+import { signerFor } from '../auth/signer.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import type { RejectionLog } from '../rejection-log.ts';
 import { HttpError, problem } from './http-errors.ts';
 
 /** Wrong tokens of one address: ten at once, then one each six seconds. */
 const guesses: Rate = { perSecond: 1 / 6, burst: 10 };
-/** Addresses that are remembered for their wrong tokens at most. */
 const rememberedAddresses = 10_000;
 
-/** How long a token that is issued here lives at most, in seconds. */
+/** Maximum lifetime of a token that is issued here, in seconds. */
 const longestSeconds = 30 * 86_400;
 
 const bodyLimit = 16_384;
 
 /** What a claim may be: a name that no token can have is a mistake. */
-const claim = z.string().refine(isPlainText, 'must not contain control characters or half a surrogate pair');
+const claim = z.string().refine(isPlainText, 'must not contain control characters or lone surrogates');
 const text = (most: number) => claim.min(1).max(most);
 const issuer = claim.max(512).optional();
 
@@ -39,29 +41,35 @@ const revocationBody = z
     until: z.int().positive().optional(),
   })
   .refine(({ jti, sub, room }) => [jti, sub, room].filter((name) => name !== undefined).length === 1, {
-    error: 'needs exactly one of jti, sub and room',
+    error: 'must have exactly one of jti, sub and room',
   });
 
-const tokenBody = z.strictObject({
-  room: text(128),
-  role: z.enum(['server', 'client']),
-  sub: text(256),
-  issuer,
-  ttl: z
-    .union([z.int(), z.string()])
-    .default('1h')
-    .transform((ttl, context) => {
-      try {
-        const seconds = ttlSeconds(ttl);
-        if (seconds <= longestSeconds) return seconds;
-      } catch {
-        // said below
-      }
-      context.addIssue("has to be a number of seconds, or one with a unit such as '15m' or '1h', of at most 30 days");
-      return z.NEVER;
-    }),
-  scope: claim.max(4096).optional(),
-});
+const tokenBody = z
+  .strictObject({
+    room: text(128),
+    role: z.enum(['server', 'client']),
+    sub: text(256),
+    issuer,
+    ttl: z
+      .union([z.int(), z.string()])
+      .default('1h')
+      .transform((ttl, context) => {
+        try {
+          const seconds = ttlSeconds(ttl);
+          if (seconds <= longestSeconds) return seconds;
+        } catch {
+          // said below
+        }
+        context.addIssue("must be a number of seconds or a duration such as '15m' or '1h', at most 30 days");
+        return z.NEVER;
+      }),
+    scope: claim.max(4096).optional(),
+    invite: z.int().positive().optional(),
+  })
+  .refine(({ role, invite }) => invite === undefined || role === 'server', {
+    path: ['invite'],
+    error: 'is for a server only',
+  });
 
 const listQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1000).default(100),
@@ -78,11 +86,13 @@ interface AdminOptions {
   keyStore: KeyStore;
   metrics: Metrics;
   log: Logger;
+  rejectionLog: RejectionLog;
+  addressOf: (request: IncomingMessage) => string;
 }
 
 /** The addresses for operators, as a Fastify plugin. */
 export function admin(options: AdminOptions): FastifyPluginCallback {
-  const guard = createGuard(options.token, options.metrics);
+  const guard = createGuard(options);
   return (app, _, done) => {
     app.addHook('onRequest', refuseDotSegments);
     app.addHook('onRequest', guard);
@@ -113,16 +123,18 @@ async function listRooms({ broker }: AdminOptions, query: unknown) {
 async function showRoom({ broker, keyStore }: AdminOptions, params: unknown, query: unknown) {
   const { room } = parse(roomParams, params);
   const from = issuerOf(keyStore.keys, parse(roomQuery, query).issuer);
-  const peers = await broker.peersOf(roomKeyOf(from, room));
-  if (peers.length === 0) throw new HttpError(404, 'room_not_found', 'Nobody is in this room.');
-  return { room, issuer: from, peers: peers.map(shownPeer) };
+  const key = roomKeyOf(from, room);
+  const [peers, errors] = await Promise.all([broker.peersOf(key), broker.errorsOf(key)]);
+  if (peers.length === 0) throw new HttpError('room_not_found', 'This room has no peers.');
+  const recent = errors.filter(({ at }) => at > Date.now() - noteMemoryMs);
+  return { room, issuer: from, peers: peers.map(shownPeer), errors: recent.map(shownError) };
 }
 
 async function kick({ broker, keyStore, log }: AdminOptions, params: unknown, query: unknown): Promise<void> {
   const { room, peer } = parse(peerParams, params);
   const from = issuerOf(keyStore.keys, parse(roomQuery, query).issuer);
   if (!(await broker.kick(roomKeyOf(from, room), peer))) {
-    throw new HttpError(404, 'peer_not_found', 'There is no such peer in this room.');
+    throw new HttpError('peer_not_found', 'This room has no such peer.');
   }
   log.info({ peer, room }, 'kicked');
 }
@@ -134,7 +146,8 @@ async function revoke({ broker, keyStore, metrics, log }: AdminOptions, body: un
   // As long as any token may live that exists now: none outlives what revokes it.
   const latest = now + keyStore.maxTokenLifetimeSeconds;
   const ends = Math.min(until ?? latest, latest);
-  if (ends <= now) throw new HttpError(400, 'bad_request', 'until: has to be in the future, in seconds (RFC 7519 §2)');
+  if (ends <= now)
+    throw new HttpError('bad_request', 'until: must be in the future, in seconds since the epoch (RFC 7519 §2)');
   const by = revocable.find((name) => names[name] !== undefined) ?? 'jti';
   const value = names[by] ?? '';
   // A token may be from a clock that is ahead, and is taken for a moment after its end.
@@ -146,26 +159,30 @@ async function revoke({ broker, keyStore, metrics, log }: AdminOptions, body: un
 }
 
 async function issueToken({ keyStore, log }: AdminOptions, body: unknown) {
-  const { room, role, sub, ttl, scope, issuer: named } = parse(tokenBody, body);
+  const { room, role, sub, ttl, scope, invite, issuer: named } = parse(tokenBody, body);
   if (ttl > keyStore.maxTokenLifetimeSeconds) {
-    const message = `ttl: this relay takes tokens of at most ${keyStore.maxTokenLifetimeSeconds} seconds (MAX_TOKEN_LIFETIME_SECONDS)`;
-    throw new HttpError(400, 'bad_request', message);
+    const message = `ttl: must be at most ${keyStore.maxTokenLifetimeSeconds} seconds at this relay (MAX_TOKEN_LIFETIME_SECONDS)`;
+    throw new HttpError('bad_request', message);
   }
-  const signer = signerOf(keyStore.keys, issuerOf(keyStore.keys, named));
+  const signer = signerFor(keyStore.keys, issuerOf(keyStore.keys, named));
+  if (!signer) {
+    const message = 'This relay has only public keys for this issuer and cannot sign tokens. Ask the issuer for one.';
+    throw new HttpError('no_signing_key', message);
+  }
   const expiresAt = Math.floor(Date.now() / 1000) + ttl;
-  const options = { ...signer, room, role, subject: sub, ttl, ...(scope !== undefined && { scope }) };
-  const token = await createRoomToken(options);
+  const more = { ...(scope !== undefined && { scope }), ...(invite !== undefined && { invite }) };
+  const token = await createRoomToken({ ...signer, room, role, subject: sub, ttl, ...more });
   log.info({ room, role, sub }, 'token issued');
   return { token, expiresAt };
 }
 
 /**
- * Refuses dot segments. A proxy that compares normalized paths and passes on what the client wrote,
- * as ingress controllers do, takes `/v1/rooms/a%2f..%2f..%2f..%2fhealthz` for `/healthz`.
+ * Rejects dot segments. A proxy that compares normalized paths but forwards the original one, as
+ * ingress controllers do, takes `/v1/rooms/a%2f..%2f..%2f..%2fhealthz` for `/healthz`.
  */
 function refuseDotSegments({ params }: FastifyRequest, reply: FastifyReply, done: () => void): void {
   const climbs = Object.values(params as Record<string, string>).some((value) => dotSegment.test(value));
-  if (climbs) problem(reply, 404, 'not_found', 'There is nothing at this address.');
+  if (climbs) problem(reply, 'not_found', 'Not found.');
   else done();
 }
 
@@ -173,10 +190,11 @@ function refuseDotSegments({ params }: FastifyRequest, reply: FastifyReply, done
 const dotSegment = /(^|\/)\.{1,2}(\/|$)/;
 
 /**
- * Admits requests with the admin token. An address that has sent too many wrong tokens has to wait.
- * The right token always counts, or somebody behind the same address could lock the operator out.
+ * Admits requests with the admin token. An address with too many failed attempts has to wait, but
+ * the right token always counts: otherwise anyone behind the same address could lock the operator
+ * out.
  */
-function createGuard(token: string, metrics: Metrics) {
+function createGuard({ token, metrics, rejectionLog, addressOf }: AdminOptions) {
   const wrong = new Buckets(guesses, rememberedAddresses);
   const expected = sha256(token);
   return (request: FastifyRequest, reply: FastifyReply, done: () => void): void => {
@@ -185,20 +203,22 @@ function createGuard(token: string, metrics: Metrics) {
     // timingSafeEqual needs equal lengths. Those of digests say nothing about the token.
     if (given !== undefined && timingSafeEqual(sha256(given), expected)) return done();
     const now = performance.now();
-    const address = networkOf(request.ip);
+    const address = networkOf(addressOf(request.raw));
     if (given !== undefined && !wrong.take(address, now)) {
       metrics.adminRefused.inc({ status: '429' });
+      rejectionLog.refused('admin_guesses', { address });
       reply.header('retry-after', Math.ceil(wrong.wait(address, now) / 1000));
-      problem(reply, 429, 'rate_limited', 'Too many requests with a wrong token came from this address.');
+      problem(reply, 'rate_limited', 'Too many failed attempts from this address. Try again later.');
       return;
     }
     metrics.adminRefused.inc({ status: '401' });
+    rejectionLog.refused('admin_token', { address });
     // RFC 6750 §3
     reply.header(
       'www-authenticate',
       `Bearer realm="mcp-rendezvous"${given === undefined ? '' : ', error="invalid_token"'}`,
     );
-    problem(reply, 401, 'unauthorized', "Send the operator's token: Authorization: Bearer $ADMIN_TOKEN.");
+    problem(reply, 'unauthorized', 'Send the admin token: Authorization: Bearer $ADMIN_TOKEN.');
   };
 }
 
@@ -208,28 +228,17 @@ function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the request'}: ${message}`);
-  throw new HttpError(400, 'bad_request', problems.join('; '));
+  throw new HttpError('bad_request', problems.join('; '));
 }
 
-/** The issuer that a request is about. */
 function issuerOf(keys: Keys, named: string | undefined): string {
   // A relay with one secret lets in tokens of any issuer, and of none.
   if (keys.kind !== 'issuers') return named ?? '';
   const known = keys.issuers.map(({ issuer: name }) => name);
   if (named === undefined && known.length === 1) return known[0] ?? '';
-  if (named === undefined) throw new HttpError(400, 'issuer_required', 'issuer: this relay has several, name one');
-  if (!known.includes(named)) throw new HttpError(400, 'unknown_issuer', 'issuer: this relay has none of this name');
+  if (named === undefined) throw new HttpError('issuer_required', 'issuer: required, because this relay has several');
+  if (!known.includes(named)) throw new HttpError('unknown_issuer', 'issuer: not configured at this relay');
   return named;
-}
-
-function signerOf(keys: Keys, from: string): { key: string; issuer?: string; audience?: string } {
-  if (keys.kind !== 'issuers') return { key: keys.secrets[0], ...(from && { issuer: from }) };
-  const entry = keys.issuers.find(({ issuer: name }) => name === from);
-  if (entry?.keys.kind !== 'secret') {
-    const message = 'This relay has only public keys of this issuer, and cannot sign. Ask the issuer for tokens.';
-    throw new HttpError(409, 'no_signing_key', message);
-  }
-  return { key: entry.keys.secrets[0], issuer: entry.issuer, audience: entry.audience };
 }
 
 const shownRoom = ({ room: key, server, clients }: RoomSummary) => ({
@@ -238,21 +247,25 @@ const shownRoom = ({ room: key, server, clients }: RoomSummary) => ({
   clients,
 });
 
-const shownPeer = ({ id, role, state, claims, since, instance }: PeerSummary) => ({
+const shownPeer = ({ id, role, state, claims, since, relayedAt, session, instance }: PeerSummary) => ({
   id,
   role,
   state,
   sub: claims.sub,
   ...(claims.jti !== undefined && { jti: claims.jti }),
   since: Math.floor(since / 1000),
+  ...(relayedAt !== undefined && { relayedAt: Math.floor(relayedAt / 1000) }),
+  ...(session?.path && { path: session.path, pathSince: Math.floor(session.at / 1000) }),
   expiresAt: claims.exp,
   instance,
 });
+
+const shownError = ({ at, ...error }: PeerError) => ({ at: Math.floor(at / 1000), ...error });
 
 const writeCursor = (after: string): string => Buffer.from(after).toString('base64url');
 
 function readCursor(cursor: string): string {
   const after = Buffer.from(cursor, 'base64url').toString();
-  if (after === '') throw new HttpError(400, 'bad_request', 'cursor: has to be the next of an earlier answer');
+  if (after === '') throw new HttpError('bad_request', 'cursor: must be the `next` of an earlier response');
   return after;
 }

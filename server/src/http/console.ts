@@ -3,7 +3,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fastifyStatic from '@fastify/static';
-import type { FastifyPluginAsync } from 'fastify';
+import type { FastifyError, FastifyPluginAsync, FastifyRequest } from 'fastify';
+import type { ClaimMapping } from 'mcp-rendezvous-protocol';
+import { matchesEtag } from './etag.ts';
+import { problem } from './http-errors.ts';
 
 /** Where `npm run build` puts the console, seen from `src` as well as from `dist`. */
 const built = fileURLToPath(new URL('../../dist/console/', import.meta.url));
@@ -19,6 +22,8 @@ const policy = [
   "img-src 'self' data: blob:",
   'media-src data: blob:',
   "connect-src 'self'",
+  // The frame of an MCP App: see sandbox.ts.
+  "frame-src 'self'",
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
@@ -32,7 +37,6 @@ const headers = {
   'x-content-type-options': 'nosniff',
 };
 
-/** The page of a relay whose console was not built. */
 const unbuilt = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -40,14 +44,24 @@ const unbuilt = `<!doctype html>
 <title>mcp-rendezvous relay</title>
 <h1>mcp-rendezvous relay</h1>
 <p>Peers connect to <code>/v1/connect</code> by WebSocket, with the subprotocol <code>mcp-rendezvous.v1</code> and a room token.
-The console that belongs here is not built: <code>npm run build</code>.</p>
+The console has not been built. Run <code>npm run build</code>.</p>
 `;
 
 interface ConsoleOptions {
+  /** Who gets it; for everyone else there is nothing at its addresses. */
+  allows: (request: FastifyRequest) => boolean;
   /** The console may ask for development tokens: see `dev-tokens.ts`. */
   development: boolean;
-  /** The operator's addresses exist. */
   admin: boolean;
+  /** Of all room tokens; undefined: each issuer has its own. */
+  audience: string | undefined;
+  /** URL of the documentation. */
+  docs: string | undefined;
+  /**
+   * Where tokens of the relay's issuers have the claims of a room token; empty for the usual
+   * places.
+   */
+  mappings: readonly ClaimMapping[];
 }
 
 /** Serves the console at `/`. */
@@ -55,6 +69,10 @@ export function consolePage(options: ConsoleOptions): FastifyPluginAsync {
   return async (app) => {
     const page = readPage(options);
     const etag = `"${createHash('sha256').update(page).digest('base64url')}"`;
+    app.addHook('onRequest', (request, reply, done) => {
+      if (options.allows(request)) done();
+      else problem(reply, 'not_found', 'Not found.');
+    });
     app.addHook('onSend', (_request, reply, _payload, done) => {
       reply.headers(headers);
       // RFC 9239 made this the only type; the plugin knows an older list.
@@ -64,8 +82,13 @@ export function consolePage(options: ConsoleOptions): FastifyPluginAsync {
     });
     app.get('/', (request, reply) => {
       reply.headers({ etag, 'cache-control': 'no-cache' });
-      if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send();
+      if (matchesEtag(request.headers['if-none-match'], etag)) return reply.code(304).send();
       return reply.type('text/html; charset=utf-8').send(page);
+    });
+    // A path that leaves the folder of the files names none of them.
+    app.setErrorHandler((error: FastifyError, _request, reply) => {
+      if (error.statusCode !== 403) throw error;
+      return problem(reply, 'not_found', 'Not found.');
     });
     const root = join(built, 'assets');
     if (!existsSync(root)) return;
@@ -81,14 +104,25 @@ export function consolePage(options: ConsoleOptions): FastifyPluginAsync {
   };
 }
 
-/** The page, with marks that tell the console what this relay offers. */
-function readPage({ development, admin }: ConsoleOptions): string {
+function readPage({ development, admin, audience, docs, mappings }: ConsoleOptions): string {
   const path = join(built, 'index.html');
   const html = existsSync(path) ? readFileSync(path, 'utf8') : unbuilt;
-  const marks = `${development ? ' data-development' : ''}${admin ? ' data-admin' : ''}`;
-  return html.replace('<html', `<html${marks}`);
+  const marks = [
+    ...(development ? ['data-development'] : []),
+    ...(admin ? ['data-admin'] : []),
+    ...(audience === undefined ? [] : [`data-audience="${quoted(audience)}"`]),
+    ...(docs === undefined ? [] : [`data-docs="${quoted(new URL(docs).href)}"`]),
+    ...claimsMark(mappings),
+  ];
+  return html.replace('<html', () => ['<html', ...marks].join(' '));
 }
 
-/** RFC 9110 §13.1.2. A proxy may have made the tag a weak one. */
-const matches = (given: string | undefined, etag: string): boolean =>
-  given !== undefined && given.split(',').some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etag);
+/** The page reads tokens, too. Whose the mappings are is nobody's business. */
+function claimsMark(mappings: readonly ClaimMapping[]): string[] {
+  const distinct = [...new Set(mappings.map((mapping) => JSON.stringify(mapping)))];
+  return distinct.some((mapping) => mapping !== '{}') ? [`data-claims="${quoted(`[${distinct.join()}]`)}"`] : [];
+}
+
+/** For an attribute in quotation marks. */
+const quoted = (text: string): string =>
+  text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;');

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 
 /**
  * A room as the relay knows it: its issuer and its name, so that rooms of different issuers never
@@ -27,7 +27,7 @@ export const newInstanceId = (): string => randomBytes(9).toString('base64url');
 export const newResumeSecret = (): string => randomBytes(24).toString('base64url');
 
 /** What is stored of a resume secret. The secret is long and random: a plain digest is enough. */
-export const digest = (secret: string): string => createHash('sha256').update(secret).digest('base64url');
+export const digest = (secret: string): string => hash('sha256', secret, 'base64url');
 
 /** What a peer has to know to resume, in the form in which it is stored. */
 export interface ResumeClaim {

@@ -8,7 +8,6 @@ import {
   type Removal,
 } from '../broker/broker.ts';
 
-/** What watchers are told. */
 export interface PresenceEvent {
   /** Only the id counts when the peer is gone. */
   peer: Pick<PeerRecord, 'id'> & Partial<Pick<PeerRecord, 'claims'>>;
@@ -18,12 +17,7 @@ export interface PresenceEvent {
   lost?: true;
 }
 
-/** How a peer went. */
-interface Departure {
-  version: number;
-  lost?: true | undefined;
-  reason?: PeerReason | undefined;
-}
+type Departure = Pick<Change, 'version' | 'lost' | 'reason'>;
 
 /**
  * How long a peer that went is remembered, so that an older listing that arrives late does not
@@ -49,7 +43,7 @@ export class PresenceView {
   #ahead: Map<number, number> | undefined;
   #tombstones: Map<string, { version: number; at: number }> | undefined;
   #missing: Map<string, number> | undefined;
-  /** The removals by the operator that watchers were told of. */
+  /** The removals by the operator that watchers have received. */
   #removed: Map<string, Removal> | undefined;
 
   get size(): number {
@@ -74,10 +68,10 @@ export class PresenceView {
     if (change.previous === this.version) this.version = change.version;
     else (this.#ahead ??= new Map()).set(change.previous, change.version);
     this.#advance();
-    const { id, instance, role, state, lost, reason, claims, version, joined } = change;
+    const { id, instance, role, state, reason, claims, version, joined } = change;
     if (this.#latest(id) >= version) return undefined;
     this.#missing?.delete(id);
-    if (state === 'gone') return this.#remove(id, { version, lost, reason });
+    if (state === 'gone') return this.#remove(id, change);
     return this.#put({ id, instance, role, state, ...(reason && { reason }), claims, version, joined });
   }
 

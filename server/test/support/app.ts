@@ -11,7 +11,10 @@ export interface RunningApp {
   close(): Promise<void>;
 }
 
-/** A relay app in this process, listening on a free port. It is closed after the test, or without one by the caller. */
+/**
+ * A relay app in this process, listening on a free port. It is closed after the test, or without
+ * one by the caller.
+ */
 export async function startApp(t: TestContext | undefined, env: Record<string, string> = {}): Promise<RunningApp> {
   const lines: string[] = [];
   const keys = 'RELAY_ISSUERS_FILE' in env ? {} : { RELAY_SECRET: testSecret };

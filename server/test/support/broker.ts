@@ -1,30 +1,50 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import type { Broker, Change, Group, Holding, Instance, Message, LocalPeer } from '../../src/broker/broker.ts';
+import type {
+  Broker,
+  Change,
+  Group,
+  Holding,
+  Instance,
+  Message,
+  LocalPeer,
+  RelayedFrame,
+} from '../../src/broker/broker.ts';
 import { RedisBroker } from '../../src/broker/redis.ts';
 import { digest, newPeerId, newResumeSecret, type RoomKey, roomKeyOf } from '../../src/rooms/ids.ts';
 import { createLogger } from '../../src/log.ts';
-import { createMetrics } from '../../src/metrics.ts';
+import { createMetrics, type Scraped } from '../../src/metrics.ts';
 
-/** Short times, which the tests can wait for, in milliseconds. */
-export const options = { resumeWindowMs: 200, leaseMs: 600, maxClientsPerRoom: 8 };
+/** In milliseconds: nothing ends by itself while a test runs, on a busy machine either. */
+export const options = {
+  resumeWindowMs: 60_000,
+  leaseMs: 60_000,
+  maxClientsPerRoom: 8,
+  relayed: { bytesPerSecond: 524_288, burst: 1_048_576 },
+};
 const log = createLogger('silent');
-const metrics = createMetrics({
+/** Of a relay without peers. */
+export const scraped: Scraped = {
   ready: () => true,
   draining: () => false,
   rooms: () => 0,
   keysOutdated: () => false,
   unread: () => 0,
   unsent: () => 0,
-});
+  relayedWaiting: () => 0,
+  webhooksWaiting: () => 0,
+};
+export const testMetrics = createMetrics(scraped);
+export type Times = Partial<Pick<typeof options, 'resumeWindowMs' | 'leaseMs'>>;
 /** A broker of an instance on this Redis. */
-export const onRedis = (url: string, leaseMs = options.leaseMs): Broker =>
-  new RedisBroker({ url, ca: undefined }, { ...options, leaseMs }, log, metrics);
+export const onRedis = (url: string, times: Times = {}): Broker =>
+  new RedisBroker({ url, ca: undefined }, { ...options, ...times }, log, testMetrics);
 
 /** An instance that writes down what its broker tells it. */
 class Recorder implements Instance {
   readonly changes: Change[] = [];
   readonly messages: Message[] = [];
+  readonly relayed: RelayedFrame[] = [];
   readonly groups: Group[] = [];
   held: Holding[] = [];
   readonly left = new Set<LocalPeer>();
@@ -42,6 +62,9 @@ class Recorder implements Instance {
   }
   onmessage(message: Message): void {
     this.messages.push(message);
+  }
+  onrelayed(frame: RelayedFrame): void {
+    this.relayed.push(frame);
   }
   /** Changes in the order of their versions, in short. */
   get steps(): string[] {

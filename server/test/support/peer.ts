@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import {
   codeOf,
   connectPath,
+  decodeRelayed,
+  encodeRelayed,
   type FrameFromRelay,
   frameFromRelay,
   type FrameToRelay,
@@ -10,7 +12,7 @@ import {
 import { createRoomToken, type RoomTokenOptions } from 'mcp-rendezvous-protocol/token';
 import { WebSocket } from 'ws';
 import { testSecret } from '../../../test/support/relay.ts';
-import { eventually, within } from '../../../test/support/wait.ts';
+import { closeOf, eventually, within } from '../../../test/support/wait.ts';
 
 type Frame<T extends FrameFromRelay['type']> = Extract<FrameFromRelay, { type: T }>;
 
@@ -24,16 +26,27 @@ export class RawPeer {
   readonly socket: WebSocket;
   /** Frames that no `next` has taken yet. Each was parsed with the protocol's own schema. */
   readonly frames: FrameFromRelay[] = [];
+  /** Relayed data, with its sender. */
+  readonly relayed: { peer: string; payload: Uint8Array }[] = [];
   /** The last `joined`. */
   joined!: Frame<'joined'>;
   readonly closed: Promise<{ number: number; reason: string; code: string | undefined }>;
 
-  constructor(relay: string, options: { protocols?: string[]; headers?: Record<string, string> } = {}) {
+  constructor(
+    relay: string,
+    options: { protocols?: string[]; headers?: Record<string, string>; localAddress?: string } = {},
+  ) {
     this.socket = new WebSocket(relay.replace(/^http/, 'ws') + connectPath, options.protocols ?? [subprotocol], {
       headers: options.headers ?? {},
+      ...(options.localAddress !== undefined && { localAddress: options.localAddress, family: 4 }),
     });
-    this.socket.on('message', (data: Buffer) => this.frames.push(frameFromRelay.parse(JSON.parse(data.toString()))));
-    this.closed = once(this.socket, 'close').then(([number, reason]: unknown[]) => ({
+    this.socket.on('message', (data: Buffer, isBinary) => {
+      if (isBinary) this.relayed.push(decodeRelayed(data)!);
+      else this.frames.push(frameFromRelay.parse(JSON.parse(data.toString())));
+    });
+    // Whoever waits for it to open hears of an error, and everybody else of the close that follows.
+    this.socket.on('error', () => {});
+    this.closed = closeOf(this.socket).then(([number, reason]) => ({
       number: Number(number),
       reason: String(reason),
       code: codeOf(Number(number)),
@@ -67,6 +80,17 @@ export class RawPeer {
     this.socket.send(JSON.stringify(frame));
   }
 
+  /** Sends relayed data. */
+  relay(to: string | RawPeer, payload: string | Uint8Array): void {
+    this.socket.send(encodeRelayed(typeof to === 'string' ? to : to.id, Buffer.from(payload)));
+  }
+
+  /** Takes the relayed data that has come, and waits until there is so much. */
+  async relayedTexts(count: number): Promise<string[]> {
+    await eventually(() => this.relayed.length >= count, undefined, `${count} frames of relayed data`);
+    return this.relayed.splice(0).map(({ payload }) => Buffer.from(payload).toString());
+  }
+
   /** Signals another peer. */
   signal(to: string | RawPeer, data: unknown, id = '1'): void {
     this.send({ type: 'signal', id, to: typeof to === 'string' ? to : to.id, data });
@@ -93,7 +117,10 @@ export class RawPeer {
     return await this.next('peer', (frame) => frame.id === wanted && frame.state === state, deadlineMs);
   }
 
-  /** The code that the relay closes the socket with; the `error` frame and the close reason have to name the same one. */
+  /**
+   * The code that the relay closes the socket with; the `error` frame and the close reason have to
+   * name the same one.
+   */
   async refusal(): Promise<string | undefined> {
     const { reason, code } = await within(this.closed, 'the relay closes the socket');
     const error = this.frames.find((frame) => frame.type === 'error');

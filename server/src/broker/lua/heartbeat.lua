@@ -1,5 +1,5 @@
--- Renews the leases of an instance's peers in a shard, lists the groups of which it missed a change,
--- and removes every peer of the shard whose lease has ended. Request: lease (ms), limit (of
+-- Renews the leases of an instance's peers in a shard, lists the groups of which it missed a
+-- change, and removes every peer of the shard whose lease has ended. Request: lease (ms), limit (of
 -- removals), rooms [{room, peers [{id, resumeDigest}], watched [{role, version}]}], and revocations
 -- [{name, ends}] that an emptied Redis may have lost.
 

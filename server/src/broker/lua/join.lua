@@ -1,7 +1,7 @@
--- A peer takes its place. Request: room, id, resumeDigest, role, process, subject, instance, claims,
--- since (ms), lease (ms), maxClients, and either resume {id, resumeDigest} or restore = true, which
--- writes again what is missing: Redis was emptied, or the peer's instance was cut off for longer
--- than a lease. The place has to be free then.
+-- A peer takes its place. Request: room, id, resumeDigest, role, process, subject, instance,
+-- claims, since (ms), lease (ms), maxClients, and either resume {id, resumeDigest} or restore =
+-- true, which writes again what is missing: Redis was emptied, or the peer's instance was cut off
+-- for longer than a lease. The place has to be free then.
 
 local room, id = request.room, request.id
 local peer = {

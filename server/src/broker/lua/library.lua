@@ -11,6 +11,10 @@
 --                                  place: `moved` if the peer itself has another connection
 --   rendezvous:{n}:removed:<room>  string, for an hour: JSON list of the peers that the operator
 --                                  removed from the room {role, id, reason}
+--   rendezvous:{n}:notes:<room>    string, for an hour or until the room is empty: JSON of what an
+--                                  operator is shown of it besides: relayed {<peer id> = ms of
+--                                  the last relayed data}, sessions {<peer id> = {at, path}} as
+--                                  clients report them, errors [{at, code, limit, role, sub, times}]
 --   rendezvous:{n}:revocations     sorted set of revoked names, scored by the revocation's end, so
 --                                  that a later one does not shorten it
 --   rendezvous:{n}:rooms           sorted set of the rooms that have a hash, all scored 0, so that
@@ -37,6 +41,7 @@ local result = { changes = {}, evicted = {} }
 
 local function room_key(room) return shard .. ':room:' .. room end
 local function removed_key(room) return shard .. ':removed:' .. room end
+local function notes_key(room) return shard .. ':notes:' .. room end
 local function refused_key(name) return shard .. ':refused:' .. name end
 
 local function other(role) return role == 'server' and 'client' or 'server' end
@@ -78,7 +83,13 @@ local function names_of(room, peer)
   local names = {
     'connection:' .. peer.resumeDigest, 'room' .. issuer .. parsed[2], 'sub' .. issuer .. peer.subject
   }
-  if claims.jti then names[4] = 'jti' .. issuer .. claims.jti end
+  if claims.jti then names[#names + 1] = 'jti' .. issuer .. claims.jti end
+  -- A client falls with the token that invited it, and with the subject of that token, which may
+  -- have invited under others.
+  if claims.by then
+    names[#names + 1] = 'jti' .. issuer .. claims.by
+    if string.sub(peer.subject, 1, 4) == 'inv:' then names[#names + 1] = 'sub' .. issuer .. string.sub(peer.subject, 5) end
+  end
   return names
 end
 
@@ -107,7 +118,7 @@ local function refuse(code)
   return cjson.encode(result)
 end
 
--- What others are told of a peer that the operator removed with this code; nil: it was not the
+-- The reason that others receive for a peer removed by the operator with this code; nil: it was not the
 -- operator.
 local function removal_reason(code)
   return code == 'kicked' and code or code == 'token_revoked' and 'revoked' or nil
@@ -198,7 +209,7 @@ local function remove(room, id, peer, reason, how)
   redis.call('ZREM', leases, lease_of(room, id))
   -- A peer has two fields; what is left of an empty room is its versions.
   if redis.call('HLEN', key) <= 2 then
-    redis.call('DEL', key)
+    redis.call('DEL', key, notes_key(room))
     redis.call('ZREM', rooms, room)
   end
 end

@@ -1,0 +1,2 @@
+/** HS256 secrets: the first one signs, each of them verifies. */
+export type Secrets = [string, ...string[]];
