@@ -3,6 +3,7 @@ import { suite, test } from 'node:test';
 import { array, assert as check, constantFrom, nat, property, string, uint8Array } from 'fast-check';
 import { createSecret as createForBackends } from 'mcp-rendezvous-protocol/token';
 import { createSecret, listen, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
+import { sampled } from '../../test/support/full.ts';
 import { formatSecret, secretKeyBytes } from '../../protocol/src/secret.ts';
 
 const key = uint8Array({ minLength: 32, maxLength: 32 }).filter((bytes) => new Set(bytes).size >= 8);
@@ -45,7 +46,7 @@ void suite('a secret', () => {
         const changed = change(secret, at, other);
         if (changed !== secret) assert.equal(secretKeyBytes(changed), undefined);
       }),
-      { numRuns: 3_000 },
+      { numRuns: sampled(3_000) },
     );
   });
 

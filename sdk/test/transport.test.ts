@@ -20,7 +20,7 @@ const ping = (id: number, params?: Record<string, unknown>): JsonRpcMessage => (
   ...(params ? { params } : {}),
 });
 
-// What every transport has to do is in transport-contract.test.ts.
+// What every transport has to do is in transport-contract.system.test.ts.
 
 /** Two transports over one pair of signaling ends, closed when the test ends. */
 function pair(t: TestContext, options: ConnectOptions = {}): [WebRTCClientTransport, WebRTCServerTransport] {
@@ -109,7 +109,7 @@ test('an offer that is there before the answerer starts is taken', async (t) => 
     const send = right.send.bind(right);
     right.send = (message) => send(message).finally(resolve);
   });
-  const client = new WebRTCClientTransport({ signaling: left, connectTimeoutMs: 5_000 });
+  const client = new WebRTCClientTransport({ signaling: left });
   const server = new WebRTCServerTransport({ signaling: right });
   t.after(() => Promise.all([client.close(), server.close()]));
   const started = server.start();
@@ -124,7 +124,7 @@ test('a signal that fired before start() aborts it, also over a signaling channe
   await assert.rejects(server.start(), { name: 'AbortError' });
 });
 
-test("a signaling channel of one's own that fails is named as the cause", async (t) => {
+test('a custom signaling channel that fails is named as the cause', async (t) => {
   for (const member of ['start', 'send'] as const) {
     const [left] = MemorySignaling.pair();
     left[member] = () => Promise.reject(new TypeError('the queue is down'));

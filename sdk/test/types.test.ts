@@ -9,7 +9,8 @@ import { MemorySignaling, WebRTCClientTransport, WebRTCServerTransport } from 'm
 
 const info = { name: 'types', version: '1.0.0' };
 
-// The assertions of this file are the type checker's: `npm run types` fails when a transport does not fit an SDK.
+// The assertions of this file are the type checker's: `npm run types` fails when a transport does
+// not fit an SDK.
 test('the transports are assignable to the Transport of both MCP SDKs, without a cast', async () => {
   const [left, right] = MemorySignaling.pair();
   const client = new WebRTCClientTransport({ signaling: left });

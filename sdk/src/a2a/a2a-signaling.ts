@@ -1,17 +1,20 @@
-import type { Part } from '@a2a-js/sdk';
 import { RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import type { Signaling, SignalingRole, SignalMessage } from '../signaling/signaling.ts';
-import { type A2ASource, readSignals, signalPart } from './parts.ts';
+import { readSignals, signalAttributes } from './attributes.ts';
+import type { A2AAttributes, A2ASource } from './source.ts';
 
 /**
- * Takes a part with an offer or an answer to the other side, in a message of its own or beside other parts. What it resolves with
- * is looked through for the reply, which has to be in it: while a task has none yet, it polls and does not resolve. What goes wrong after the reply has come is its own to handle.
+ * Takes an offer or an answer to the other side: attributes for a message of its own, or for one
+ * that says something else, too. What it resolves with is looked through for the reply, which has
+ * to be in it: while a task has none yet, it polls and does not resolve. What goes wrong after the
+ * reply has come is its own to handle.
  */
-export type Deliver = (part: Part) => void | A2ASource | Promise<void | A2ASource>;
+export type Deliver = (attributes: A2AAttributes) => void | A2ASource | Promise<void | A2ASource>;
 
 /**
- * Signaling in A2A messages, one for each direction: the MCP server's side is the A2A client, and sends its offer to an agent;
- * the agent is the MCP client, and publishes its answer. A lost session is restored by another message with another offer.
+ * Signaling in A2A messages, one for each direction: the MCP server's side is the A2A client, and
+ * sends its offer to an agent; the agent is the MCP client, and publishes its answer. A lost
+ * session is restored by another message with another offer.
  */
 export class A2ASignaling implements Signaling {
   onmessage?: ((message: SignalMessage) => void) | undefined;
@@ -19,11 +22,12 @@ export class A2ASignaling implements Signaling {
   readonly #deliver: Deliver;
   #role: SignalingRole | undefined;
   #closed = false;
-  /** What came before `start()`. */
   #waiting: SignalMessage[] = [];
-  /** The newest offer, sent or received; a task is shown more than once, and with it what was in it before. */
+  /**
+   * The newest offer, sent or received; a task is shown more than once, and with it what was in it
+   * before.
+   */
   #gen = 0;
-  /** The offer that waits for its reply. */
   #offered: { gen: number; replied: () => void } | undefined;
 
   constructor(deliver: Deliver) {
@@ -31,7 +35,8 @@ export class A2ASignaling implements Signaling {
   }
 
   /**
-   * Takes the signals out of what came from the other side: an incoming message, a reply, an event of a stream.
+   * Takes the signals out of what came from the other side: an incoming message, a reply, an event
+   * of a stream.
    *
    * @throws RendezvousError `bad_signal` for what does not have the form of A2A's SDK
    */
@@ -54,14 +59,18 @@ export class A2ASignaling implements Signaling {
       case 'offer':
         return await this.#offer(message);
       case 'bye':
-        // A message would put the agent to work again; a data channel that closes, or never opens, says as much.
+        // A message would put the agent to work again; a data channel that closes, or never opens,
+        // says as much.
         if (this.#role === 'answerer') await this.#hand(message);
         return;
       case 'answer':
         await this.#hand(message);
         return;
       case 'candidate':
-        throw new RendezvousError('bad_option', 'A2A messages carry candidates inside the description only.');
+        throw new RendezvousError(
+          'bad_option',
+          'Over A2A, candidates must be part of the description. Do not send them separately.',
+        );
     }
   }
 
@@ -72,7 +81,9 @@ export class A2ASignaling implements Signaling {
     this.onclose?.();
   }
 
-  /** Resolves when the reply is there; what carries it may take as long as the agent's whole work. */
+  /**
+   * Resolves when the reply is there; what carries it may take as long as the agent's whole work.
+   */
   async #offer(message: SignalMessage): Promise<void> {
     const { gen } = message;
     const reply = Promise.withResolvers<void>();
@@ -86,10 +97,10 @@ export class A2ASignaling implements Signaling {
 
   async #hand(message: SignalMessage): Promise<void> {
     try {
-      const reply = await this.#deliver(signalPart(message));
+      const reply = await this.#deliver(signalAttributes(message));
       if (reply) this.accept(reply);
     } catch (thrown) {
-      throw toRendezvousError(thrown, 'signaling_failed', 'The A2A message did not get through; see cause.');
+      throw toRendezvousError(thrown, 'signaling_failed', 'Sending the A2A message failed; see cause.');
     }
   }
 
@@ -98,7 +109,7 @@ export class A2ASignaling implements Signaling {
     this.#gen = message.gen;
     this.#offered?.replied();
     this.#offered = undefined;
-    // Not at once: whoever accepts a message may set the handlers after that.
+    // Deferred, because the caller of `accept()` may set the handlers after it returns.
     queueMicrotask(() => this.#closed || this.onmessage?.(message));
   }
 
@@ -119,5 +130,5 @@ const closed = () => new RendezvousError('signaling_failed', 'The signaling chan
 const unanswered = () =>
   new RendezvousError(
     'bad_signal',
-    'The agent replied without an answer to the offer. Does its agent card name the extension?',
+    'The agent replied without an answer to the offer. Check that its agent card lists the extension.',
   );

@@ -1,63 +1,76 @@
 import { WebRTCClientTransport } from '../transport/client.ts';
+import type { DiagnosticHandler } from '../util/diagnostic.ts';
 import { Bridge, brokenEnd, type End } from './bridge.ts';
-import { CliError } from './cli-error.ts';
-import { detail, type Log } from './log.ts';
+import type { Log, LogEvent } from './log.ts';
 import type { Connection } from './connection-flags.ts';
+import { letGrow } from './young-generation.ts';
 
-export interface ConnectOptions {
+export interface TransportOptions {
   connection: Connection;
   /** Milliseconds until a connection that does not come about is given up. */
   timeoutMs: number;
-  /** Where the MCP client is. */
-  client: End;
   log: Log;
-  /** Ends the command in good order. */
-  stop: AbortSignal;
 }
 
 /**
- * The command `connect`: the room's MCP server for the client on this side. Resolves when the client has left or `stop` fires.
- *
- * @throws CliError, RendezvousError: what ended it; the client's open requests have been answered with the same by then
+ * A transport to the room's server that tells what becomes of its connection, each line after
+ * `prefix`.
  */
-export async function connect({ connection, timeoutMs, client, log, stop }: ConnectOptions): Promise<void> {
-  const transport = watchedTransport({ connection, timeoutMs, log });
-  const bridge = new Bridge(client, transport, {
-    onerror: (error) => log.info(`${error.message}${log.verbose ? detail(error) : ''}`),
-  });
-  const stopped = () => void bridge.close(new CliError('session_closed', 'mcp-rendezvous was stopped.', true));
-  if (stop.aborted) stopped();
-  stop.addEventListener('abort', stopped, { once: true });
-  const { side, error } = await bridge.ended;
-  if (side === 'upstream') throw error ?? closed();
-  if (error && side) throw error;
-  log.info(side ? 'closed: the MCP client left' : 'closed');
-}
-
-/** A transport to the room's server that tells what becomes of its connection, each line after `prefix`. */
 export function watchedTransport(
-  { connection, timeoutMs, log }: Pick<ConnectOptions, 'connection' | 'timeoutMs' | 'log'>,
+  { connection, timeoutMs, log }: TransportOptions,
   prefix = '',
+  { signal, ondiagnostic, quiet }: { signal?: AbortSignal; ondiagnostic?: DiagnosticHandler; quiet?: boolean } = {},
 ): WebRTCClientTransport {
-  const { relay, token, secret, room, subject } = connection;
-  const transport = new WebRTCClientTransport({ relay, token, ...(secret && { secret }), connectTimeoutMs: timeoutMs });
+  const { relay, token, secret, iceServers, claims, room, subject } = connection;
+  const debug = debugSteps(log, prefix);
+  const transport = new WebRTCClientTransport({
+    relay,
+    token,
+    ...(secret && { secret }),
+    ...(iceServers && { iceServers }),
+    ...(claims && { claims }),
+    connectTimeoutMs: timeoutMs,
+    ...(signal && { signal }),
+    ondiagnostic: (event) => {
+      debug(event);
+      ondiagnostic?.(event);
+    },
+  });
   let connected = false;
-  const say = (line: string) => log.info(`${prefix}${line}`);
+  const say = (line: string, event: LogEvent) => log.info(`${prefix}${line}`, event);
   transport.onstatechange = (state) => {
-    if (state === 'connecting') say(`connecting to room ${room} as ${subject} through ${relay}`);
-    if (state === 'recovering') say('lost the connection to the server, restoring it…');
+    if (state === 'connecting' && !quiet) {
+      say(`connecting to room ${room} as ${subject} through ${relay}`, { event: 'connecting', room, subject, relay });
+    }
+    if (state === 'recovering') say('lost the connection to the server, reconnecting…', { event: 'reconnecting' });
     if (state !== 'connected') return;
-    if (!connected) say(`connected to ${transport.peer?.subject ?? 'the server'}`);
-    else void pathOf(transport).then((path) => say(`the connection is back${path}`));
+    letGrow();
+    const { peer } = transport;
+    const server = peer?.subject;
+    if (!connected) {
+      const event = { event: 'connected', server, verified: peer?.verified };
+      say(`connected to ${server ?? 'the server'}${provenBy(transport)}`, event);
+    } else void pathOf(transport).then((path) => say(`reconnected${path}`, { event: 'reconnected' }));
     connected = true;
   };
   return transport;
 }
 
-/** The network path, for people. */
+/** Writes what the SDK tells of connecting, for --debug. */
+export const debugSteps =
+  (log: Log, prefix = ''): DiagnosticHandler =>
+  ({ type, at: _, ...details }) => {
+    const rest = Object.entries(details).map(([name, value]) => `${name}=${value}`);
+    log.debug(`${prefix}${[type, ...rest].join(' ')}`);
+  };
+
+export const provenBy = ({ peer }: Pick<WebRTCClientTransport, 'peer'>): string =>
+  peer?.verified === true ? ', verified by its secret' : ', not verified: without a secret the relay vouches for it';
+
 export async function pathOf(transport: Pick<WebRTCClientTransport, 'stats'>): Promise<string> {
   // The connection may be lost again by then, and not every engine tells: it is said without.
   const stats = await transport.stats().catch(() => undefined);
+  if (stats?.path === 'relayed') return ' (path: relayed)';
   const { localCandidateType: local, remoteCandidateType: remote, protocol } = stats ?? {};
   if (local === undefined) return '';
   return ` (path: ${remote === 'relay' ? remote : local}${protocol === undefined ? '' : ` over ${protocol}`})`;
@@ -67,5 +80,3 @@ export async function pathOf(transport: Pick<WebRTCClientTransport, 'stats'>): P
 export async function refuse(client: End, reason: Error): Promise<void> {
   await new Bridge(client, brokenEnd(reason), { onerror: () => {} }).ended;
 }
-
-const closed = () => new CliError('session_closed', 'The MCP session is over: the MCP server closed it.', true);

@@ -1,51 +1,81 @@
-import { readFileSync } from 'node:fs';
-import { type Role, secretKeyBytes } from 'mcp-rendezvous-protocol';
+import { hostname } from 'node:os';
+import {
+  type ClaimMapping,
+  clockToleranceSeconds,
+  type IceServer,
+  jwtPayload,
+  mapClaims,
+  parseIceUrl,
+  quoteIceUrl,
+  type Role,
+  secretKeyBytes,
+} from 'mcp-rendezvous-protocol';
 import type { TokenSource } from '../signaling/fetch-token.ts';
 import { usage } from './cli-error.ts';
 import { containsSecret, containsToken, type LogLevel } from './log.ts';
+import type { SecretSource } from '../transport/types.ts';
+import { outputOf } from './token-output.ts';
+import { readTextFile } from './text-file.ts';
 import { variables } from './variables.ts';
 
-/** What every command that connects is called with. */
 export interface ConnectionFlags {
   relay?: string;
   tokenFile?: string;
+  tokenCommand?: string;
+  invitationFile?: string;
   secretFile?: string;
+  /** STUN and TURN servers in place of the relay's. */
+  iceServer?: string[];
+  claims?: string;
+  caFile?: string;
   debug?: boolean;
   silent?: boolean;
 }
 
-/** Where to connect and as whom. */
 export interface Connection {
   /** ws: or wss: */
   relay: string;
-  /** A fixed one, or as it is now: a file is read again every time, so that it may be replaced while this runs; with a key it is a new one. */
+  /**
+   * A fixed token or a source of fresh ones: a file is read for each connection, and a key signs a
+   * new token.
+   */
   token: TokenSource;
-  /** The end-to-end secret, if there is one. */
-  secret?: string;
+  secret?: string | SecretSource;
+  /** In place of the relay's. */
+  iceServers?: IceServer[];
+  /** Where the tokens have their claims, if elsewhere. */
+  claims?: ClaimMapping;
+  /** What it comes from, if it does. */
+  invitation?: string;
+  /** A key signs another token whenever one ends. */
+  renewed?: boolean;
   /** From the token's payload, unverified: for messages to people only. */
   room: string;
   subject: string;
 }
 
 export function logLevel({ debug, silent }: ConnectionFlags): LogLevel {
-  if (debug && silent) throw usage('--debug and --silent exclude each other: give one of them.');
+  if (debug && silent) throw usage('--debug and --silent cannot be combined. Use one of them.');
   return debug ? 'debug' : silent ? 'silent' : 'normal';
 }
 
-/** What is in argv is in the process list and in shell histories. What follows `--` is the shared command's. */
+/**
+ * What is in argv is in the process list and in shell histories. What follows `--` is the shared
+ * command's.
+ */
 export function refuseTokens(argv: readonly string[]): void {
   const end = argv.indexOf('--');
   const own = argv.slice(0, end < 0 ? undefined : end);
   if (own.some(containsSecret)) {
     throw usage(
-      'An argument contains an end-to-end secret, where other users of this machine can read it. ' +
-        'Put a new one into MCP_RENDEZVOUS_SECRET or a file for --secret-file on both sides, and consider this one leaked.',
+      'An argument contains an end-to-end secret, which other users of this machine can read. ' +
+        'Treat it as leaked, and pass a new one in MCP_RENDEZVOUS_SECRET or --secret-file on both sides.',
     );
   }
   if (!own.some(containsToken)) return;
   throw usage(
-    'An argument contains a token, where other users of this machine can read it. ' +
-      'Put it into MCP_RENDEZVOUS_TOKEN or a file for --token-file, and consider it leaked.',
+    'An argument contains a token, which other users of this machine can read. ' +
+      'Treat it as leaked, and pass a new one in MCP_RENDEZVOUS_TOKEN or --token-file.',
   );
 }
 
@@ -54,10 +84,12 @@ export function refuseTokens(argv: readonly string[]): void {
  *
  * @throws CliError `bad_option`
  */
-export function readConnection(flags: ConnectionFlags, env: NodeJS.ProcessEnv, role: Role): Connection {
+export async function readConnection(flags: ConnectionFlags, env: NodeJS.ProcessEnv, role: Role): Promise<Connection> {
   const relay = relayUrl(flags.relay ?? env[variables.relay]);
-  const connection = connectionWith(relay, tokenSource(flags.tokenFile, env[variables.token], role), role);
-  return { ...connection, ...readSecret(flags, env) };
+  const token = tokenSource(flags, env, role);
+  const current = typeof token === 'string' ? token : await token();
+  const connection = connectionWith(relay, token, current, role, readClaims(flags.claims));
+  return { ...connection, ...readSecret(flags, env), ...readIceServers(flags, env) };
 }
 
 /**
@@ -70,62 +102,163 @@ export function readSecret({ secretFile }: ConnectionFlags, env: NodeJS.ProcessE
   if (!given) return {};
   if (secretKeyBytes(given)) return { secret: given };
   throw usage(
-    `${secretFile === undefined ? variables.secret : 'The file of --secret-file'} has no end-to-end secret, or not a whole one. ` +
-      'Make one with: mcp-rendezvous secret. Both sides need the same one.',
+    `${secretFile === undefined ? variables.secret : 'The --secret-file'} does not contain a complete end-to-end secret. ` +
+      'Create one with `mcp-rendezvous secret`, and use it on both sides.',
   );
+}
+
+/**
+ * The servers of `--ice-server`, if there are any, with the credentials of
+ * MCP_RENDEZVOUS_TURN_USERNAME and MCP_RENDEZVOUS_TURN_PASSWORD for those of TURN.
+ *
+ * @throws CliError `bad_option`, without credentials
+ */
+export function readIceServers(
+  { iceServer = [] }: ConnectionFlags,
+  env: NodeJS.ProcessEnv,
+): Pick<Connection, 'iceServers'> {
+  if (iceServer.length === 0) return {};
+  const username = env[variables.turnUsername];
+  const credential = env[variables.turnPassword];
+  const iceServers = iceServer.map((urls): IceServer => {
+    // In argv a password could be read by others, and in a log, so that it is not repeated here.
+    if (urls.includes('@')) {
+      throw usage(
+        `--ice-server takes no user or password: set ${variables.turnUsername} and ${variables.turnPassword}, and consider this password leaked.`,
+      );
+    }
+    if (!parseIceUrl(urls)) {
+      throw usage(
+        '--ice-server takes stun:host:port, turn:host:port?transport=udp|tcp or turns:host:port: ' +
+          `${quoteIceUrl(urls)} is none of them.`,
+      );
+    }
+    if (urls.startsWith('stun')) return { urls };
+    if (username && credential) return { urls, username, credential };
+    throw usage(`A TURN server needs a user: set ${variables.turnUsername} and ${variables.turnPassword}.`);
+  });
+  return { iceServers };
 }
 
 /**
  * The connection that a token is for.
  *
+ * @param current what the source gives now
  * @throws CliError `bad_option`
  */
-export function connectionWith(relay: string, token: string | (() => string), role: Role): Connection {
-  const claims = payload(typeof token === 'string' ? token : token());
-  const { room, sub, exp } = claims;
-  if (claims.role !== role) {
+export function connectionWith(
+  relay: string,
+  token: TokenSource,
+  current: string,
+  role: Role,
+  mapping?: ClaimMapping,
+): Connection {
+  const payload = jwtPayload(current);
+  if (!payload) {
+    throw usage('The token is not a JWT. Copy the complete token from your backend or `mcp-rendezvous token`.');
+  }
+  const { room, sub, role: given, exp } = mapClaims(payload, mapping);
+  const isRole = given === 'server' || given === 'client';
+  if (typeof exp !== 'number' || typeof room !== 'string' || typeof sub !== 'string' || !isRole) {
     throw usage(
-      `The token is for the role ${JSON.stringify(claims.role)}, and this command needs one for "${role}": ` +
+      'The token has no room, role, sub or exp, so it is not a room token. Ask your backend for one; or, if it is from an ' +
+        "identity provider whose claims the relay maps, pass the relay's mapping with --claims.",
+    );
+  }
+  if (given !== role) {
+    throw usage(
+      `The token has the role ${JSON.stringify(given)}, but this command needs "${role}": ` +
         `${role === 'server' ? 'expose' : 'connect'} takes a ${role} token.`,
     );
   }
-  if (typeof exp !== 'number' || typeof room !== 'string' || typeof sub !== 'string') {
-    throw usage('The token has no room, sub or exp: it is not a room token. Ask your backend for one.');
+  return { relay, token, room, subject: sub, ...(mapping && { claims: mapping }) };
+}
+
+/**
+ * The mapping of `--claims`, in the form that `claims` has in the relay's `RELAY_ISSUERS_FILE`.
+ *
+ * @throws CliError `bad_option`
+ */
+export function readClaims(text: string | undefined): ClaimMapping | undefined {
+  if (text === undefined) return undefined;
+  const isName = (value: unknown): boolean => typeof value === 'string' && value !== '';
+  const isPlace = (value: unknown): boolean =>
+    isName(value) || (Array.isArray(value) && value.length > 0 && value.every(isName));
+  try {
+    const mapping: unknown = JSON.parse(text);
+    const entries = Object.entries(mapping as object);
+    const fits = ([name, value]: [string, unknown]): boolean =>
+      ['room', 'role', 'sub'].includes(name) && isPlace(value);
+    if (typeof mapping === 'object' && !Array.isArray(mapping) && entries.every(fits)) return mapping as ClaimMapping;
+  } catch {
+    // said below
   }
-  if (exp * 1000 <= Date.now()) {
-    throw usage(`The token has expired at ${new Date(exp * 1000).toISOString()}. Ask your backend for a new one.`);
-  }
-  return { relay, token, room, subject: sub };
+  throw usage(
+    'The value of --claims is no mapping. It is what the relay has in `claims` of RELAY_ISSUERS_FILE, such as ' +
+      `'{"room": "https://app.example/room", "role": ["app", "role"]}'.`,
+  );
+}
+
+/**
+ * Refuses a token that has expired. The relay's clock decides, and is asked when this machine's
+ * says so; where it cannot be asked there is no connection to be had anyway.
+ *
+ * @throws CliError `bad_option`
+ */
+export async function refuseExpired({ relay, token }: Connection): Promise<void> {
+  const { exp } = jwtPayload(typeof token === 'string' ? token : await token()) ?? {};
+  if (typeof exp !== 'number' || exp * 1000 > Date.now()) return;
+  const { relayTime } = await import('./relay-time.ts');
+  const now = (await relayTime(relay)) ?? Date.now() / 1000;
+  if (exp + clockToleranceSeconds > now) return;
+  throw usage(`The token expired at ${new Date(exp * 1000).toISOString()}. Ask your backend for a new one.`);
 }
 
 /** Seconds on the command line, in milliseconds. */
 export function seconds(name: string, text: string): number {
   const value = Number(text);
-  if (!(value > 0 && value <= 86_400)) throw usage(`${name} takes a number of seconds above 0 and up to 86400.`);
+  if (!(value > 0 && value <= 86_400)) throw usage(`${name} must be a number of seconds above 0 and up to 86400.`);
   return value * 1000;
 }
 
 /** The address of `--relay` or MCP_RENDEZVOUS_RELAY, with ws: or wss:. */
 export function relayUrl(text: string | undefined): string {
-  if (!text) throw usage('There is no relay: pass --relay wss://relay.example or set MCP_RENDEZVOUS_RELAY.');
+  if (!text)
+    throw usage(
+      'No relay is configured. Pass an invitation or --relay wss://relay.example, or set MCP_RENDEZVOUS_RELAY.',
+    );
   const url = URL.parse(text.replace(/^http(s?):/i, 'ws$1:'));
   if (!url || !['ws:', 'wss:'].includes(url.protocol) || !url.hostname) {
-    throw usage(`The relay's address ${JSON.stringify(text)} is not a URL like wss://relay.example.`);
+    throw usage(`${JSON.stringify(text)} is not a relay URL. Use one like wss://relay.example.`);
   }
   if (url.username || url.password || url.search || url.hash) {
-    throw usage("The relay's address takes no user, password, ? or #: the token is all that it needs.");
+    throw usage('The relay URL must not contain a user, password, query or fragment. The token is enough.');
   }
   return url.href.replace(/\/$/, '');
 }
 
-/** Where the token comes from: `--token-file`, or MCP_RENDEZVOUS_TOKEN, which is asked for once. */
-export function tokenSource(file: string | undefined, value: string | undefined, role: Role): string | (() => string) {
-  if (file !== undefined) return () => readSecretFile('--token-file', file);
-  const token = value?.trim();
+/** The `sub` of a token that nobody named: stable for a role and a machine. */
+export const defaultSubject = (role: string): string => `${role}@${hostname()}`.slice(0, 256);
+
+/**
+ * Where the token comes from: `--token-file` or `--token-command`, which are asked anew for each
+ * connection and whenever a token ends, or MCP_RENDEZVOUS_TOKEN.
+ */
+export function tokenSource(
+  { tokenFile, tokenCommand }: Pick<ConnectionFlags, 'tokenFile' | 'tokenCommand'>,
+  env: NodeJS.ProcessEnv,
+  role: Role,
+): TokenSource {
+  if (tokenFile !== undefined && tokenCommand !== undefined) {
+    throw usage('--token-file and --token-command cannot be combined. Use one of them.');
+  }
+  if (tokenFile !== undefined) return () => readSecretFile('--token-file', tokenFile);
+  if (tokenCommand !== undefined) return () => outputOf(tokenCommand);
+  const token = env[variables.token]?.trim();
   if (token) return token;
   throw usage(
-    "There is no token: set MCP_RENDEZVOUS_TOKEN or pass --token-file. Your backend issues one, or, with the relay's " +
-      `key: mcp-rendezvous token --room <room> --role ${role}`,
+    'No token is configured. Set MCP_RENDEZVOUS_TOKEN or pass --token-file, or pass an invitation. Your backend issues tokens. ' +
+      `With the relay's key, this makes one: mcp-rendezvous token --room <room> --role ${role}`,
   );
 }
 
@@ -133,30 +266,11 @@ export function tokenSource(file: string | undefined, value: string | undefined,
 export function readSecretFile(option: string, file: string): string {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8').trim();
+    text = readTextFile(file).trim();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw usage(`The file of ${option} cannot be read: ${JSON.stringify(file)} (${code}).`);
+    throw usage(`Cannot read the ${option} ${JSON.stringify(file)} (${code}).`);
   }
-  if (!text) throw usage(`The file of ${option} is empty: ${JSON.stringify(file)}.`);
+  if (!text) throw usage(`The ${option} ${JSON.stringify(file)} is empty.`);
   return text;
-}
-
-/** The claims of a JWT, unverified: enough to see what the relay would refuse. */
-function payload(token: string): {
-  [claim: string]: unknown;
-  role?: unknown;
-  room?: unknown;
-  sub?: unknown;
-  exp?: unknown;
-} {
-  const parts = token.split('.');
-  try {
-    const claims: unknown = JSON.parse(Buffer.from(parts[1] ?? '', 'base64url').toString());
-    if (parts.length === 3 && typeof claims === 'object' && claims !== null)
-      return claims as { [claim: string]: unknown };
-  } catch {
-    // Not a JWT: said below, without its text.
-  }
-  throw usage('The token is not a JWT. Take the whole of what your backend or `mcp-rendezvous token` printed.');
 }

@@ -1,47 +1,56 @@
 import type { Readable, Writable } from 'node:stream';
-import { CliError } from './cli-error.ts';
 import { parseJson } from '../link/depth.ts';
-import { insteadOfDeep, isJsonRpcMessage, type JsonRpcId, type JsonRpcMessage } from '../link/message.ts';
+import type { JsonRpcMessage } from '../link/message.ts';
+import { type Malformed, type Reading, readMessage } from '../link/reading.ts';
+import { CliError } from './cli-error.ts';
+import { Envelope } from './envelope.ts';
+import { salvage } from './salvage.ts';
 
-/** Bytes of one line, that is of one message, unless said otherwise: what MCP's own stdio transports take. */
+/**
+ * Bytes of one line, that is of one message, unless said otherwise: what MCP's own stdio transports
+ * take.
+ */
 export const maxMessageBytes = 10 * 1024 * 1024;
 /** Bytes of lines that were handed over and are not dealt with yet, above which reading pauses. */
 const maxUnsettledBytes = 1024 * 1024;
 /** Bytes written and not taken by the reader, above which nothing more is accepted. */
 const maxUnwrittenBytes = 64 * 1024 * 1024;
-/** What is kept of a line that is too long: where a message says whose answer it is. */
-const edgeBytes = 1024;
 
 export interface LineHandlers {
-  /** A line without its end. Reading pauses while too much of what this returned is unsettled; it must not reject. */
+  /**
+   * A line without its end. Reading pauses while too much of what this returned is unsettled; it
+   * must not reject.
+   */
   line(line: string): void | Promise<void>;
-  /** A line longer than `maxLineBytes`: its beginning. The rest of it is skipped. */
-  tooLong(beginning: string): void;
-  /** The end of a line that was too long: its last kilobyte. */
-  skipped?(end: string): void;
-  /** No more lines. Called once. */
+  /** A line longer than `maxLineBytes`: its beginning. The rest of it is not kept. */
+  tooLong(beginning: Buffer): void;
+  /** More of a line that is too long. */
+  skipping?(bytes: Buffer): void;
+  /** The end of a line that was too long. */
+  skipped?(): void;
   end(): void;
 }
 
-/** Splits a stream of UTF-8 into lines; a character may be split across reads. Returns a function that drops all the rest. */
+/**
+ * Splits a stream of UTF-8 into lines; a character may be split across reads. Returns a function
+ * that drops all the rest.
+ */
 export function readLines(stream: Readable, maxLineBytes: number, handlers: LineHandlers): () => void {
   let parts: Buffer[] = [];
   let size = 0;
   let skipping = false;
-  /** Of the line that is skipped. */
-  let end: Buffer = Buffer.alloc(0);
   let unsettled = 0;
   let discarding = false;
 
-  const take = (): string => {
-    const line = Buffer.concat(parts).toString('utf8');
+  const take = (): Buffer => {
+    const bytes = Buffer.concat(parts);
     parts = [];
     size = 0;
-    return line.endsWith('\r') ? line.slice(0, -1) : line;
+    return bytes;
   };
   const emit = () => {
     const bytes = size;
-    const line = take();
+    const line = take().toString('utf8').replace(/\r$/, '');
     if (line === '') return;
     const settled = handlers.line(line);
     if (!(settled instanceof Promise)) return;
@@ -52,22 +61,17 @@ export function readLines(stream: Readable, maxLineBytes: number, handlers: Line
       if (unsettled <= maxUnsettledBytes && stream.isPaused()) stream.resume();
     });
   };
-  const skip = (bytes: Buffer) => {
-    end = Buffer.concat([end, bytes.subarray(-edgeBytes)]).subarray(-edgeBytes);
-  };
   const collect = (bytes: Buffer) => {
-    if (skipping) return skip(bytes);
+    if (skipping) return handlers.skipping?.(bytes);
     parts.push(bytes);
     size += bytes.length;
     if (size <= maxLineBytes) return;
     skipping = true;
-    for (const part of parts) skip(part);
     handlers.tooLong(take());
   };
   const leave = () => {
     skipping = false;
-    handlers.skipped?.(end.toString('utf8'));
-    end = Buffer.alloc(0);
+    handlers.skipped?.();
   };
 
   stream.on('data', (chunk: Buffer) => {
@@ -98,69 +102,72 @@ export function readLines(stream: Readable, maxLineBytes: number, handlers: Line
 }
 
 export interface MessageHandlers {
-  /** As LineHandlers.line. */
-  message(message: JsonRpcMessage): void | Promise<void>;
-  /** A line that is no JSON-RPC message, or one that is nested too deep and that nobody waits for. */
+  /** `beside`: a text that was on the same line. */
+  message(message: JsonRpcMessage, beside: string): void | Promise<void>;
+  malformed(malformed: Malformed): void | Promise<void>;
+  /** A line, or a part of one, that nobody waits for: it may be a log's. */
   rubbish(line: string): void;
-  /** A line that is too long: the id of the request that it answers, if that can be told. */
-  tooLong(answered: JsonRpcId | undefined): void;
+  /** A line that is too long: what it was, if that can be told. */
+  tooLong(malformed: Malformed | undefined): void;
   end(): void;
 }
 
-/** Reads MCP's stdio framing: one JSON-RPC message a line. */
+/**
+ * Reads MCP's stdio framing: one JSON-RPC message a line. The messages of a batch are read as
+ * messages of their own.
+ */
 export function readMessages(stream: Readable, handlers: MessageHandlers): () => void {
-  let beginning = '';
+  let envelope = new Envelope();
+  const take = (reading: Reading, line: string, beside = ''): void | Promise<void> => {
+    if (reading.type === 'message') return handlers.message(reading.message, beside);
+    return reading.type === 'malformed' ? handlers.malformed(reading) : handlers.rubbish(line);
+  };
   return readLines(stream, maxMessageBytes, {
     line(line) {
-      const message = parse(line);
-      return message === undefined ? handlers.rubbish(line) : handlers.message(message);
+      const { readings, text } = readLine(line);
+      if (text !== '') handlers.rubbish(text);
+      if (readings.length === 1) return take(readings[0]!, line, text);
+      const taken = readings.map((reading) => take(reading, line, text)).filter((one) => one instanceof Promise);
+      return taken.length > 0 ? Promise.all(taken).then(() => {}) : undefined;
     },
-    tooLong: (start) => (beginning = start.slice(0, edgeBytes)),
-    skipped: (end) => handlers.tooLong(answeredBy(beginning, end)),
+    tooLong(beginning) {
+      envelope = new Envelope();
+      envelope.feed(beginning);
+    },
+    skipping: (bytes) => envelope.feed(bytes),
+    skipped: () => handlers.tooLong(envelope.read(`it is longer than ${maxMessageBytes} bytes`)),
     end: () => handlers.end(),
   });
 }
 
-/** Writes one message; resolves when the pipe took it. Rejects when the pipe is closed or its reader does not read. */
+/**
+ * Writes one message; resolves when the pipe took it. Rejects when the pipe is closed or its reader
+ * does not read.
+ */
 export async function writeMessage(stream: Writable, message: JsonRpcMessage): Promise<void> {
   if (stream.writableLength > maxUnwrittenBytes) {
-    throw new CliError('not_read', 'The other process does not read what it is sent.', true);
+    throw new CliError('not_read', 'The other process does not read its messages.', true);
   }
   await new Promise<void>((resolve, reject) => {
     stream.write(`${oneLine(message)}\n`, (error) => (error ? reject(error) : resolve()));
   });
 }
 
-// Valid inside JSON strings, and ends of a line to some readers: Node's readline is one.
-const oneLine = (message: JsonRpcMessage) =>
+/**
+ * A message as one line of JSON. U+2028 and U+2029 are valid inside JSON strings, and ends of a
+ * line to some readers: Node's readline is one.
+ */
+export const oneLine = (message: JsonRpcMessage): string =>
   JSON.stringify(message).replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029');
 
-const version = String.raw`"jsonrpc"\s*:\s*"2\.0"`;
-const id = String.raw`"id"\s*:\s*(-?\d+|"(?:[^"\\]|\\.)*")`;
-const opening = new RegExp(String.raw`^\s*\{\s*(?:(?:${version}|${id})\s*,\s*)*"(?:result|error)"\s*:`);
-const closing = new RegExp(String.raw`,\s*(?:${version}\s*,\s*)?${id}\s*(?:,\s*${version}\s*)?\}\s*$`);
-
-/**
- * The id of a response of which only the edges are there. It is before the result or the error, or behind it: in valid JSON a quote that
- * stands before `id` opens a name, and the last brace closes the message itself.
- */
-function answeredBy(beginning: string, end: string): JsonRpcId | undefined {
-  const opened = opening.exec(beginning);
-  if (!opened) return undefined; // a request, a notification, or none of these
+function readLine(line: string): { readings: Reading[]; text: string } {
+  let parsed: ReturnType<typeof parseJson>;
   try {
-    return JSON.parse(opened[1] ?? closing.exec(end)?.[1] ?? '') as JsonRpcId;
+    parsed = parseJson(line);
   } catch {
-    return undefined; // it is not there, or is no JSON
+    return salvage(line);
   }
-}
-
-function parse(line: string): JsonRpcMessage | undefined {
-  try {
-    const { value, tooDeep } = parseJson(line);
-    if (!isJsonRpcMessage(value)) return undefined;
-    return tooDeep ? insteadOfDeep(value) : value;
-  } catch {
-    // Not JSON: the caller reports the line.
-    return undefined;
-  }
+  const { value, tooDeep } = parsed;
+  const values: unknown[] = Array.isArray(value) && value.length > 0 ? value : [value];
+  return { readings: values.map((one) => readMessage(one, tooDeep)), text: '' };
 }

@@ -3,9 +3,13 @@ import type { JsonRpcMessage } from '../link/message.ts';
 import type { End } from './bridge.ts';
 import { CliError } from './cli-error.ts';
 
-/** An end that is not made before it is needed: who knocks and never comes in costs nothing but the knock. */
+/**
+ * An end that is not made before it is needed: who knocks and never comes in costs nothing but the
+ * knock.
+ */
 export class LazyEnd implements End {
   onmessage?: End['onmessage'];
+  onmalformed?: End['onmalformed'];
   onend?: End['onend'];
   onclose?: End['onclose'];
   onerror?: End['onerror'];
@@ -27,6 +31,7 @@ export class LazyEnd implements End {
     const end = this.#make();
     this.#end = end;
     end.onmessage = (message, meta) => this.onmessage?.(message, meta);
+    end.onmalformed = (malformed) => this.onmalformed?.(malformed);
     end.onend = () => this.onend?.();
     end.onclose = (error) => this.onclose?.(error);
     end.onerror = (error) => this.onerror?.(error);

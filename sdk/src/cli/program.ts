@@ -1,10 +1,14 @@
-import { readFileSync } from 'node:fs';
-import { Command, Option } from 'commander';
-import type { ConnectionFlags } from './connection-flags.ts';
-import { defaultSubject, type TokenFlags } from './token-command.ts';
+import { Argument, Command, Option } from 'commander';
+import { type CallFlags, callsHelp, ruling } from './calls/call-flags.ts';
+import { type ConnectionFlags, defaultSubject } from './connection-flags.ts';
+import { type ClientName, clientNames } from './install/clients.ts';
+import { addInvitationCommands, type InvitationActions } from './invitations/commands.ts';
+import type { InstallFlags } from './install/install-command.ts';
+import type { TokenFlags } from './token-command.ts';
 import { variables } from './variables.ts';
+import { packageVersion } from './version.ts';
 
-export interface ExposeFlags extends ConnectionFlags {
+export interface ExposeFlags extends ConnectionFlags, CallFlags {
   discover?: boolean;
   url?: string;
   header?: string[];
@@ -13,7 +17,13 @@ export interface ExposeFlags extends ConnectionFlags {
   keyFile?: string;
   issuer?: string;
   audience?: string;
+  /** A server's, from the command line. */
+  invitation?: string;
+  room?: string;
+  inviteFor?: string;
+  printInvitation?: boolean;
   maxSessions: string;
+  health?: string;
 }
 export interface DoctorFlags extends ConnectionFlags {
   json?: boolean;
@@ -26,105 +36,174 @@ export interface ConnectFlags extends ConnectionFlags {
   allowOrigin?: string[];
   httpTokenFile?: string;
   timeout: string;
+  wait: string;
+  remember?: boolean;
 }
 
 /** What the commands do. */
-export interface Actions {
+export interface Actions extends InvitationActions {
   expose: (command: string[], flags: ExposeFlags) => Promise<void>;
-  connect: (flags: ConnectFlags) => Promise<void>;
+  connect: (invitation: string | undefined, flags: ConnectFlags) => Promise<void>;
   token: (flags: TokenFlags) => Promise<void>;
   secret: () => Promise<void>;
-  doctor: (flags: DoctorFlags) => Promise<void>;
+  doctor: (invitation: string | undefined, flags: DoctorFlags) => Promise<void>;
+  install: (client: ClientName, invitation: string | undefined, flags: InstallFlags) => Promise<void>;
+  uninstall: (client: ClientName, flags: InstallFlags) => Promise<void>;
+  demo: () => Promise<void>;
 }
 
-/** The command line as a user sees it: commands, options, help. It throws commander's CommanderError instead of exiting. */
+/**
+ * The command line as a user sees it: commands, options, help. It throws commander's CommanderError
+ * instead of exiting.
+ */
 export function createProgram(actions: Actions): Command {
   const program = new Command('mcp-rendezvous')
-    .description('Carries MCP between machines that cannot reach each other, over WebRTC.')
-    .version(version())
+    .description('Connects MCP clients and servers that cannot reach each other, over WebRTC.')
+    .version(packageVersion())
     .exitOverride()
     .allowExcessArguments(false)
-    .configureOutput({ outputError: () => {} }) // whoever catches the CommanderError says it, in one line
+    // main.ts prints the CommanderError in one line.
+    .configureOutput({ outputError: () => {} })
     .enablePositionalOptions()
     .addHelpText('after', overview);
 
-  connecting(program.command('expose'))
-    .description(
-      'share an MCP server with whoever holds a client token for the room; a session of its own for each client',
-    )
+  ruling(connecting(program.command('expose')))
+    .description('share an MCP server with clients that have an invitation or a token; each client has its own session')
     .usage(
-      '[options] -- <command> [args...]\n       mcp-rendezvous expose [options] --url <url>\n       mcp-rendezvous expose [options] --config <file>',
+      '[invitation] [options] -- <command> [args...]\n       mcp-rendezvous expose [invitation] [options] --url <url>\n       mcp-rendezvous expose [options] --config <file>',
     )
-    .argument('[command...]', 'the server as it is started here; no shell is involved')
-    .option('--discover', 'the server knows server/discover (MCP 2026-07-28): pass it on instead of declining it')
+    .argument('[command...]', 'the command that starts the server; it runs without a shell')
+    .option('--discover', 'forward server/discover (MCP 2026-07-28) to the server instead of declining it')
     .option('--url <url>', 'share a Streamable HTTP endpoint, such as http://localhost:3000/mcp, instead of a command')
-    .option('--header <header>', "a header for --url, 'Name: value'; ${NAME} in it stands for a variable", collect)
-    .option('--config <file>', 'share all of the mcpServers in a configuration, each in a room of its own')
-    .option('--room-prefix <text>', 'with --config: goes before the names of the rooms')
-    .option('--key-file <file>', 'with --config: a secret or a private key (PEM, JWK) for tokens; or RELAY_SECRET')
-    .option('--issuer <issuer>', 'with --config: of the tokens')
-    .option('--audience <audience>', 'with --config: of the tokens')
-    .option('--max-sessions <n>', 'how many sessions there may be at the same time, in all rooms together', '64')
+    .option(
+      '--header <header>',
+      "a header for --url, 'Name: value'; ${NAME} is replaced by an environment variable",
+      collect,
+    )
+    .option('--config <file>', 'share all mcpServers of a configuration file, each in its own room')
+    .option('--room-prefix <text>', 'with --config: prefix of the room names')
+    .option('--key-file <file>', 'file with the secret or private key (PEM, JWK) for tokens; instead of RELAY_SECRET')
+    .option('--issuer <issuer>', 'with a key: issuer of the tokens')
+    .option('--audience <audience>', 'with a key: audience of the tokens')
+    .option(
+      '--room <room>',
+      "with a key: the room; by default this machine's name with a random suffix, which stays the same",
+    )
+    .option(
+      '--invite-for <time>',
+      'how long the invitation is valid: seconds, or a number with s, m, h or d (default: "90d")',
+    )
+    .option('--print-invitation', 'print the invitation even if the output is not a terminal')
+    // main.ts puts the argument here: what follows a positional argument is the shared command's.
+    .addOption(new Option('--invitation <text>').hideHelp())
+    .option('--max-sessions <n>', 'maximum number of concurrent sessions, in all rooms together', '64')
+    .option(
+      '--health <address>',
+      'serve GET /healthz on this address, such as 127.0.0.1:9000: 200 while clients can connect',
+    )
     .passThroughOptions()
     .addHelpText('after', exposeHelp)
     .action(actions.expose);
 
   connecting(program.command('connect'))
-    .description("the room's MCP server as a stdio server, for Claude Desktop, Cursor, the Inspector, …, or over HTTP")
-    .option('--http <address>', 'be a Streamable HTTP endpoint at /mcp instead, such as 127.0.0.1:3333; port 0: any')
-    .option('--allow-host <name>', 'a name other than localhost under which --http may be called', collect)
+    .argument('[invitation]', 'the invitation, only for a first try: other users of this machine can read arguments')
+    .description('use a shared MCP server, over stdio (for Claude Desktop, Cursor, the Inspector, …) or HTTP')
+    .option(
+      '--http <address>',
+      'serve Streamable HTTP at /mcp on this address, such as 127.0.0.1:3333; port 0 picks a free port',
+    )
+    .option('--allow-host <name>', 'accept this host name for --http, in addition to localhost', collect)
     .option(
       '--allow-origin <origin>',
-      'whose pages may call --http, such as http://localhost:6274; none by default',
+      'allow pages of this origin to call --http, such as http://localhost:6274; none by default',
       collect,
     )
     .option(
       '--http-token-file <file>',
-      `a file with the bearer token that clients of --http have to present; instead of ${variables.httpToken}`,
+      `file with the bearer token that --http requires; instead of ${variables.httpToken}`,
     )
-    .option('--timeout <seconds>', 'how long connecting may take, waiting for the server included', '30')
+    .option('--timeout <seconds>', 'how long to connect, and how long the first request waits for the server', '30')
+    .option('--wait <seconds>', 'how long later requests wait for a server that is away', '20')
+    .option('--remember', 'keep what the server offers, such as its tools, and answer from that while it is away')
     .addHelpText('after', connectHelp)
     .action(actions.connect);
 
   program
     .command('token')
-    .description("sign a room token with the relay's key, and print it")
-    .requiredOption('--room <room>', 'peers with the same room are introduced to each other')
+    .description('create a room token with the key of the relay, and print it')
+    .requiredOption('--room <room>', 'the room: peers with tokens for the same room can connect to each other')
     .addOption(
       new Option('--role <role>', 'server (for expose) or client (for connect)')
         .choices(['server', 'client'])
         .makeOptionMandatory(),
     )
-    .option('--subject <subject>', `who the peer is; by default its role and this machine: ${defaultSubject('<role>')}`)
-    .option('--ttl <time>', 'how long the token is valid: seconds, or a number with s, m, h or d', '1h')
-    .option('--scope <scopes>', "space-separated, for the MCP server's authInfo")
-    .option('--issuer <issuer>', 'needed when the relay has a list of issuers')
-    .option('--audience <audience>', 'needed when the relay expects another one than mcp-rendezvous')
-    .option('--jti <id>', "the token's own name, by which it can be revoked; random by default")
-    .option('--json', 'print an object with the token and its claims')
-    .option('--key-file <file>', 'a secret, or a private key in PEM or JWK; instead of RELAY_SECRET')
+    .option(
+      '--subject <subject>',
+      `identity of the peer; by default its role and this machine: ${defaultSubject('<role>')}`,
+    )
+    .option('--ttl <time>', 'lifetime of the token: seconds, or a number with s, m, h or d', '1d')
+    .option('--invite <time>', 'for a server: it may invite clients, each for this time at most')
+    .option('--scope <scopes>', 'space-separated scopes for authInfo in the MCP server')
+    .option('--issuer <issuer>', 'required if the relay is configured with issuers')
+    .option('--audience <audience>', 'required if the relay expects another audience than mcp-rendezvous')
+    .option('--jti <id>', 'ID by which the token can be revoked; random by default')
+    .option('--json', 'print a JSON object with the token and its claims')
+    .option('--relay <url>', 'take the time from the clock of this relay; instead of MCP_RENDEZVOUS_RELAY')
+    .option('--ca-file <file>', caFileHelp)
+    .option('--key-file <file>', 'file with a secret or a private key (PEM, JWK); instead of RELAY_SECRET')
     .addHelpText('after', tokenHelp)
     .action(actions.token);
 
   program
     .command('secret')
-    .description('make a new end-to-end secret, and print it')
+    .description('create an end-to-end secret, and print it')
     .addHelpText('after', secretHelp)
     .action(actions.secret);
 
   program
     .command('doctor')
-    .description('why a connection fails: relay, token, STUN, TURN, the path to the other peer')
+    .description('find out why a connection fails: relay, token, STUN, TURN, path to the other peer')
+    .argument('[invitation]', 'replaces relay, token and secret; by default the invitation that install saved')
     .option('--relay <url>', relayHelp)
-    .option('--token-file <file>', 'a file with the room token; instead of MCP_RENDEZVOUS_TOKEN')
+    .option('--token-file <file>', 'file with the room token; instead of MCP_RENDEZVOUS_TOKEN')
+    .option('--token-command <command>', tokenCommandHelp)
+    .option('--invitation-file <file>', invitationFileHelp)
     .option('--secret-file <file>', secretFileHelp)
-    .option('--join', "join the room with a server's token, too: a server that runs with it is replaced")
-    .option('--peer', 'connect to the other peer, and wait for it; by default a client connects if its server is there')
+    .option('--ice-server <url>', iceServerHelp, collect)
+    .option('--claims <json>', claimsHelp)
+    .option('--ca-file <file>', caFileHelp)
+    .option('--join', 'join the room even with a server token; this takes the place of a server that runs with it')
+    .option('--peer', 'wait for the other peer and connect to it; by default a client connects if its server is online')
     .option('--no-peer', 'do not connect to the other peer')
-    .option('--json', 'print one JSON object')
-    .option('--debug', 'tell IP addresses')
+    .option('--json', 'print the result as one JSON object')
+    .option('--debug', 'print IP addresses')
     .addHelpText('after', doctorHelp)
     .action(actions.doctor);
+
+  addInvitationCommands(program, actions);
+
+  const client = (meaning: string) => new Argument('<client>', meaning).choices(clientNames);
+  program
+    .command('install')
+    .description('add the server of an invitation to an MCP client on this machine')
+    .addArgument(client('where to add it'))
+    .argument('[invitation]', 'install asks for it if it is missing; other users of this machine can read arguments')
+    .option('--name <name>', "name of the server in the client; by default the invitation's name for it")
+    .option('--invitation-file <file>', `file with the invitation; or ${variables.invitation}`)
+    .option('--print', 'print the entry instead of writing it')
+    .addHelpText('after', installHelp)
+    .action(actions.install);
+  program
+    .command('uninstall')
+    .description('remove a server that install added from an MCP client')
+    .addArgument(client('where to remove it'))
+    .option('--name <name>', 'which server, if there are several')
+    .action(actions.uninstall);
+
+  program
+    .command('demo')
+    .description('run relay, server and client in one process, and show what crosses the relay')
+    .action(() => actions.demo());
 
   return program;
 }
@@ -134,63 +213,90 @@ function connecting(command: Command): Command {
     .option('--relay <url>', relayHelp)
     .option(
       '--token-file <file>',
-      'a file with the room token, read again for every connection; instead of MCP_RENDEZVOUS_TOKEN',
+      'file with the room token, read again for each connection; instead of MCP_RENDEZVOUS_TOKEN',
     )
+    .option('--token-command <command>', tokenCommandHelp)
+    .option('--invitation-file <file>', invitationFileHelp)
     .option('--secret-file <file>', secretFileHelp)
-    .option('--debug', 'say more on stderr; never tokens or MCP messages')
-    .option('--silent', 'say nothing on stderr but errors');
+    .option('--ice-server <url>', iceServerHelp, collect)
+    .option('--claims <json>', claimsHelp)
+    .option('--ca-file <file>', caFileHelp)
+    .option('--debug', 'print more on stderr, but never tokens or MCP messages')
+    .option('--silent', 'print only errors on stderr')
+    .option('--json', 'print one JSON object per line on stderr, with the members time, level, event and message');
 }
 
 const collect = (value: string, before: string[] = []) => [...before, value];
 
-function version(): string {
-  const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(file) as { version: string }).version;
-}
-
 const overview = `
 Example:
-  Here:   MCP_RENDEZVOUS_TOKEN=… mcp-rendezvous expose --relay wss://relay.example -- npx -y @modelcontextprotocol/server-everything
-  There:  MCP_RENDEZVOUS_TOKEN=… mcp-rendezvous connect --relay wss://relay.example
+  Where the MCP server is:  RELAY_SECRET=… mcp-rendezvous expose --relay wss://relay.example -- npx -y @modelcontextprotocol/server-everything
+  Where the client is:      mcp-rendezvous install claude-desktop, which asks for the invitation that expose printed
 
 Each command has its own help: mcp-rendezvous expose --help`;
 
-const relayHelp = "the relay's address, such as wss://relay.example; instead of MCP_RENDEZVOUS_RELAY";
+const relayHelp = 'URL of the relay, such as wss://relay.example; instead of MCP_RENDEZVOUS_RELAY';
 
-const secretFileHelp = 'a file with the end-to-end secret that both sides have; instead of MCP_RENDEZVOUS_SECRET';
+const tokenCommandHelp = 'shell command that prints the room token; it runs for each connection and when a token ends';
+
+const invitationFileHelp = `file with the invitation, which replaces relay, token and secret; instead of ${variables.invitation}`;
+
+const iceServerHelp =
+  "a STUN or TURN server instead of the relay's, such as stun:host or turn:host:3478?transport=tcp; repeat it for each server, " +
+  'and set the TURN credentials in MCP_RENDEZVOUS_TURN_USERNAME and MCP_RENDEZVOUS_TURN_PASSWORD';
+
+const secretFileHelp = 'file with the end-to-end secret, the same on both sides; instead of MCP_RENDEZVOUS_SECRET';
+
+const claimsHelp =
+  "for tokens of an identity provider: which claims have room, role and sub, like `claims` in the relay's RELAY_ISSUERS_FILE";
+
+const caFileHelp = 'PEM file with certificate authorities to trust, in addition to those of Node.js';
+
+const proxyHelp = `
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY   HTTP proxies, and hosts that are reached directly, as loopback always is`;
 
 const connectionHelp = (role: string) => `
 Environment:
-  MCP_RENDEZVOUS_RELAY   the relay's address
-  MCP_RENDEZVOUS_TOKEN   the room token, of role "${role}". It is no option, because others can read a program's arguments
-  MCP_RENDEZVOUS_SECRET  the end-to-end secret, if both sides have one, made by: mcp-rendezvous secret`;
+  MCP_RENDEZVOUS_INVITATION  invitation; with it, relay, token and secret are not needed
+  MCP_RENDEZVOUS_RELAY   URL of the relay
+  MCP_RENDEZVOUS_TOKEN   room token with role "${role}"; not an option, because other users can read a program's arguments
+  MCP_RENDEZVOUS_SECRET  end-to-end secret, if both sides use one; create it with: mcp-rendezvous secret${proxyHelp}`;
 
 const exitHelp = `
 Exit codes:
-  0      in good order
-  1      it did not connect, or it ended; the last line on stderr says why
-  2      an option, a variable or the token is missing or wrong
-  128+n  stopped in good order by signal n (Ctrl-C: 130)`;
+  0      normal end
+  1      the connection failed or ended; the last line on stderr says why
+  2      an option, a variable or the token is missing or invalid
+  128+n  stopped by signal n (Ctrl-C: 130)`;
 
 const exposeHelp = `
-Of a command, the first process is started at once and one is kept waiting, so that a wrong command is seen before anyone connects and
-a client does not wait for a download. What a server writes on stderr comes out here as [server 1] …. Servers see this environment
-without MCP_RENDEZVOUS_*, the relay's secrets (RELAY_SECRET, ADMIN_TOKEN, TURN_SECRET, TURN_CREDENTIALS_TOKEN) and the variables that
-the headers and tokens of a configuration name. On Windows cmd.exe runs scripts such as npx, and what they started ends with its
-input only.
+With the key of the relay (RELAY_SECRET or --key-file), expose needs no token: it makes its own. It prints an invitation, which is all that
+the other machine needs. The invitation is still valid after a restart, because expose keeps the secrets of the room in the settings of
+your account. To list and revoke invitations, use \`mcp-rendezvous invitations\`.
 
-Of --max-sessions, one subject can have a quarter, or 16 if that is more. A client beyond that is told "busy", and may try again.
+Whoever has the key can be any peer in any room. For the machine of another person, make a server invitation where the key is
+(mcp-rendezvous invite --role server). With it, expose runs and invites clients without the key.
 
-Of an endpoint (--url), each client has an MCP session of its own, and --header goes with every request there. Put secrets into
-variables, and the header in single quotes, so that the shell leaves the variable alone.
+Sharing a command: expose starts one server process at once and keeps one waiting, so a wrong command fails immediately and clients
+do not wait for a download. The stderr of each server is printed here as [server 1] …. Servers inherit this environment, except
+MCP_RENDEZVOUS_*, the secrets of a relay (RELAY_SECRET, ADMIN_TOKEN, TURN_SECRET, TURN_CREDENTIALS_TOKEN, WEBHOOK_SECRET) and the
+variables that headers and tokens use. On Windows, cmd.exe runs scripts such as npx, and their child processes end only when their input closes.
 
-Of a configuration (--config), each entry of "mcpServers" is shared in a room of the entry's name, until all of them have failed.
-With the relay's key at hand (RELAY_SECRET or --key-file) the tokens are made here, and renewed. Without it each entry names its
-own: "rendezvous": { "tokenEnv": "FILES_TOKEN" } or { "tokenFile": "./files.token" }. \${NAME} in "headers" stands for a variable.
+Sharing an endpoint (--url): each client has its own MCP session, and every request carries the --header. Put secrets into
+environment variables, and the header into single quotes, so that the shell does not expand the variable.
+
+Sharing a configuration (--config): each entry of "mcpServers" is shared in a room with the name of the entry, until all of them
+have failed. With RELAY_SECRET or --key-file, expose creates and renews the tokens. Otherwise each entry needs its own token:
+"rendezvous": { "tokenEnv": "FILES_TOKEN" } or { "tokenFile": "./files.token" }. \${NAME} and \${NAME:-default} in "command",
+"args", "env", "cwd", "url" and "headers" are replaced by variables.
+${callsHelp}
+Limits: one subject can use a quarter of --max-sessions, or 16 if that is more. Further clients are rejected as "busy" and can retry.
 ${connectionHelp('server')}
 ${exitHelp}
 
 Examples:
+  RELAY_SECRET=… mcp-rendezvous expose --relay wss://relay.example -- npx -y @modelcontextprotocol/server-filesystem ~/Documents
+  mcp-rendezvous expose --invitation-file ./server.invitation -- python -m my_server
   export MCP_RENDEZVOUS_TOKEN=…  MCP_RENDEZVOUS_RELAY=wss://relay.example
   mcp-rendezvous expose -- npx -y @modelcontextprotocol/server-filesystem ~/Documents
   mcp-rendezvous expose --token-file ./token -- python -m my_server --verbose
@@ -198,23 +304,29 @@ Examples:
   RELAY_SECRET=… mcp-rendezvous expose --config ./mcp.json --room-prefix laptop-`;
 
 const connectHelp = `
-Only MCP is on stdout. When there is no connection, requests are answered with an error that says why.
+An invitation has everything that connect needs. Pass it as an argument only for a first try: other users of this machine can read it there.
+Otherwise use --invitation-file or MCP_RENDEZVOUS_INVITATION, or \`mcp-rendezvous install\`. On a terminal, connect asks for it.
 
-With --http the server is an HTTP endpoint instead, whose URL is printed on stderr. Every program on this machine can use it, unless
-you give it a bearer token (MCP_RENDEZVOUS_HTTP_TOKEN or --http-token-file, at least 16 characters). Pages in a browser can only from
-the origins of --allow-origin: scheme, host and port. Listening on another address needs the token, and --allow-host, the name under
-which clients call. Each MCP session has a connection of its own, and is over after 30 minutes without use, or when it is the one of a
-hundred that was idle for longest and another one begins; requests of protocol 2026-07-28, which has no sessions, share one connection.
+On stdout, connect prints only MCP messages. When the server is away (a restart, a sleeping machine), open requests get an error, and later
+requests wait for --wait. When a server comes back, connect goes on with it, as if the client had started with it. It ends with its
+client, or when trying again is of no use (a revoked token, a wrong secret).
+
+With --http, connect serves an HTTP endpoint instead and prints its URL on stderr. Any program on this machine can use it, unless
+you set a bearer token (MCP_RENDEZVOUS_HTTP_TOKEN or --http-token-file, at least 16 characters). Web pages can use it only from an
+origin that you list with --allow-origin. To listen on a public address, set the token and the host name (--allow-host).
+
+Each MCP session uses its own connection. Sessions close after 30 idle minutes; beyond 100 sessions the longest idle one is closed.
+Requests of protocol 2026-07-28, which has no sessions, share one connection.
 ${connectionHelp('client')}
-  MCP_RENDEZVOUS_HTTP_TOKEN   the bearer token that clients of --http have to present
+  MCP_RENDEZVOUS_HTTP_TOKEN   bearer token that --http requires
 ${exitHelp}
 
 Example, in the configuration of an MCP client:
   {
     "mcpServers": {
       "desktop": {
-        "command": "npx",
-        "args": ["-y", "mcp-rendezvous", "connect", "--relay", "wss://relay.example"],
+        "command": "mcp-rendezvous",
+        "args": ["connect", "--relay", "wss://relay.example"],
         "env": { "MCP_RENDEZVOUS_TOKEN": "…" }
       }
     }
@@ -225,44 +337,62 @@ Example, for clients that speak HTTP:
 
 const tokenHelp = `
 Environment:
-  RELAY_SECRET   the key that the relay has under the same name, at least 32 bytes; of several, one a line, the first
+  RELAY_SECRET           key of the relay, at least 32 bytes; if there are several, one per line, the first one signs
+  MCP_RENDEZVOUS_RELAY   URL of the relay, whose clock dates the token, because the clock of this machine may be wrong
 
 Exit codes:
   0   the token is on stdout
-  2   an option or the key is missing or wrong
+  2   an option or the key is missing or invalid
 
 Examples:
   mcp-rendezvous token --room desk --role server --ttl 7d > ./token
-  MCP_RENDEZVOUS_TOKEN=$(mcp-rendezvous token --room desk --role client) mcp-rendezvous connect --relay wss://relay.example
+  mcp-rendezvous connect --relay wss://relay.example --token-command 'mcp-rendezvous token --room desk --role client'
   mcp-rendezvous token --room desk --role client --json | jq -r .claims.jti
   mcp-rendezvous token --room desk --role client --subject agent-7 --scope "files:read" --key-file ./key.pem`;
 
 const secretHelp = `
-Give the same secret to both sides, expose and connect, by a way that is not the relay: in MCP_RENDEZVOUS_SECRET or a file for
---secret-file. Before any MCP message passes, each side then proves that it knows the secret and sees the same connection, so that
-not even the relay can sit in between. A side that has a secret connects only with one that has the same.
+Give the same secret to both sides, expose and connect, in MCP_RENDEZVOUS_SECRET or with --secret-file. Do not send it through the
+relay. Before the first MCP message, each side proves that it knows the secret and sees the same connection. Not even the relay can then
+intercept the connection. A side with a secret connects only to a side with the same secret.
 
 Example:
   (umask 077 && mcp-rendezvous secret > ./secret)
   mcp-rendezvous expose --secret-file ./secret -- npx -y @modelcontextprotocol/server-everything`;
 
-const doctorHelp = `
-Looks at all that a connection needs, one line for each check: ok, warn or fail, what was seen, and what to do. It prints no
-token, and IP addresses with --debug only. It joins the room beside the clients that are there; a client token also opens a
-data channel to the server, which is a client session there, and closes it at once: no MCP message is sent.
-
-Environment:
-  MCP_RENDEZVOUS_RELAY   the relay's address
-  MCP_RENDEZVOUS_TOKEN   the room token
-  MCP_RENDEZVOUS_SECRET  the end-to-end secret, if the other side has one
+const installHelp = `
+Adds the server to the client's configuration file, for all your projects. Everything else in that file stays as it is, and a copy of the
+old file is kept beside it. The invitation is saved in a file that only you can read. A damaged configuration file is not changed. To
+replace an invitation for the same room, run the command with the new one.
 
 Exit codes:
-  0   nothing failed
-  1   something did
-  2   an option is missing or wrong
+  0   the client has the server
+  2   the invitation or the configuration file cannot be used; nothing has changed
+
+Examples:
+  mcp-rendezvous install claude-desktop mcpr1…
+  mcp-rendezvous install codex --invitation-file ./invitation --name desktop
+  mcp-rendezvous uninstall claude-desktop`;
+
+const doctorHelp = `
+Checks everything that a connection needs. Each line is one check: ok, warn or fail, what was found, and what to do. The last line says how
+this machine will connect (directly, through TURN, relayed or not at all) and why. It never prints the token, and prints IP addresses
+only with --debug. With a client token, doctor joins the room beside the connected clients. If the server is online, doctor also connects
+to it, which counts as a client session there, and disconnects without sending an MCP message.
+
+Environment:
+  MCP_RENDEZVOUS_RELAY   URL of the relay
+  MCP_RENDEZVOUS_TOKEN   room token
+  MCP_RENDEZVOUS_SECRET  end-to-end secret, if the other side uses one
+${proxyHelp.slice(1)}
+
+Exit codes:
+  0   no check failed
+  1   a check failed
+  2   an option is missing or invalid
 
 Examples:
   MCP_RENDEZVOUS_TOKEN=… mcp-rendezvous doctor --relay wss://relay.example
   mcp-rendezvous doctor --token-file ./token --json | jq '.findings[] | select(.status != "ok")'
 
-Two machines without any MCP server: doctor --join --peer with a server token here, doctor --peer with a client token there.`;
+To test two machines without an MCP server, run doctor --join --peer with a server token on one of them, and doctor --peer with a
+client token on the other.`;

@@ -6,7 +6,7 @@ export interface ServerSource {
   readonly name: string;
   /** Rejects with a CliError when nothing can be shared. */
   open(): Promise<void>;
-  /** A server for one client. One that cannot be had rejects in `start()`. */
+  /** Returns a server for one client. If none is available, its `start()` rejects. */
   take(): End;
   /** Called when the last client has left. */
   refill(): void;

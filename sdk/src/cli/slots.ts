@@ -2,12 +2,13 @@ import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { RemotePeer } from '../signaling/relay-connection.ts';
 import { usage } from './cli-error.ts';
 
-/** What one subject may have of a small total, too: a person's own clients usually share a token. */
+/** Minimum per subject, because the clients of one user often share a token. */
 const fewestOfSubject = 16;
 
 /**
- * How many sessions a process of `expose` serves at the same time, in all of its rooms together: each costs a process or an HTTP
- * session. One subject gets a quarter of them at most, or 16 if that is more, so that one token cannot take them all.
+ * How many sessions a process of `expose` serves at the same time, in all of its rooms together:
+ * each costs a process or an HTTP session. One subject gets a quarter of them at most, or 16 if
+ * that is more, so that one token cannot take them all; so does each client that a server invited.
  */
 export class Slots {
   readonly total: number;
@@ -21,15 +22,17 @@ export class Slots {
   }
 
   /**
-   * Takes a slot for a session of the peer. Returns what gives it back, once.
+   * Takes a slot for a session of the peer. Returns a function that releases it once.
    *
-   * @throws RendezvousError `busy`: there is none left
+   * @throws RendezvousError `busy` if no slot is free
    */
-  take({ subject, claims: { iss } }: Pick<RemotePeer, 'subject' | 'claims'>): () => void {
-    if (this.#count >= this.total) throw busy(`It serves ${this.total} sessions, which is its limit`);
-    const key = JSON.stringify([iss, subject]);
+  take({ subject, claims: { iss, jti, by } }: Pick<RemotePeer, 'subject' | 'claims'>): () => void {
+    if (this.#count >= this.total) throw busy(`The limit of ${this.total} sessions is reached`);
+    // All whom one server invited have one subject. Each is told apart by its token, because it can
+    // have no other one made.
+    const key = JSON.stringify([iss, subject, ...(by === undefined ? [] : [jti])]);
     const taken = this.#taken.get(key) ?? 0;
-    if (taken >= this.ofSubject) throw busy(`It serves ${taken} sessions of this subject, which is its limit`);
+    if (taken >= this.ofSubject) throw busy(`The limit of ${taken} sessions for this subject is reached`);
     this.#count += 1;
     this.#taken.set(key, taken + 1);
     let given = false;
@@ -58,7 +61,7 @@ const most = 10_000;
 export function readMaxSessions(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || value > most) {
-    throw usage(`--max-sessions takes a whole number from 1 to ${most}.`);
+    throw usage(`--max-sessions must be an integer from 1 to ${most}.`);
   }
   return value;
 }

@@ -1,20 +1,20 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { brokenEnd, type End } from './bridge.ts';
 import type { Child } from './child.ts';
 import type { CliError } from './cli-error.ts';
 import type { Log } from './log.ts';
 import type { ServerSource } from './server-source.ts';
+import { type Clock, systemClock } from '../util/clock.ts';
 
 export interface WarmProcessOptions {
-  /** The command, for people. */
   name: string;
   /** @throws CliError */
   spawn: () => Child;
   log: Log;
   /** Whether no client is connected. */
   idle: () => boolean;
-  /** The command does not stay alive, and nobody is connected. */
+  /** The command keeps exiting, and no client is connected. */
   onhopeless: (error: CliError) => void;
+  clock?: Clock;
 }
 
 /** A command that fails at once has failed by then. */
@@ -25,13 +25,17 @@ const provenMs = 10_000;
 const maxDeaths = 4;
 const firstBackoffMs = 500;
 
-/** Keeps one process warm, so that a wrong command is seen early and a client does not wait for a download. */
+/**
+ * Keeps one process warm, so that a wrong command is seen early and a client does not wait for a
+ * download.
+ */
 export class WarmProcess implements ServerSource {
   readonly name: string;
   readonly #options: WarmProcessOptions;
   readonly #closing = new Map<Child, Promise<void>>();
+  readonly #clock: Clock;
   #warm: Child | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #cancelStart: (() => void) | undefined;
   #deaths = 0;
   #proven = false;
   #closed = false;
@@ -39,13 +43,17 @@ export class WarmProcess implements ServerSource {
   constructor(options: WarmProcessOptions) {
     this.name = options.name;
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
   }
 
   /** Starts the first process. Rejects when it cannot be started, or ends at once. */
   async open(): Promise<void> {
     const first = this.#options.spawn();
-    const failure = await Promise.race([first.ended, delay(settleMs)]);
+    const settled = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(settleMs, settled.resolve);
+    const failure = await Promise.race([first.ended, settled.promise]);
     if (failure) {
+      cancel();
       await first.close();
       throw failure;
     }
@@ -65,9 +73,11 @@ export class WarmProcess implements ServerSource {
     }
   }
 
-  /** Starts a process unless there is one, or one is due; after too many deaths this is the one more try. */
+  /**
+   * Starts a process unless one is running or due. After too many exits, this is the last attempt.
+   */
   refill(): void {
-    if (this.#closed || this.#warm || this.#timer) return;
+    if (this.#closed || this.#warm || this.#cancelStart) return;
     try {
       this.#keep(this.#options.spawn());
     } catch (error) {
@@ -77,20 +87,20 @@ export class WarmProcess implements ServerSource {
 
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#timer);
-    if (this.#warm) this.#bury(this.#warm);
+    this.#cancelStart?.();
+    if (this.#warm) this.#discard(this.#warm);
     this.#warm = undefined;
     await Promise.all(this.#closing.values());
   }
 
   #keep(child: Child): void {
     this.#warm = child;
-    const born = Date.now();
+    const born = this.#clock.now();
     void child.ended.then((error) => {
-      if (this.#warm !== child) return; // a client has it, or it is over
+      if (this.#warm !== child) return;
       this.#warm = undefined;
-      this.#bury(child);
-      if (Date.now() - born >= provenMs) {
+      this.#discard(child);
+      if (this.#clock.now() - born >= provenMs) {
         this.#proven = true;
         this.#deaths = 0;
       }
@@ -98,8 +108,8 @@ export class WarmProcess implements ServerSource {
     });
   }
 
-  /** What the process started may outlive it. */
-  #bury(child: Child): void {
+  /** Its descendants may outlive it. */
+  #discard(child: Child): void {
     const closed = child.close().then(() => void this.#closing.delete(child));
     this.#closing.set(child, closed);
   }
@@ -109,12 +119,12 @@ export class WarmProcess implements ServerSource {
     this.#deaths += 1;
     const hopeless = this.#deaths > maxDeaths;
     if (idle() && (hopeless || !this.#proven)) return onhopeless(error);
-    if (hopeless) return log.error(`${error.message} It is started again when a client needs it.`);
+    if (hopeless) return log.error(`${error.message} It restarts when a client connects.`);
     const backoffMs = firstBackoffMs * 2 ** (this.#deaths - 1);
-    log.error(`${error.message} It was waiting for a client; another one starts in ${backoffMs / 1000} s.`);
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
+    log.error(`${error.message} It was idle; the next one starts in ${backoffMs / 1000} s.`);
+    this.#cancelStart = this.#clock.after(backoffMs, () => {
+      this.#cancelStart = undefined;
       this.refill();
-    }, backoffMs);
+    });
   }
 }

@@ -3,8 +3,9 @@ import type { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
 /**
- * Reads which process groups there are. Its input ends with this process, however that ends: then the groups are given the same as by
- * `Child.close()`, two seconds to leave by themselves, SIGTERM, two more seconds, SIGKILL.
+ * Reads which process groups there are. Its input ends with this process, however that ends: then
+ * the groups are given the same as by `Child.close()`, two seconds to leave by themselves, SIGTERM,
+ * two more seconds, SIGKILL.
  */
 const script = `
 groups=' '
@@ -26,7 +27,10 @@ done
 
 let input: Writable | undefined;
 
-/** From now on the group ends when this process is killed: a server that ignores the end of its input would stay for ever. */
+/**
+ * From now on the group ends when this process is killed: a server that ignores the end of its
+ * input would stay for ever.
+ */
 export function watch(group: number): void {
   input ??= start();
   input.write(`+ ${group}\n`);

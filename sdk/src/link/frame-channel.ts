@@ -7,21 +7,27 @@ import type { Carrier } from './link.ts';
 
 /** Frames that may arrive before the handshake is over: a full window, and some more. */
 const maxEarlyBytes = 5_242_880;
-/** What keeping a frame costs beside its bytes. */
+/** What keeping a frame costs beside its bytes, in bytes. */
 const frameOverhead = 200;
 /** PONGs must not pile up for a peer that does not read. */
 const maxBufferedBytes = 1_048_576;
 /** How long the closing handshake may take. */
 const lingerMs = 1_000;
 
-/** Takes what arrives over a frame channel. */
+/** While a channel buffers this much, DATA waits. */
+const highWater = 262_144;
+/** The relayed path is slow: there a PONG would be behind that for long. */
+const relayedHighWater = 65_536;
+/** What fits into one frame of the relay. */
+const relayedFrameBytes = 16_000;
+
 export interface FrameChannelListener {
   onframe(frame: Frame): void;
-  /** An invalid frame arrived. */
+  /** Something arrived, be it a part of a frame. */
+  onheard(): void;
   oninvalid(error: RendezvousError): void;
   /** The channel closed, or its connection failed; the latter may recover. */
   onlost(reason: RendezvousError): void;
-  /** The channel has room again. */
   onwritable(): void;
 }
 
@@ -29,6 +35,10 @@ export interface FrameChannelListener {
 export class FrameChannel {
   /** The largest frame that the other peer takes. */
   readonly maxFrameBytes: number;
+  /** How large frames are made. Larger ones exist, from another channel. */
+  readonly newFrameBytes: number;
+  /** While it buffers more than this, DATA waits, so that a PONG is not far behind it. */
+  readonly highWater: number;
   readonly #carrier: Carrier;
   readonly #clock: Clock;
   /** Frames that arrived before there was a listener, and who waits for the next one. */
@@ -44,14 +54,16 @@ export class FrameChannel {
   #closing: Promise<void> | undefined;
   #closed = false;
 
-  /** @param lowWater the listener hears `onwritable` when the channel buffers fewer bytes */
-  constructor(carrier: Carrier, lowWater: number, clock: Clock) {
+  constructor(carrier: Carrier, clock: Clock) {
     this.#carrier = carrier;
     this.#clock = clock;
-    this.maxFrameBytes = Math.min(maxFrameBytes, maxMessageSize(carrier.remoteSdp));
-    const { channel, connection, early } = carrier;
+    const { channel, connection, early, relayed } = carrier;
+    this.maxFrameBytes = relayed ? maxFrameBytes : Math.min(maxFrameBytes, maxMessageSize(carrier.remoteSdp));
+    this.newFrameBytes = relayed ? relayedFrameBytes : this.maxFrameBytes;
+    this.highWater = relayed ? relayedHighWater : highWater;
+    if (relayed) relayed.onheard = () => this.#listener?.onheard();
     channel.binaryType = 'arraybuffer';
-    channel.bufferedAmountLowThreshold = lowWater;
+    channel.bufferedAmountLowThreshold = this.highWater / 2;
     channel.onbufferedamountlow = () => this.#listener?.onwritable();
     channel.onerror = () => {}; // `close` follows and is enough
     channel.onclose = () => this.#channelClosed();
@@ -128,7 +140,6 @@ export class FrameChannel {
     }
   }
 
-  /** Sends the last frame of this side. */
   sendClose(code: number, reason?: string): void {
     if (this.#closeSent) return;
     this.send(encodeClose(code, reason));
@@ -168,7 +179,21 @@ export class FrameChannel {
 
   /** Closes the connection without a CLOSE. */
   closeNow(): void {
-    if (this.#closed) return;
+    if (this.#detach()) closeConnection(this.#carrier.connection);
+  }
+
+  /**
+   * Another channel has taken its place: nothing is heard or sent here any more. The connection is
+   * closed a little later, because the other peer may not have moved yet and would take the session
+   * for lost.
+   */
+  retire(): void {
+    if (this.#detach()) this.#clock.after(lingerMs, () => closeConnection(this.#carrier.connection));
+  }
+
+  /** Returns whether that was still to be done. */
+  #detach(): boolean {
+    if (this.#closed) return false;
     this.#closed = true;
     const { connection, channel } = this.#carrier;
     this.#listener = undefined;
@@ -177,7 +202,7 @@ export class FrameChannel {
     channel.onbufferedamountlow = null;
     connection.onconnectionstatechange = null;
     this.#oncloseprogress?.();
-    closeConnection(connection);
+    return true;
   }
 
   #receive(data: unknown): void {
@@ -207,7 +232,7 @@ export class FrameChannel {
     }
     this.#early.push(frame);
     this.#earlyBytes += cost(frame);
-    if (this.#earlyBytes > maxEarlyBytes) this.fail(violation('too much before the handshake was over'));
+    if (this.#earlyBytes > maxEarlyBytes) this.fail(violation('too much before the handshake was complete'));
   }
 
   #checkConnection(): void {

@@ -1,6 +1,12 @@
-import * as z from 'zod/mini';
-import { nestsDeeperThan, RendezvousError } from 'mcp-rendezvous-protocol';
-import type { MessageMeta } from './link.ts';
+import {
+  type Hello,
+  hello,
+  type MessageMeta,
+  messageMeta,
+  nestsDeeperThan,
+  RendezvousError,
+  type Schema,
+} from 'mcp-rendezvous-protocol';
 
 /** Encodes and decodes the frames of PROTOCOL.md §7. */
 const frameType = { hello: 1, auth: 2, data: 3, ack: 4, ping: 5, pong: 6, close: 7 } as const;
@@ -13,22 +19,6 @@ const metaHeaderBytes = 4;
 export const maxFrameBytes = 262_144;
 const maxMetaBytes = 16_384;
 const maxReasonBytes = 512;
-
-export const hello = z.object({
-  session: z.optional(z.string().check(z.regex(/^[\w-]{22,64}$/))),
-  /** 32 bytes. */
-  nonce: z.string().check(z.regex(/^[\w-]{43}$/)),
-  maxMessageBytes: z.int().check(z.minimum(1)),
-  received: z.int().check(z.minimum(0)),
-  auth: z.enum(['secret', 'none']),
-  resumable: z.optional(z.boolean()),
-});
-export type Hello = z.infer<typeof hello>;
-
-const messageMeta = z.object({
-  relatedRequestId: z.optional(z.union([z.string(), z.int()])),
-  headers: z.optional(z.record(z.string(), z.string())),
-});
 
 export interface DataFrame {
   type: 'data';
@@ -98,7 +88,6 @@ export interface Part {
   part: Uint8Array;
 }
 
-/** The size of a DATA frame. */
 export const dataFrameBytes = ({ meta, part }: Pick<Part, 'meta' | 'part'>): number =>
   dataHeaderBytes + (meta ? metaHeaderBytes + meta.length : 0) + part.length;
 
@@ -167,9 +156,9 @@ export function decode(data: ArrayBuffer | Uint8Array): Frame {
 }
 
 function decodeData(bytes: Uint8Array): DataFrame {
-  if (bytes.length < dataHeaderBytes) throw violation('a DATA frame that is cut short');
+  if (bytes.length < dataHeaderBytes) throw violation('a truncated DATA frame');
   const flags = bytes[1]!;
-  if (flags & ~(flag.end | flag.meta)) throw violation('a DATA frame with flags that do not exist');
+  if (flags & ~(flag.end | flag.meta)) throw violation('a DATA frame with unknown flags');
   const view = viewOf(bytes);
   const seq = getUint53(view, 2);
   const ack = getUint53(view, 10);
@@ -178,10 +167,10 @@ function decodeData(bytes: Uint8Array): DataFrame {
     return { type: 'data', seq, ack, end, meta: undefined, part: bytes.subarray(dataHeaderBytes), bytes: bytes.length };
   }
   const start = dataHeaderBytes + metaHeaderBytes;
-  if (bytes.length < start) throw violation('a DATA frame whose metadata is cut short');
+  if (bytes.length < start) throw violation('a DATA frame with truncated metadata');
   const length = view.getUint32(dataHeaderBytes);
   if (length > maxMetaBytes) throw violation(`metadata of ${length} bytes`);
-  if (bytes.length < start + length) throw violation('a DATA frame whose metadata is cut short');
+  if (bytes.length < start + length) throw violation('a DATA frame with truncated metadata');
   const meta = json(messageMeta, bytes.subarray(start, start + length), 'metadata');
   return { type: 'data', seq, ack, end, meta, part: bytes.subarray(start + length), bytes: bytes.length };
 }
@@ -194,7 +183,7 @@ const strict = new TextDecoder('utf-8', { fatal: true });
 /** A HELLO has one level. Headers of metadata are one more. */
 const maxLevels = 8;
 
-function json<T>(schema: z.ZodMiniType<T>, bytes: Uint8Array, name: string): T {
+function json<T>(schema: Schema<T>, bytes: Uint8Array, name: string): T {
   let value: unknown;
   try {
     const text = strict.decode(bytes);

@@ -1,18 +1,20 @@
-import { RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
+import { type Hello, RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import { closeConnection } from '../peer/negotiation.ts';
 import { type Clock, systemClock } from '../util/clock.ts';
 import { encodeMeta, encodePing, encodePong, type Frame, violation } from './frame.ts';
 import { FrameChannel } from './frame-channel.ts';
-import { closeCode, closeCodeOf, closeError, type SessionState, shakeHands } from './handshake.ts';
-import { Keepalive, silentMs } from './keepalive.ts';
+import { closeCode, closeCodeOf, closeError, ownHello, type SessionState, shakeHands } from './handshake.ts';
+import { impatient, Keepalive, patient } from './keepalive.ts';
 import { type Carrier, closedError, type Link, type MessageMeta } from './link.ts';
-import { isResponse, type JsonRpcMessage, parseMessage, serialize } from './message.ts';
-import { hasWebCrypto } from './proof.ts';
-import { lowWater, SendReceiveWindow, type Taken } from './send-receive-window.ts';
+import { isResponse, type JsonRpcMessage, serialize } from './message.ts';
+import { pathKey } from './proof.ts';
+import { parseMessage } from './reading.ts';
+import { SendReceiveWindow, type Taken } from './send-receive-window.ts';
+import { Patience } from '../util/patience.ts';
 
-/** How long `close()` waits from one acknowledgement to the next … */
+/** How long `close()` waits for the CLOSE of a peer that has acknowledged everything … */
 const closeTimeoutMs = 3_000;
-/** … and in all. */
+/** … and in all. For acknowledgements it waits as long as a connection may be silent. */
 const closeLimitMs = 30_000;
 
 export interface FramedLinkOptions {
@@ -24,6 +26,8 @@ export interface FramedLinkOptions {
   secret?: Uint8Array<ArrayBuffer> | undefined;
   /** Who was introduced to whom, and where: every proof covers it, and both ends need the same. */
   context: Uint8Array;
+  /** The session that a handshake of the relayed path has begun: every path has to belong to it. */
+  begun?: SessionState | undefined;
   /** @default the system's clock */
   clock?: Clock;
 }
@@ -39,33 +43,32 @@ export class FramedLink implements Link {
    * 8 s. Called once per loss.
    */
   onlost?: (reason: RendezvousError) => void;
+  /** The connection may be about to be lost: it does not answer so far. */
+  ondoubt?: () => void;
   /** After `onlost`: the connection works again, or another one was attached. */
   onfound?: () => void;
   onclose?: (error?: RendezvousError) => void;
+  /** Another path carries the session; called before `onfound`. */
+  onpath?: (carrier: Carrier) => void;
+  /** The session has another path to go to: silence counts early. */
+  fallsBack = false;
   readonly #options: FramedLinkOptions;
   readonly #clock: Clock;
   readonly #window: SendReceiveWindow;
   readonly #keepalive: Keepalive;
   readonly #ended = Promise.withResolvers<void>();
-  #state: SessionState | undefined;
-  /** The channel in use. */
+  #state: (SessionState & { maxMessageBytes: number }) | undefined;
   #channel: FrameChannel | undefined;
   /** The channel whose handshake is under way. */
   #attaching: FrameChannel | undefined;
   #lost = false;
   #closing = false;
   #closed = false;
-  #cancelCloseTimer: (() => void) | undefined;
-  #closeBy = Number.POSITIVE_INFINITY;
+  /** While closing: for a sign of the other peer, and in all. */
+  readonly #closeTimeout: Patience;
+  readonly #closeLimit: Patience;
 
-  /** @throws RendezvousError `bad_option` for a secret where there is no Web Crypto */
   constructor(options: FramedLinkOptions) {
-    if (options.secret !== undefined && !hasWebCrypto()) {
-      throw new RendezvousError(
-        'bad_option',
-        'The secret option needs Web Crypto. Serve the page over https or from localhost.',
-      );
-    }
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     const onsent = () => {
@@ -74,9 +77,13 @@ export class FramedLink implements Link {
     this.#window = new SendReceiveWindow(options.maxMessageBytes, onsent, this.#clock);
     const owner = {
       ping: (id: number) => this.#channel?.send(encodePing(id)),
+      doubtful: () => this.ondoubt?.(),
       silent: (afterMs: number) => this.#lose(silence(afterMs)),
     };
     this.#keepalive = new Keepalive(owner, this.#clock);
+    const giveUp = () => this.end(this.#window.allAcknowledged ? undefined : unacknowledged());
+    this.#closeTimeout = new Patience(this.#clock, giveUp);
+    this.#closeLimit = new Patience(this.#clock, giveUp);
   }
 
   /** The session's name; known after the first `attach()`. */
@@ -87,6 +94,32 @@ export class FramedLink implements Link {
   /** Whether another connection can take over: it needs a proof from both sides. */
   get resumable(): boolean {
     return this.#state?.key !== undefined;
+  }
+
+  /** The session, as soon as it has begun, with or without a channel. */
+  get #known(): SessionState | undefined {
+    return this.#state ?? this.#options.begun;
+  }
+
+  /** Whether the relayed path carries the session, or did last. */
+  get relayed(): boolean {
+    return this.#channel?.carrier.relayed !== undefined;
+  }
+
+  /** Whether a path carries the session now. */
+  get carried(): boolean {
+    return this.#channel !== undefined && !this.#lost;
+  }
+
+  /** What the answerer says in a handshake of the relayed path. */
+  hello(): Hello {
+    return ownHello({ ...this.#options, secret: this.#options.secret, received: this.#window.received }, this.session);
+  }
+
+  /** The key with which a relayed path shows that it belongs to the session. */
+  async pathKey(): Promise<Uint8Array | undefined> {
+    const key = this.#known?.key;
+    return key && (await pathKey(key));
   }
 
   /** Milliseconds between the last answered PING and its PONG. */
@@ -110,10 +143,10 @@ export class FramedLink implements Link {
       throw closedError();
     }
     this.#attaching?.fail(new RendezvousError('aborted', 'A newer connection replaced this one.'));
-    const channel = new FrameChannel(carrier, lowWater, this.#clock);
+    const channel = new FrameChannel(carrier, this.#clock);
     this.#attaching = channel;
     const abort = () => channel.fail(toRendezvousError(signal?.reason, 'aborted', 'Connecting was aborted.'));
-    const cancelTimeout = this.#clock.after(silentMs, () => channel.fail(silence(silentMs)));
+    const cancelTimeout = this.#clock.after(patient.silentMs, () => channel.fail(silence(patient.silentMs)));
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) abort();
     try {
@@ -121,19 +154,26 @@ export class FramedLink implements Link {
       const agreed = await shakeHands(channel, {
         ...this.#options,
         secret: this.#options.secret,
-        session: this.#state,
+        session: this.#known,
         received,
       });
       channel.throwIfFailed();
-      this.#window.resume(channel, { here: received, there: agreed.received });
+      this.#window.resume(channel, agreed.received);
       this.#adopt(channel, agreed.session);
     } catch (thrown) {
       const error = toRendezvousError(thrown, 'bad_channel', 'The handshake over the data channel failed; see cause.');
-      const closed = channel.close(closeCodeOf(error), error.message);
-      if (this.#attaching === channel && !this.#state) {
-        this.#closed = true;
-        void closed.then(this.#ended.resolve);
+      const code = closeCodeOf(error);
+      // The other peer may have moved to this channel: a CLOSE would end the session that goes on.
+      if (this.#state && !this.#closed && code === closeCode.done) channel.closeNow();
+      else {
+        const closed = channel.close(code, error.message);
+        if (this.#attaching === channel && !this.#state) {
+          this.#closed = true;
+          void closed.then(this.#ended.resolve);
+        }
       }
+      // Whoever was in the middle of one path must not stay there.
+      if (error.code === 'path_untrusted') this.end(error);
       throw error;
     } finally {
       cancelTimeout();
@@ -165,14 +205,15 @@ export class FramedLink implements Link {
 
   /**
    * Ends the session in order: everything sent before arrives, then both sides send CLOSE. While
-   * the connection is lost it waits for another one. Gives up 3 s after the last acknowledgement,
-   * and after 30 s in all. Idempotent.
+   * the connection is lost it waits for another one. Gives up when nothing arrives for 8 s, or for
+   * 3 s once everything is acknowledged, and after 30 s in all. Time in which this process does
+   * not get to run does not count. Idempotent.
    */
   async close(): Promise<void> {
     if (!this.#closing && !this.#closed) {
       this.#closing = true;
-      this.#closeBy = this.#clock.now() + closeLimitMs;
       if (this.#state) {
+        this.#closeLimit.begin(closeLimitMs);
         this.#extendClosing();
         this.#window.pump();
       } else this.end();
@@ -188,7 +229,8 @@ export class FramedLink implements Link {
   end(error?: RendezvousError, code: number = closeCodeOf(error)): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#cancelCloseTimer?.();
+    this.#closeTimeout.stop();
+    this.#closeLimit.stop();
     this.#keepalive.stop();
     this.#window.end(closedError(error));
     this.#attaching?.fail(error ?? closedError());
@@ -201,20 +243,23 @@ export class FramedLink implements Link {
     this.onclose?.(error);
   }
 
-  #adopt(channel: FrameChannel, state: SessionState): void {
+  #adopt(channel: FrameChannel, state: SessionState & { maxMessageBytes: number }): void {
     const resumed = this.#state !== undefined;
-    this.#channel?.closeNow();
+    if (this.#lost) this.#channel?.closeNow();
+    else this.#channel?.retire();
     this.#window.useChannel(undefined);
     this.#channel = channel;
     this.#attaching = undefined;
     this.#state = state;
     this.#lost = false;
-    this.#keepalive.start();
+    this.#keepalive.start(this.fallsBack ? impatient : patient);
     if (this.#closing) this.#extendClosing();
+    this.onpath?.(channel.carrier);
     if (resumed) this.onfound?.();
     if (this.#closed) return;
     channel.listen({
       onframe: (frame) => this.#receive(frame),
+      onheard: () => this.#keepalive.heard(),
       oninvalid: (error) => this.end(error),
       onlost: (reason) => this.#channelLost(channel, reason),
       onwritable: () => this.#window.pump(),
@@ -224,6 +269,8 @@ export class FramedLink implements Link {
 
   #receive(frame: Frame): void {
     this.#keepalive.heard();
+    // Who has everything and does not say CLOSE is not waited for whatever else it says.
+    if (this.#closing && !this.#closed && !this.#window.allAcknowledged) this.#extendClosing();
     this.#recover();
     try {
       this.#handle(frame);
@@ -286,6 +333,7 @@ export class FramedLink implements Link {
     const parsed = parseMessage(text);
     if (parsed.type === 'message') return this.onmessage?.(parsed.message, meta);
     this.onerror?.(parsed.error);
+    if (parsed.instead) this.onmessage?.(parsed.instead, meta);
     // Replies must not pile up for a peer that does not read. A closing link rejects them.
     if (parsed.reply && this.#window.allSent) this.send(parsed.reply).catch(() => {});
   }
@@ -294,13 +342,9 @@ export class FramedLink implements Link {
     if (this.#window.acknowledged(ack) && this.#closing) this.#extendClosing();
   }
 
-  /** While closing: the other peer makes progress, so it gets more time. */
+  /** While closing: the other peer is there, so it gets more time. */
   #extendClosing(): void {
-    this.#cancelCloseTimer?.();
-    const withinMs = Math.min(closeTimeoutMs, this.#closeBy - this.#clock.now());
-    this.#cancelCloseTimer = this.#clock.after(withinMs, () => {
-      this.end(this.#window.allAcknowledged ? undefined : unacknowledged());
-    });
+    this.#closeTimeout.begin(this.#window.allAcknowledged ? closeTimeoutMs : patient.silentMs);
   }
 
   #channelLost(channel: FrameChannel, reason: RendezvousError): void {

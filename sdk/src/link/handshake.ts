@@ -1,8 +1,8 @@
-import { RendezvousError } from 'mcp-rendezvous-protocol';
+import { type Hello, RendezvousError } from 'mcp-rendezvous-protocol';
 import { randomBase64Url } from '../util/random.ts';
-import { encodeAuth, encodeHello, type Frame, type Hello, violation } from './frame.ts';
+import { encodeAuth, encodeHello, type Frame, violation } from './frame.ts';
 import type { FrameChannel } from './frame-channel.ts';
-import { hasWebCrypto, importKey, prove, sessionKey, verify, type Witness } from './proof.ts';
+import { prove, sessionKey, verify, type Witness } from './proof.ts';
 import { parseDescription } from '../peer/description.ts';
 import { certificateBinding } from './transcript.ts';
 
@@ -12,11 +12,31 @@ const leastFrameBytes = 1_024;
 /** What outlives a channel. */
 export interface SessionState {
   readonly name: string;
-  /** Without it there is no other channel after this one: a side without Web Crypto can prove nothing. */
-  readonly key: CryptoKey | undefined;
-  /** What this side may send: the smaller of both sides' limits on the first channel. */
-  readonly maxMessageBytes: number;
+  /** Without it there is no other channel after this one: the other side can prove nothing. */
+  readonly key: Uint8Array<ArrayBuffer> | undefined;
+  /**
+   * What this side may send: the smaller of both sides' limits on the first channel. Undefined
+   * before that: the session began with a handshake of the relayed path.
+   */
+  readonly maxMessageBytes?: number;
+  /**
+   * It began with a handshake of the relayed path: who proves nothing on another path shows that
+   * somebody was in the middle of one of them.
+   */
+  readonly relayed?: boolean;
 }
+
+/** The HELLO of this side on a channel that is about to be attached. */
+export const ownHello = (
+  options: Pick<HandshakeOptions, 'maxMessageBytes' | 'received' | 'secret'>,
+  name: string | undefined,
+): Hello => ({
+  ...(name === undefined ? {} : { session: name }),
+  nonce: randomBase64Url(32),
+  maxMessageBytes: options.maxMessageBytes,
+  received: options.received,
+  auth: options.secret === undefined ? 'none' : 'secret',
+});
 
 export interface HandshakeOptions {
   /** Of this channel. */
@@ -33,49 +53,59 @@ export interface HandshakeOptions {
 }
 
 /**
- * HELLO and AUTH on one channel: PROTOCOL.md §7. Resolves when the other side has proven what it has to; what comes behind that
- * waits in the channel. Rejects with `secret_mismatch`, `session_lost`, `bad_channel`, or with what the channel was failed with.
+ * HELLO and AUTH on one channel: PROTOCOL.md §7. Resolves when the other side has proven what it
+ * has to; what comes behind that waits in the channel. Rejects with `secret_mismatch`,
+ * `path_untrusted`, `session_lost`, `bad_channel`, or with what the channel was failed with.
  */
-export async function shakeHands(
-  channel: FrameChannel,
-  options: HandshakeOptions,
-): Promise<{ session: SessionState; received: number }> {
+export async function shakeHands(channel: FrameChannel, options: HandshakeOptions): Promise<Agreement> {
+  try {
+    return await shake(channel, options);
+  } catch (error) {
+    const disproves = error instanceof RendezvousError && error.code === 'secret_mismatch';
+    throw disproves && options.session?.relayed ? untrusted(error) : error;
+  }
+}
+
+/** What both sides have had of each other, as they said, and the session that goes on. */
+export interface Agreement {
+  session: SessionState & { maxMessageBytes: number };
+  received: { here: number; there: number };
+}
+
+async function shake(channel: FrameChannel, options: HandshakeOptions): Promise<Agreement> {
   const { offerer, secret, session } = options;
+  const { relayed } = channel.carrier;
   if (channel.maxFrameBytes < leastFrameBytes) throw violation(`a max-message-size of ${channel.maxFrameBytes}`);
   const name = session?.name ?? (offerer ? randomBase64Url(16) : undefined);
-  const own: Hello = {
-    ...(name === undefined ? {} : { session: name }),
-    nonce: randomBase64Url(32),
-    maxMessageBytes: options.maxMessageBytes,
-    received: options.received,
-    auth: secret === undefined ? 'none' : 'secret',
-    ...(hasWebCrypto() ? {} : { resumable: false }),
-  };
-  channel.send(encodeHello(own));
+  const own = relayed?.hello ?? ownHello(options, name);
+  if (own !== relayed?.hello) channel.send(encodeHello(own));
   const other = await helloOf(channel);
   if (other.auth !== own.auth) throw oneSided(own);
+  const maxMessageBytes = session?.maxMessageBytes ?? Math.min(options.maxMessageBytes, other.maxMessageBytes);
+  const received = { here: own.received, there: other.received };
+  // The handshake of the relayed path is the proof, and has begun the session, or knows its key.
+  if (relayed && session) return { session: { ...session, maxMessageBytes }, received };
   const agreed = session ? resumed(session, other) : begun(name, offerer, other);
   const witness = witnessOf(channel, options, own, other, agreed);
   if (session || secret !== undefined) {
-    const key = session ? session.key : secret && (await importKey(secret));
-    if (!key) throw sessionLost('One side has no Web Crypto, so that the session ends with its connection.');
-    // The offerer proves first, so that an offer alone gets nothing out of the answerer that was made with the key.
+    const key = session ? session.key : secret;
+    if (!key) throw sessionLost('The other side cannot resume a session, so that it ends with its connection.');
+    // The offerer proves first, so that an offer alone gets nothing out of the answerer that was
+    // made with the key.
     if (offerer) channel.send(encodeAuth(await prove(key, 'offerer', witness)));
     const frame = await following(channel);
-    if (frame.type !== 'auth') throw violation(`${frame.type.toUpperCase()} where AUTH is due`);
+    if (frame.type !== 'auth') throw violation(`${frame.type.toUpperCase()} instead of AUTH`);
     if (!(await verify(key, offerer ? 'answerer' : 'offerer', witness, frame.proof))) throw disproved(session);
     if (!offerer) channel.send(encodeAuth(await prove(key, 'answerer', witness)));
   }
-  if (session) return { session, received: other.received };
-  const resumable = hasWebCrypto() && other.resumable !== false;
-  const key = resumable ? await sessionKey(witness, secret) : undefined;
-  const maxMessageBytes = Math.min(options.maxMessageBytes, other.maxMessageBytes);
-  return { session: { name: agreed, key, maxMessageBytes }, received: 0 };
+  if (session) return { session: { ...session, maxMessageBytes }, received };
+  const key = other.resumable === false ? undefined : await sessionKey(witness, secret);
+  return { session: { name: agreed, key, maxMessageBytes }, received };
 }
 
 async function helloOf(channel: FrameChannel): Promise<Hello> {
   const frame = await following(channel);
-  if (frame.type !== 'hello') throw violation(`${frame.type.toUpperCase()} where HELLO is due`);
+  if (frame.type !== 'hello') throw violation(`${frame.type.toUpperCase()} instead of HELLO`);
   return frame.hello;
 }
 
@@ -92,14 +122,18 @@ async function following(channel: FrameChannel): Promise<Exclude<Frame, { type: 
 function begun(own: string | undefined, offerer: boolean, other: Hello): string {
   const name = offerer ? own : other.session;
   if (name === undefined || (offerer && other.session !== undefined)) {
-    throw violation(offerer ? 'a HELLO that names a session of its own' : 'a HELLO without a session');
+    throw violation(offerer ? 'a HELLO with a session of its own' : 'a HELLO without a session');
   }
-  if (other.received !== 0) throw violation('a HELLO that has received something before the session began');
+  if (other.received !== 0) throw violation('a HELLO that acknowledges frames of a new session');
   return name;
 }
 
 function resumed(session: SessionState, other: Hello): string {
-  if (other.session !== session.name) throw sessionLost('The other peer does not go on with the same session.');
+  if (other.session !== session.name) {
+    // Two peers that somebody put himself between have begun different sessions.
+    if (session.relayed) throw disproved(session);
+    throw sessionLost('The other peer did not resume the session.');
+  }
   return session.name;
 }
 
@@ -124,7 +158,7 @@ function witnessOf(
 /** The codes of PROTOCOL.md §7, CLOSE. */
 export const closeCode = { done: 0, violation: 1, tooLarge: 2, noProof: 3, refused: 4, noSession: 5 } as const;
 
-/** What the other side is told of an end. */
+/** The reason that the other side receives. */
 export function closeCodeOf(error: RendezvousError | undefined): number {
   switch (error?.code) {
     case 'bad_channel':
@@ -132,6 +166,7 @@ export function closeCodeOf(error: RendezvousError | undefined): number {
     case 'message_too_large':
       return closeCode.tooLarge;
     case 'secret_mismatch':
+    case 'path_untrusted':
       return closeCode.noProof;
     case 'session_lost':
       return closeCode.noSession;
@@ -150,14 +185,14 @@ export function closeError(code: number, reason: string): RendezvousError | unde
     case closeCode.done:
       return undefined;
     case closeCode.tooLarge:
-      return new RendezvousError('message_too_large', `The other peer got a message that is too large${told}`);
+      return new RendezvousError('message_too_large', `The other peer received a message that is too large${told}`);
     case closeCode.noProof:
       return new RendezvousError(
         'secret_mismatch',
-        `The other peer saw no proof, or a wrong one, that both know the same secret and see the same connection${told}`,
+        `The other peer rejected the proof of the end-to-end secret${told}`,
       );
     case closeCode.refused:
-      return new RendezvousError('peer_refused', `The other peer refused${told}`);
+      return new RendezvousError('peer_refused', `The other peer rejected the connection${told}`);
     case closeCode.noSession:
       return sessionLost(`The other peer does not have the session${told}`);
     default:
@@ -174,14 +209,21 @@ const oneSided = ({ auth }: Hello) =>
   new RendezvousError(
     'secret_mismatch',
     auth === 'secret'
-      ? 'This side has an end-to-end secret and the other one has none. Give both the same one.'
-      : 'The other side has an end-to-end secret and this one has none. Give both the same one.',
+      ? 'Only this side has an end-to-end secret. Configure the same secret on both sides.'
+      : 'Only the other side has an end-to-end secret. Configure the same secret on both sides.',
   );
 
 const disproved = (session: SessionState | undefined) =>
   new RendezvousError(
     'secret_mismatch',
     session
-      ? 'The new connection does not come from the peer of this session, or somebody in between swapped its DTLS fingerprints.'
-      : 'The end-to-end secrets differ, the relay introduced a peer of another room, issuer, subject or role, or somebody in between swapped the DTLS fingerprints of the connection.',
+      ? 'The new connection is not from the peer of this session, or its DTLS fingerprints were swapped on the way.'
+      : 'The end-to-end secrets differ, or the relay changed the identity of the peer or the DTLS fingerprints. Compare the secrets; if they are equal, do not trust this relay.',
+  );
+
+const untrusted = (cause: RendezvousError) =>
+  new RendezvousError(
+    'path_untrusted',
+    'The session was to move to another path, and the peer there is not the one that it began with: somebody was in the middle of one of the two. The session has ended.',
+    { cause },
   );

@@ -1,9 +1,15 @@
 import type { Clock } from '../util/clock.ts';
 
-/** PROTOCOL.md §7, PING: a side pings after this much silence … */
-const quietMs = 3_000;
-/** … and gives the connection up after this much. */
-export const silentMs = 8_000;
+/** PROTOCOL.md §7, PING. */
+export interface Tolerance {
+  /** A side pings after this much silence … */
+  quietMs: number;
+  /** … and gives the path up after this much. */
+  silentMs: number;
+}
+export const patient: Tolerance = { quietMs: 3_000, silentMs: 8_000 };
+/** For a session that has another path to go to. */
+export const impatient: Tolerance = { quietMs: 1_200, silentMs: 3_000 };
 /** A timer this late was not delayed by work: the machine slept, or the page was frozen. */
 const lateMs = 2_000;
 /** How long the other peer then has to answer. */
@@ -11,7 +17,8 @@ const graceMs = 3_000;
 
 export interface KeepaliveOwner {
   ping(id: number): void;
-  /** Nothing came in time. */
+  /** A PING has brought nothing so far. */
+  doubtful(): void;
   silent(afterMs: number): void;
 }
 
@@ -19,9 +26,9 @@ export interface KeepaliveOwner {
 export class Keepalive {
   readonly #owner: KeepaliveOwner;
   readonly #clock: Clock;
+  #tolerance = patient;
   #cancelTimer: (() => void) | undefined;
   #running = false;
-  /** When the timer should fire. */
   #timerDueAt = 0;
   #heardAt = 0;
   #pingedAt = 0;
@@ -43,7 +50,8 @@ export class Keepalive {
   }
 
   /** Begins anew on a new channel. */
-  start(): void {
+  start(tolerance: Tolerance = patient): void {
+    this.#tolerance = tolerance;
     this.#running = true;
     this.heard();
     this.#pingedAt = 0;
@@ -58,7 +66,7 @@ export class Keepalive {
   /** A frame of any kind arrived. */
   heard(): void {
     this.#heardAt = this.#clock.now();
-    this.#deadline = this.#heardAt + silentMs;
+    this.#deadline = this.#heardAt + this.#tolerance.silentMs;
     this.#graceGiven = false;
   }
 
@@ -85,7 +93,7 @@ export class Keepalive {
   #schedule(): void {
     this.#cancelTimer?.();
     if (!this.#running) return; // a PING that could not be sent may have ended the session
-    this.#timerDueAt = Math.min(this.#deadline, Math.max(this.#heardAt, this.#pingedAt) + quietMs);
+    this.#timerDueAt = Math.min(this.#deadline, Math.max(this.#heardAt, this.#pingedAt) + this.#tolerance.quietMs);
     this.#cancelTimer = this.#clock.after(Math.max(0, this.#timerDueAt - this.#clock.now()), () => this.#fire());
   }
 
@@ -100,7 +108,10 @@ export class Keepalive {
       const afterMs = now - this.#heardAt;
       this.lost();
       return this.#owner.silent(afterMs);
-    } else if (now - Math.max(this.#heardAt, this.#pingedAt) >= quietMs) this.#ping();
+    } else if (now - Math.max(this.#heardAt, this.#pingedAt) >= this.#tolerance.quietMs) {
+      if (this.#pingedAt > this.#heardAt && this.#deadline < Infinity) this.#owner.doubtful();
+      this.#ping();
+    }
     this.#schedule();
   }
 

@@ -1,5 +1,4 @@
 import { RendezvousError } from 'mcp-rendezvous-protocol';
-import { maxMessageDepth, parseJson, tooDeep } from './depth.ts';
 
 /**
  * JSON-RPC 2.0 messages, as far as a transport looks into them. The types are declared here so
@@ -31,10 +30,10 @@ export interface JsonRpcError {
 }
 export type JsonRpcMessage = JsonRpcRequest | JsonRpcNotification | JsonRpcResult | JsonRpcError;
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
+export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-const isId = (value: unknown): value is JsonRpcId =>
+export const isId = (value: unknown): value is JsonRpcId =>
   typeof value === 'string' || (typeof value === 'number' && Number.isInteger(value));
 
 /**
@@ -63,30 +62,32 @@ export function isJsonRpcMessage(value: unknown): value is JsonRpcMessage {
   return isId(id) && isObject(result);
 }
 
-/** A request whose id no response could carry. */
-const isInvalidRequest = (value: unknown): boolean =>
-  isObject(value) && typeof value['method'] === 'string' && 'id' in value && !isId(value['id']);
-
 /** A result or an error, not a request or a notification; also false for what is no message. */
 export const isResponse = (message: JsonRpcMessage): message is JsonRpcResult | JsonRpcError =>
   isObject(message) && !('method' in message);
 
 /**
- * The JSON text of a message. A response over the limit is replaced by a JSON-RPC error, because
- * the requester would otherwise wait in vain; `replaced` then says why.
+ * The JSON text of a message. A response over the limit, or one that JSON cannot express, is
+ * replaced by a JSON-RPC error, because the requester would otherwise wait in vain; `replaced` then
+ * says why.
  *
  * @param limit the largest message in UTF-8 bytes
- * @throws RendezvousError `bad_message` for what JSON cannot express, `message_too_large` for a
- *   request or a notification over the limit
+ * @throws RendezvousError for a request or a notification: `bad_message` for what JSON cannot
+ *   express, `message_too_large` for one over the limit
  */
 export function serialize(message: JsonRpcMessage, limit: number): { json: string; replaced?: RendezvousError } {
-  const json = stringify(message);
-  const bytes = utf8Bytes(json, limit);
-  if (bytes <= limit) return { json };
-  const error = new RendezvousError(
-    'message_too_large',
-    `The message is too large: ${bytes} bytes or more, where this connection carries at most ${limit} per message.`,
-  );
+  let error: RendezvousError;
+  try {
+    const json = stringify(message);
+    const bytes = utf8Bytes(json, limit);
+    if (bytes <= limit) return { json };
+    error = new RendezvousError(
+      'message_too_large',
+      `The message has ${bytes} bytes or more, but this connection allows ${limit}.`,
+    );
+  } catch (thrown) {
+    error = thrown as RendezvousError;
+  }
   if (!isResponse(message) || message.id === undefined) throw error;
   const instead: JsonRpcError = {
     jsonrpc: '2.0',
@@ -108,7 +109,7 @@ function stringify(message: JsonRpcMessage): string {
     throw new RendezvousError('bad_message', 'The message cannot be written as JSON; see cause.', { cause });
   }
   if (json !== undefined) return json;
-  throw new RendezvousError('bad_message', 'The message is undefined, or another value that JSON does not have.');
+  throw new RendezvousError('bad_message', 'The message is undefined or another value that JSON cannot represent.');
 }
 
 const encoder = new TextEncoder();
@@ -118,60 +119,6 @@ export function utf8Bytes(text: string, limit: number): number {
   if (text.length > limit) return text.length;
   return text.length * 3 <= limit ? text.length : encoder.encode(text).byteLength;
 }
-
-/** `reply` is for a sender that waits for an answer. */
-export type Parsed =
-  | { type: 'message'; message: JsonRpcMessage }
-  | { type: 'invalid'; error: RendezvousError; reply?: JsonRpcError };
-
-const decoder = new TextDecoder('utf-8', { fatal: true });
-
-/** Parses what the other peer sent: a text, or its UTF-8 bytes. */
-export function parseMessage(data: string | Uint8Array): Parsed {
-  let json: string;
-  let parsed: ReturnType<typeof parseJson>;
-  try {
-    json = typeof data === 'string' ? data : decoder.decode(data);
-  } catch {
-    return invalid('it is not UTF-8');
-  }
-  try {
-    parsed = parseJson(json);
-  } catch {
-    return invalid('it is not JSON');
-  }
-  const { value } = parsed;
-  if (isJsonRpcMessage(value)) return parsed.tooDeep ? invalidDepth(value) : { type: 'message', message: value };
-  if (isInvalidRequest(value))
-    return invalid('the id of the request is neither a string nor an integer', invalidRequest);
-  return invalid('it is not a JSON-RPC message');
-}
-
-/** Takes the place of a response that is too deep, for the one who waits for it. Undefined: nobody does. */
-export function insteadOfDeep(message: JsonRpcMessage): JsonRpcError | undefined {
-  if (!isResponse(message) || message.id === undefined) return undefined;
-  return { jsonrpc: '2.0', id: message.id, error: { code: -32_603, message: tooDeep } };
-}
-
-function invalidDepth(message: JsonRpcMessage): Parsed {
-  const instead = insteadOfDeep(message);
-  if (instead) return { type: 'message', message: instead };
-  const why = `it is nested deeper than ${maxMessageDepth} levels`;
-  if (!('id' in message) || message.id === undefined) return invalid(why);
-  return invalid(why, { jsonrpc: '2.0', id: message.id, error: { code: -32_600, message: tooDeep } });
-}
-
-/** JSON-RPC 2.0 §5.1. Where an id was unreadable MCP's errors have none; JSON-RPC has null. */
-const invalidRequest: JsonRpcError = {
-  jsonrpc: '2.0',
-  error: { code: -32_600, message: 'Invalid Request: the id must be a string or an integer.' },
-};
-
-const invalid = (why: string, reply?: JsonRpcError): Parsed => ({
-  type: 'invalid',
-  error: badMessage(why),
-  ...(reply && { reply }),
-});
 
 export const badMessage = (why: string): RendezvousError =>
   new RendezvousError('bad_message', `Dropped a message from the other peer: ${why}.`);

@@ -3,17 +3,21 @@ import type { RtcDataChannel } from '../peer/engine.ts';
 import { closeConnection } from '../peer/negotiation.ts';
 import { maxMessageSize } from '../peer/sdp.ts';
 import { type Clock, systemClock } from '../util/clock.ts';
-import { type Carrier, closedError, type Link } from './link.ts';
-import { badMessage, type JsonRpcMessage, parseMessage, serialize, utf8Bytes } from './message.ts';
+import { Patience } from '../util/patience.ts';
+import { type RtcCarrier, closedError, type Link } from './link.ts';
+import { badMessage, type JsonRpcMessage, serialize, utf8Bytes } from './message.ts';
+import { parseMessage } from './reading.ts';
 
 /** `send()` waits while the channel buffers more than this, until it is below `lowWater`. */
 const highWater = 1_048_576;
 const lowWater = 262_144;
-/** How long `close()` waits without progress: to send the last messages, and for the other peer. */
+/**
+ * How often `close()` looks whether there is progress: in giving the last messages to the engine,
+ * and then in the other peer's end.
+ */
 const closeTimeoutMs = 3_000;
-const progressCheckMs = 100;
 
-export interface PlainLinkOptions extends Carrier {
+export interface PlainLinkOptions extends RtcCarrier {
   /** The largest message in UTF-8 bytes, in both directions. */
   maxMessageBytes: number;
   /** @default the system's clock */
@@ -106,31 +110,37 @@ export class PlainLink implements Link {
   async #close(): Promise<void> {
     const { engine, channel } = this.#options;
     if (this.#closed) return;
-    const stuck = Promise.withResolvers<void>();
-    const stopWatching = this.#watchProgress(stuck.resolve);
-    const pending = Promise.allSettled(this.#waiting.map(({ sent }) => sent.promise));
-    const flushed = pending.then(() => engine.flush?.(channel)).catch((cause) => this.onerror?.(unflushed(cause)));
-    await Promise.race([flushed, this.#ended.promise, stuck.promise]);
-    if (!this.#closed) channel.close();
-    await Promise.race([this.#ended.promise, stuck.promise]);
-    stopWatching();
+    const given = Promise.allSettled(this.#waiting.map(({ sent }) => sent.promise));
+    const stuck = await this.#whileItGoesOn(given);
+    // How long the other peer may be silent meanwhile is known to the engine alone: an empty buffer
+    // says nothing of what is on its way.
+    const flushed = stuck || this.#closed ? undefined : engine.flush?.(channel);
+    await Promise.race([flushed?.catch((cause: unknown) => this.onerror?.(unflushed(cause))), this.#ended.promise]);
+    if (!this.#closed) {
+      channel.close();
+      if (!stuck) await this.#whileItGoesOn(this.#ended.promise);
+    }
     this.end();
   }
 
-  /** Calls back when nothing was sent for `closeTimeoutMs`. Returns a function that stops it. */
-  #watchProgress(onstuck: () => void): () => void {
-    let waiting = this.#waiting.length;
-    let buffered = this.#channel.bufferedAmount;
-    let progressAt = this.#clock.now();
-    const check = () => {
-      if (this.#waiting.length < waiting || this.#channel.bufferedAmount < buffered) progressAt = this.#clock.now();
-      else if (this.#clock.now() - progressAt > closeTimeoutMs) return onstuck();
-      waiting = this.#waiting.length;
-      buffered = this.#channel.bufferedAmount;
-      cancel = this.#clock.after(progressCheckMs, check);
-    };
-    let cancel = this.#clock.after(progressCheckMs, check);
-    return () => cancel();
+  /**
+   * Until it is done, or the session has ended, or nothing was sent for `closeTimeoutMs`. Returns
+   * whether it was the latter.
+   */
+  async #whileItGoesOn(done: Promise<unknown>): Promise<boolean> {
+    const stuck = Promise.withResolvers<true>();
+    const state = () => [this.#waiting.length, this.#channel.bufferedAmount] as const;
+    let [waiting, buffered] = state();
+    const patience = new Patience(this.#clock, () => {
+      const [nowWaiting, nowBuffered] = state();
+      if (nowWaiting >= waiting && nowBuffered >= buffered) return stuck.resolve(true);
+      [waiting, buffered] = [nowWaiting, nowBuffered];
+      patience.begin(closeTimeoutMs);
+    });
+    patience.begin(closeTimeoutMs);
+    const isStuck = await Promise.race([stuck.promise, done.then(() => false), this.#ended.promise.then(() => false)]);
+    patience.stop();
+    return isStuck;
   }
 
   #sendNow(text: string): void {
@@ -157,14 +167,15 @@ export class PlainLink implements Link {
 
   #receive(data: unknown): void {
     if (this.#closed) return;
-    if (typeof data !== 'string') return this.onerror?.(badMessage('it is binary, where plain mode has text only'));
+    if (typeof data !== 'string') return this.onerror?.(badMessage('it is binary, but plain mode allows only text'));
     const { maxMessageBytes } = this.#options;
     if (utf8Bytes(data, maxMessageBytes) > maxMessageBytes) {
-      return this.onerror?.(badMessage(`it has more than the ${maxMessageBytes} bytes that maxMessageBytes allows`));
+      return this.onerror?.(badMessage(`it has more than ${maxMessageBytes} bytes (maxMessageBytes)`));
     }
     const parsed = parseMessage(data);
     if (parsed.type === 'message') return this.onmessage?.(parsed.message);
     this.onerror?.(parsed.error);
+    if (parsed.instead) this.onmessage?.(parsed.instead);
     // Replies must not pile up for a peer that does not read. A closing link rejects them.
     if (parsed.reply && this.#waiting.length === 0) this.send(parsed.reply).catch(() => {});
   }
@@ -175,6 +186,6 @@ const failed = () =>
 
 // The channel closes all the same, but what was sent last may be lost with it.
 const unflushed = (cause: unknown) =>
-  new RendezvousError('engine_failed', 'The last messages before the close may not have arrived; see cause.', {
+  new RendezvousError('engine_failed', 'The last messages before the close may be lost; see cause.', {
     cause,
   });

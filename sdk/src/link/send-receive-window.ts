@@ -6,9 +6,6 @@ import type { MessageMeta } from './link.ts';
 
 /** The most DATA bytes on their way without an acknowledgement: PROTOCOL.md §7. */
 export const windowBytes = 4_194_304;
-/** While the channel buffers this much DATA waits here, so that a PONG is not far behind it. */
-const highWater = 262_144;
-export const lowWater = 131_072;
 /**
  * An acknowledgement is sent after `ackBytes` when more frames wait, after `maxAckBytes`, and after
  * `ackMs`, unless DATA carries it before. PROTOCOL.md §7 allows 262,144 bytes and 200 ms.
@@ -45,17 +42,14 @@ export class SendReceiveWindow {
     this.#clock = clock;
   }
 
-  /** The highest `seq` that this side has taken. */
   get received(): number {
     return this.#reassembler.received;
   }
 
-  /** Everything was given to the channel. */
   get allSent(): boolean {
     return this.#queue.allSent;
   }
 
-  /** Everything was sent, and the other peer has acknowledged it. */
   get allAcknowledged(): boolean {
     return this.#queue.allAcknowledged;
   }
@@ -118,7 +112,7 @@ export class SendReceiveWindow {
   /** @throws RendezvousError `bad_channel` for a peer that asks and does not take the responses */
   throwIfStalled(): void {
     if (this.#stalledSince === undefined || this.#clock.now() - this.#stalledSince <= stalledMs) return;
-    throw violation(`no acknowledgement for ${stalledMs / 1_000} s while responses wait for it`);
+    throw violation(`no acknowledgement for ${stalledMs / 1_000} s while responses are queued`);
   }
 
   /** Returns whether it acknowledges anything new. @throws RendezvousError `bad_channel` */
@@ -136,14 +130,13 @@ export class SendReceiveWindow {
     else this.#cancelAckTimer ??= this.#clock.after(ackMs, () => this.#acknowledge());
   }
 
-  /** Gives the channel as many frames as it has room for. */
   pump(): void {
     const channel = this.#channel;
     // The engine may call back while it takes a frame.
     if (!channel || this.#pumping) return;
     this.#pumping = true;
-    while (this.#channel === channel && channel.open && channel.bufferedAmount < highWater) {
-      const part = this.#queue.next(channel.maxFrameBytes);
+    while (this.#channel === channel && channel.open && channel.bufferedAmount < channel.highWater) {
+      const part = this.#queue.next(channel.newFrameBytes);
       if (!part) break;
       channel.send(encodeData({ ...part, ack: this.#reassembler.acknowledge() }));
     }
@@ -181,7 +174,6 @@ export class SendReceiveWindow {
   }
 }
 
-/** A message that is not completely in frames. */
 interface Outgoing {
   text: Uint8Array;
   meta: Uint8Array | undefined;
@@ -200,7 +192,6 @@ export class SendQueue {
   readonly #unacknowledged: Part[] = [];
   #unacknowledgedBytes = 0;
   #lastAcknowledged = 0;
-  /** The highest `seq` of all frames. */
   #lastFramed = 0;
   /** The highest `seq` that was sent on this channel. */
   #lastSent = 0;
@@ -236,7 +227,7 @@ export class SendQueue {
   /** Returns whether it is new. @throws RendezvousError `bad_channel` for what was never sent */
   acknowledge(ack: number): boolean {
     if (ack > this.#lastFramed) {
-      throw violation(`an acknowledgement of ${ack}, where ${this.#lastFramed} was the last frame`);
+      throw violation(`an acknowledgement of ${ack}, but the last frame was ${this.#lastFramed}`);
     }
     if (ack <= this.#lastAcknowledged) return false;
     const acknowledged = this.#unacknowledged.splice(0, ack - this.#lastAcknowledged);
@@ -257,7 +248,7 @@ export class SendQueue {
     // Metadata cannot be divided.
     const smallest = this.#waiting.map(({ meta, begun }) => ({ meta: begun ? undefined : meta, part: noBytes }));
     if ([...this.#unacknowledged, ...smallest].some((part) => dataFrameBytes(part) > maxFrameBytes)) {
-      throw violation(`a max-message-size of ${maxFrameBytes}, which was larger before`);
+      throw violation(`a max-message-size of ${maxFrameBytes}, smaller than before`);
     }
     this.#lastSent = this.#lastAcknowledged;
   }
@@ -314,7 +305,6 @@ export class Reassembler {
     this.#maxMessageBytes = maxMessageBytes;
   }
 
-  /** The highest `seq` that was taken. */
   get received(): number {
     return this.#received;
   }
@@ -344,7 +334,7 @@ export class Reassembler {
     if (this.#length + part.length > this.#maxMessageBytes) {
       throw new RendezvousError(
         'message_too_large',
-        `The other peer sent a message of more than the ${this.#maxMessageBytes} bytes that maxMessageBytes allows.`,
+        `The other peer sent a message of more than ${this.#maxMessageBytes} bytes (maxMessageBytes).`,
       );
     }
     this.#received = seq;

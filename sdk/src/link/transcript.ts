@@ -1,8 +1,8 @@
 import type { Role } from 'mcp-rendezvous-protocol';
 
 /**
- * What AUTH covers, in bytes: PROTOCOL.md §7. Every field goes behind its length, so that no two different lists of fields have
- * the same bytes.
+ * What AUTH covers, in bytes: PROTOCOL.md §7. Every field goes behind its length, so that no two
+ * different lists of fields have the same bytes.
  */
 type Bytes = Uint8Array<ArrayBuffer>;
 const encoder = new TextEncoder();
@@ -34,24 +34,36 @@ export interface Introduction {
   answerer: { role: Role; subject: string };
 }
 
-/** The context of a session through a relay. */
 export const relayContext = ({ room, issuer, otherIssuer, offerer, answerer }: Introduction): Bytes =>
   fields(
     'relay',
     room,
     issuer,
-    otherIssuer, // not by offerer and answerer: the two sides have the same bytes only if the issuers are the same
+    // Not by offerer and answerer: the two sides have the same bytes only if the issuers are the
+    // same.
+    otherIssuer,
     offerer.role,
     offerer.subject,
     answerer.role,
     answerer.subject,
   );
 
-/** The context of a session over a signaling channel of one's own, where the server offers. */
+/** The context of a session over a custom signaling channel, where the server offers. */
 export const signalingContext = (name: string): Bytes => fields('signaling', name, 'server', 'client');
 
-/** The binding of a data channel: both sides' certificates. */
 export const certificateBinding = (offerer: string, answerer: string): Bytes => fields('dtls', offerer, answerer);
+
+/**
+ * What both ends of a handshake of the relayed path agree on. The client offers; who the server is
+ * comes inside of its answer.
+ *
+ * @param session empty: a new one begins
+ */
+export const relayedPrologue = (
+  { issuer, room, client }: { issuer: string; room: string; client: string },
+  session: string,
+  gen: number,
+): Bytes => fields('mcp-rendezvous relayed 1', issuer, room, 'client', client, 'server', session, String(gen));
 
 function lengthOf({ length }: Uint8Array): Bytes {
   const bytes = new Uint8Array(4);

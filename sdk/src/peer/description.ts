@@ -8,7 +8,10 @@ export interface Description {
   readonly fingerprint: string;
 }
 
-/** Attributes of which a section has at most one, because readers differ in which of two they take, and their forms. */
+/**
+ * Attributes of which a section has at most one, because readers differ in which of two they take,
+ * and their forms.
+ */
 const single: Readonly<Record<string, RegExp>> = {
   group: /^BUNDLE( [!-~]+)*$/,
   'ice-pwd': /^[A-Za-z\d+/]{22,256}$/,
@@ -20,20 +23,25 @@ const single: Readonly<Record<string, RegExp>> = {
   setup: /^(active|passive|actpass|holdconn)$/,
   'tls-id': /^[!-~]+$/,
 };
-/** What a whole description has at most once. */
 const singleInAll = new Set(['group', 'mcp-framed']);
+/** What only the section of the data channel says. */
+const ofDataChannel = new Set(['max-message-size', 'sctp-port']);
 
 const printable = /^[a-z]=[ -~]+$/;
 /** RFC 8866 §9: `token [":" byte-string]`. */
 const attribute = /^a=([!#-'*+\-.\dA-Z^-~]+)(?::(.*))?$/;
-const dataChannel = /^m=application \d+ \S*DTLS\/SCTP /;
+const sectionStart = /^m=([a-z]+) \d+(?:\/\d+)? [!-~]+(?: [!-~]+)+$/;
+/** A rejected section (port 0) does not count, although some readers accept it. */
+const dataChannelStart = /^m=application [1-9]\d* \S*DTLS\/SCTP /;
 const fingerprintForm = /^a=fingerprint:(sha-(256|384|512)) ([\dA-F]{2}(?::[\dA-F]{2})*)$/i;
 
 /**
- * Reads a description strictly, before anybody else does. Everybody gets what this returns and never the text as it came: the engine, the
- * check of the DTLS handshake and the proof. So they cannot read it differently.
+ * Reads a description strictly, before anybody else does. Everybody gets what this returns and
+ * never the text as it came: the engine, the check of the DTLS handshake and the proof. So they
+ * cannot read it differently.
  *
- * Fingerprints of other hash functions are left out of the result: an engine that reads several may check any one of them.
+ * Fingerprints of other hash functions are left out of the result: an engine that reads several may
+ * check any one of them.
  *
  * @throws RendezvousError `bad_signal`
  */
@@ -41,15 +49,26 @@ export function parseDescription(text: string): Description {
   const session = new Map<string, string>();
   const all = new Map<string, string>();
   let section = session;
+  let dataChannel: Map<string, string> | undefined;
+  const mids = new Set<string>();
   const kept: string[] = [];
   const lines = text.replace(/\r?\n$/, '').split(/\r?\n/);
   for (const [at, line] of lines.entries()) {
     const require = (condition: boolean, problem: string) => {
       if (!condition) throw malformed(`line ${at + 1} ${problem}`);
     };
-    require(printable.test(line), 'is not a type, an equals sign and printable ASCII');
+    require(printable.test(line), 'is not of the form type=value in printable ASCII');
     require(at > 0 || line === 'v=0', 'is not v=0');
-    if (line.startsWith('m=')) section = new Map();
+    if (line.startsWith('m=')) {
+      const kind = sectionStart.exec(line)?.[1];
+      require(kind !== undefined, 'is not a valid m= line');
+      section = new Map();
+      if (kind === 'application') {
+        // With two sections, readers may choose different ones.
+        require(!dataChannel && dataChannelStart.test(line), 'is not the only section of a data channel');
+        dataChannel = section;
+      }
+    }
     const said = readSingle(line, require);
     if (!said) {
       kept.push(line);
@@ -59,20 +78,25 @@ export function parseDescription(text: string): Description {
     const isDigest = name.startsWith('sha-');
     const before = (isDigest || singleInAll.has(name) ? all : session).get(name) ?? value;
     const again = section.has(name) || (singleInAll.has(name) && all.has(name));
-    require(!again, 'repeats what a description says only once');
+    require(!again, 'repeats a line that may occur once');
     require(before === value, 'contradicts an earlier line');
+    require(section === dataChannel || !ofDataChannel.has(name), 'belongs to the section of the data channel');
+    require(name !== 'mid' || !mids.has(value), 'repeats the name of a section');
+    if (name === 'mid') mids.add(value);
     section.set(name, value);
     all.set(name, value);
     if (!isDigest) kept.push(line);
     else if (name === 'sha-256') kept.push(`a=fingerprint:${name} ${value}`);
   }
-  if (!lines.some((line) => dataChannel.test(line))) throw malformed('it has no data channel in it');
-  const digest = all.get('sha-256');
-  if (digest === undefined) throw malformed('it has no SHA-256 fingerprint');
+  if (!dataChannel) throw malformed('it has no data channel');
+  const said = (name: string) => dataChannel?.get(name) ?? session.get(name);
+  const digest = said('sha-256');
+  if (digest === undefined) throw malformed('it has no SHA-256 fingerprint for its data channel');
+  // Without it some readers assume a role, and werift forgets the fingerprint.
+  if (said('setup') === undefined) throw malformed('it has no a=setup for its data channel');
   return { sdp: kept.map((line) => `${line}\r\n`).join(''), fingerprint: `sha-256 ${digest}` };
 }
 
-/** What a line says that may be said only once, or nothing. */
 function readSingle(
   line: string,
   require: (condition: boolean, problem: string) => void,
@@ -80,16 +104,16 @@ function readSingle(
   if (/fingerprint/i.test(line)) {
     const [, hash = '', bits, digest = ''] = fingerprintForm.exec(line) ?? [];
     const complete = digest.length === (3 * Number(bits)) / 8 - 1;
-    require(complete, 'mentions a fingerprint and is not exactly a=fingerprint: with SHA-256, SHA-384 or SHA-512');
+    require(complete, 'is not a valid a=fingerprint: with SHA-256, SHA-384 or SHA-512');
     return { name: hash.toLowerCase(), value: digest.toUpperCase() };
   }
   if (!line.startsWith('a=')) return undefined;
   const [, written = '', value = ''] = attribute.exec(line) ?? [];
-  require(written !== '', 'has no name of an attribute');
+  require(written !== '', 'has no attribute name');
   const name = written.toLowerCase();
   const form = Object.hasOwn(single, name) ? single[name] : undefined;
   if (!form) return undefined;
-  require(written === name && form.test(value), `is not an a=${name} in its exact form`);
+  require(written === name && form.test(value), `is not a valid a=${name}`);
   return { name, value };
 }
 

@@ -3,7 +3,10 @@ import type { RtcDataChannel } from './engine.ts';
 
 type Handler = RtcDataChannel['onmessage'];
 
-/** What arrives on a channel, and who takes it. Before there is a handler it is kept for it, as a browser does until its next task. */
+/**
+ * What arrives on a channel, and who takes it. Before there is a handler it is kept for it, as a
+ * browser does until its next task.
+ */
 export class EarlyMessageBuffer {
   readonly #early: { data: unknown }[] = [];
   #handler: Handler = null;
@@ -17,7 +20,6 @@ export class EarlyMessageBuffer {
     if (this.#early.length > 0) queueMicrotask(() => this.#drain());
   }
 
-  /** Binary becomes an ArrayBuffer of its own. */
   receive(data: string | Buffer | ArrayBuffer): void {
     const event = { data: Buffer.isBuffer(data) ? arrayBuffer(data) : data };
     if (this.#handler && this.#early.length === 0) callHandler(this.#handler, event);
@@ -33,7 +35,10 @@ export class EarlyMessageBuffer {
   }
 }
 
-/** What comes in a Buffer may share its memory with other packets; one that has its own is not copied. */
+/**
+ * What comes in a Buffer may share its memory with other packets; one that has its own is not
+ * copied.
+ */
 function arrayBuffer(data: Buffer): ArrayBuffer {
   const { buffer, byteLength } = data;
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) return buffer;

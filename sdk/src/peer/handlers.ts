@@ -12,7 +12,10 @@ export class ConnectionHandlers {
   ondatachannel: RtcPeerConnection['ondatachannel'] = null;
 }
 
-/** Tells a connection's handlers of its states, each when it has changed: engines tell them too often, or too early. */
+/**
+ * Tells a connection's handlers of its states, each when it has changed: engines tell them too
+ * often, or too early.
+ */
 export class ConnectionStates {
   readonly #connection: RtcPeerConnection;
   #told = { connectionState: 'new', iceConnectionState: 'new' };
@@ -36,11 +39,26 @@ export class ConnectionStates {
   }
 }
 
+/** A STUN or TURN server that gave no candidate. */
+export interface ServerFailure {
+  server: ChosenServer;
+  /** What it answered, if anything. */
+  errorCode?: number | undefined;
+}
+
+/**
+ * https://www.w3.org/TR/webrtc/#dom-rtcpeerconnectioniceerrorevent-errorcode: no answer that the
+ * engine told of. It may be a rejection as well.
+ */
+const noAnswer = 701;
+
 /** Tells of servers that gave no candidate, where the engine says nothing of them. */
-export function reportSilent(handlers: ConnectionHandlers, servers: readonly ChosenServer[]): void {
-  for (const { urls } of servers) {
-    // https://www.w3.org/TR/webrtc/#dom-rtcpeerconnectioniceerrorevent-errorcode: no answer. It may be a refusal as well.
-    const errorText = 'The server gave no address: it does not answer, or it refused the credentials.';
-    callHandler(handlers.onicecandidateerror, { errorCode: 701, errorText, url: urls });
+export function reportFailures(handlers: ConnectionHandlers, failures: readonly ServerFailure[]): void {
+  for (const { server, errorCode = noAnswer } of failures) {
+    const errorText =
+      errorCode === noAnswer
+        ? 'The server is unreachable, or it rejected the credentials.'
+        : 'The server rejected the request for an address.';
+    callHandler(handlers.onicecandidateerror, { errorCode, errorText, url: server.urls });
   }
 }

@@ -7,15 +7,18 @@ const port = 5353;
 /** When a name is asked for, and when it is given up: intervals double (RFC 6762 §5.2). */
 const askAtMs = [0, 1_000, 3_000];
 const giveUpAtMs = 7_000;
-/** Names that one peer may have us ask for. A browser has one for each of its addresses. */
+/** Names that one peer can make this machine look up. A browser has one per address. */
 const mostNames = 32;
 
-/** A browser hides its addresses behind such names (draft-ietf-mmusic-mdns-ice-candidates §3.1.1): one label below local. */
+/**
+ * A browser hides its addresses behind such names (draft-ietf-mmusic-mdns-ice-candidates §3.1.1):
+ * one label below local.
+ */
 export const isMdnsName = (host: string): boolean => /^[^.]{1,63}\.local$/i.test(host);
 
 /**
- * Asks the local network for the addresses behind mDNS names. werift asks once, through a socket whose errors nobody
- * handles, and goes on waiting when its connection is closed.
+ * Asks the local network for the addresses behind mDNS names. werift asks once, through a socket
+ * whose errors nobody handles, and goes on waiting when its connection is closed.
  */
 export class MdnsResolver {
   readonly #pending = new Map<string, Set<(address: string | undefined) => void>>();
@@ -24,8 +27,8 @@ export class MdnsResolver {
   #closed = false;
 
   /**
-   * The IPv4 address of a name, or undefined when nobody answers within 7 s, the resolver is closed, or it was asked for 32 other names
-   * before.
+   * The IPv4 address of a name; undefined if no answer arrives within 7 s, the resolver is closed,
+   * or it has looked up 32 other names.
    */
   async resolve(name: string): Promise<string | undefined> {
     const asked = name.toLowerCase();
@@ -58,7 +61,7 @@ export class MdnsResolver {
 
   #ask(name: string): void {
     this.#sockets ??= interfaceAddresses().map((address) => this.#open(address));
-    // An interface without a multicast route has an error to tell; the others go on.
+    // An interface without a multicast route reports an error; the others continue.
     for (const socket of this.#sockets) socket.send(question(name), port, group, () => {});
   }
 
@@ -120,7 +123,10 @@ function* answers(message: Buffer): Generator<{ name: string; address: string }>
   }
 }
 
-/** A domain name, which may go on elsewhere in the message (RFC 1035 §4.1.4), but only further ahead. */
+/**
+ * A domain name, which may go on elsewhere in the message (RFC 1035 §4.1.4), but only further
+ * ahead.
+ */
 function readName(message: Buffer, start: number): { text: string; end: number } | undefined {
   const labels: string[] = [];
   let end: number | undefined;

@@ -1,9 +1,12 @@
-/** Media that were offered: each section's place in the offer, and the one that turns it down (RFC 9429 §5.3.1: port 0). */
+/**
+ * Media that were offered: each section's place in the offer, and the one that turns it down (RFC
+ * 9429 §5.3.1: port 0).
+ */
 export type RefusedMedia = ReadonlyMap<number, string>;
 
 /**
- * A description without its audio and video. libdatachannel and @roamhq/wrtc make a track of what is offered, and a process that
- * has had one crashes at its exit.
+ * A description without its audio and video. libdatachannel and @roamhq/wrtc make a track of what
+ * is offered, and a process that has had one crashes at its exit.
  */
 export function withoutMedia(sdp: string): { sdp: string; refused: RefusedMedia } {
   const [session = '', ...sections] = sdp.split(sectionStart);
@@ -25,7 +28,10 @@ export function withoutMedia(sdp: string): { sdp: string; refused: RefusedMedia 
   return { sdp: [bundled, ...sections.filter((_section, index) => !refused.has(index))].join(''), refused };
 }
 
-/** An answer to what {@link withoutMedia} left, made into one to the whole offer: it has as many sections, in the same order. */
+/**
+ * An answer to what {@link withoutMedia} left, made into one to the whole offer: it has as many
+ * sections, in the same order.
+ */
 export function withRefused(sdp: string, refused: RefusedMedia): string {
   const [session = '', ...sections] = sdp.split(sectionStart);
   for (const [index, section] of refused) sections.splice(index, 0, section);

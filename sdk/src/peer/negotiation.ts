@@ -1,41 +1,59 @@
-import { type ByeCode, type IceServer, RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
+import { type IceServer, RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import type { Signaling, SignalMessage } from '../signaling/signaling.ts';
-import { type Description, parseDescription } from './description.ts';
-import { CandidateTally, explain } from './diagnosis.ts';
+import type { Diagnose } from '../util/diagnostic.ts';
+import { assertNamed, channelLabel, keepEarly, unfitness } from './channel-check.ts';
+import { parseDescription } from './description.ts';
+import { CandidateTally, explain, foundPath, silence } from './diagnosis.ts';
 import type { Engine, RtcDataChannel, RtcPeerConnection } from './engine.ts';
+import { EngineChoice } from './engine-choice.ts';
+import { refusal } from './refusal.ts';
 import { asSignalingFailure, OfferAnswer, signalingFailed } from './offer-answer.ts';
 import { commonVersion, type Framing, offeredVersions, readFraming } from './framing.ts';
-import { remoteFingerprint } from './stats.ts';
+import { WaitingCandidates } from './waiting-candidates.ts';
 
-/** The label of the one data channel: PROTOCOL.md §7. */
-const channelLabel = 'mcp';
-/** What may arrive before the handshake is authenticated. More than that is not the beginning of an MCP session. */
-const mostEarlyBytes = 1_048_576;
+/**
+ * A direct path that is not found so long after the answer is not waited for where TURN may help.
+ */
+const directMs = 3_000;
 
 export type Offer = Extract<SignalMessage, { kind: 'offer' | 'answer' }>;
 
 export interface PeerOptions {
-  /** Not started, or what comes before its handlers are set would be lost; but see `started`. */
+  /** Not started yet, or early messages would be lost; see `started` for the exception. */
   signaling: Signaling;
   /** The signaling has served a negotiation before. */
   started?: {
-    /** Its number; the next one's is larger. */ gen: number;
-    /** The offer that begins the next one. */ offer?: Offer;
+    /** The number of the last negotiation; later ones are larger. */
+    gen: number;
+    /** The offer that begins the next negotiation. */
+    offer?: Offer;
   };
-  /** The offerer opens the data channel. */
   offerer: boolean;
   engine: Engine;
-  /** Asked for each connection. */
+  /** Asked for each connection, as `iceTransportPolicy` is. */
   iceServers: () => IceServer[];
-  /** The offerer's: `iceServers` are not known before it resolves. An engine that takes them late makes its offer without. */
+  /**
+   * For the offerer: `iceServers` and `iceTransportPolicy` are unknown before it resolves. An
+   * engine that accepts servers late creates its offer earlier.
+   */
   known?: Promise<void> | undefined;
-  iceTransportPolicy: 'all' | 'relay';
-  /** Send candidates as they are found. Without it they are part of the description, for peers that know nothing else. */
+  iceTransportPolicy: () => 'all' | 'relay';
+  /**
+   * Neither a direct connection nor one through TURN can be made now. Offers are made and answered
+   * for what travels with them, and lead to no connection: see {@link PeerNegotiation.onfruitless}.
+   * Asked for each offer.
+   */
+  relayedOnly?: (() => boolean) | undefined;
+  /**
+   * Send candidates as they are found. Otherwise they are part of the description, for peers that
+   * support nothing else.
+   */
   trickle: boolean;
+  diagnose?: Diagnose | undefined;
+  /** TURN is of no use for this connection, and no other offer is made for it. */
+  directOnly?: boolean;
   /** The session that the connection is for: PROTOCOL.md §8. Without it a new one begins. */
   resume?: string | undefined;
-  /** The negotiation is over: what comes on the signaling from now on, perhaps in this very turn, is somebody else's. */
-  over?: () => void;
 }
 
 /** An open, authenticated data channel to the other peer. */
@@ -43,7 +61,7 @@ export interface ConnectedPeer {
   readonly engine: Engine;
   readonly connection: RtcPeerConnection;
   readonly channel: RtcDataChannel;
-  /** What arrived before anyone listened; the next owner of the channel's handlers takes it first. */
+  /** Messages that arrived before there was a handler, for the next owner of the channel. */
   readonly early: unknown[];
   /** The descriptions, normalised: see {@link parseDescription}. */
   readonly localSdp: string;
@@ -57,31 +75,40 @@ export interface ConnectedPeer {
 }
 
 /**
- * One negotiation: offer, answer and candidates over a signaling channel until the data channel is open and its DTLS
- * handshake is authenticated, or until one of the many ways to fail.
+ * One negotiation: offer, answer and candidates over a signaling channel until the data channel is
+ * open and its DTLS handshake is authenticated, or until one of the many ways to fail.
  */
 export class PeerNegotiation {
   readonly #options: PeerOptions;
   readonly #tally = new CandidateTally();
+  readonly #candidates = new WaitingCandidates();
   readonly #result = Promise.withResolvers<ConnectedPeer>();
+  readonly #choice: EngineChoice;
+  /** The offerer's: when it ends, the offer is made again for TURN. */
+  #direct: ReturnType<typeof setTimeout> | number | undefined;
+  #turnNow = false;
   #exchange: OfferAnswer | undefined;
   #channel: RtcDataChannel | undefined;
   #gen: number;
   #opened = false;
   #answered = false;
+  /** The offer leads to no connection. */
+  #fruitless = false;
   #settled = false;
-  readonly #early: unknown[] = [];
-  #earlyBytes = 0;
+  #early: unknown[] = [];
 
   constructor(options: PeerOptions) {
     this.#options = options;
     this.#gen = options.started?.gen ?? 0;
-    this.#result.promise.catch(() => {}); // run() hands it on; until then nobody may be listening
+    this.#choice = new EngineChoice(options);
+    // run() rejects with it; until then it may have no handler.
+    this.#result.promise.catch(() => {});
   }
 
   /**
-   * Runs the negotiation. Rejects with `busy`, `peer_refused`, `peer_gone`, `peer_silent`, `session_lost`, `bad_signal`, `bad_channel`,
-   * `ice_failed`, `dtls_untrusted` or `engine_failed`, or with the reason of `signal`; the connection is closed then.
+   * Runs the negotiation. Rejects with `busy`, `peer_refused`, `peer_gone`, `peer_silent`,
+   * `session_lost`, `bad_signal`, `bad_channel`, `ice_failed`, `dtls_untrusted` or `engine_failed`,
+   * or with the reason of `signal`; the connection is closed then.
    */
   async run(signal: AbortSignal): Promise<ConnectedPeer> {
     const { signaling } = this.#options;
@@ -89,7 +116,8 @@ export class PeerNegotiation {
     signal.addEventListener('abort', abort, { once: true });
     signaling.onclose = (error) =>
       this.#fail(
-        error ?? new RendezvousError('peer_gone', 'The other peer ended the signaling before the connection stood.'),
+        error ??
+          new RendezvousError('peer_gone', 'The other peer ended the signaling before the connection was established.'),
       );
     signaling.onmessage = (message) => this.#guard(this.#receive(message));
     if (signal.aborted) abort();
@@ -101,7 +129,25 @@ export class PeerNegotiation {
     }
   }
 
-  /** The number of the last offer. */
+  /**
+   * A newer offer is somebody else's: this negotiation ends without a word, and hands it on. Set
+   * for one that a session goes on without.
+   */
+  onoffer: ((offer: Offer) => void) | undefined;
+
+  /** The other side has spoken, and this side makes no connection: it waits for `signal`. */
+  onfruitless: (() => void) | undefined;
+
+  /**
+   * It is over: what comes on the signaling from now on, perhaps in this very turn, is somebody
+   * else's.
+   */
+  onover: (() => void) | undefined;
+
+  get settled(): boolean {
+    return this.#settled;
+  }
+
   get gen(): number {
     return this.#gen;
   }
@@ -123,32 +169,46 @@ export class PeerNegotiation {
 
   async #offer(): Promise<void> {
     this.#gen++;
-    const { engine, resume, known, iceServers, iceTransportPolicy } = this.#options;
-    const late = engine.takesServersLate === true && iceTransportPolicy === 'all';
+    const { resume, known, iceServers, iceTransportPolicy, relayedOnly } = this.#options;
+    const late = this.#choice.engine.takesServersLate === true && iceTransportPolicy() === 'all';
     if (!late) await known;
+    this.#fruitless = relayedOnly?.() === true;
+    const engine = this.#fruitless ? this.#choice.engine : await this.#choice.choose(this.#turnNow);
     if (this.#settled) return;
     const exchange = this.#connect();
     const { connection } = exchange;
     this.#adopt(connection.createDataChannel(channelLabel, { ordered: true }));
-    const framing: Framing = { versions: offeredVersions, restart: engine.restartsIce, ...(resume ? { resume } : {}) };
+    const turn = this.#turnNow ? 'now' : this.#choice.turn;
+    const own = { versions: offeredVersions, restart: engine.restartsIce, reoffer: true, turn };
+    const framing = { ...own, ...(resume && { resume }) };
     const ready = async (): Promise<void> => {
       await known;
-      connection.setConfiguration?.({ iceServers: iceServers(), iceTransportPolicy });
+      // Only now this side knows what its token allows.
+      this.#fruitless = relayedOnly?.() === true;
+      if (this.#fruitless) this.#discard(exchange);
+      else connection.setConfiguration?.({ iceServers: iceServers(), iceTransportPolicy: iceTransportPolicy() });
     };
-    await exchange.describe('offer', await connection.createOffer(), framing, known && late ? ready : undefined);
+    // Each offer has a description, also one that leads nowhere.
+    const before = this.#fruitless ? async () => this.#discard(exchange) : known && late ? ready : undefined;
+    await exchange.describe('offer', await connection.createOffer(), framing, before);
   }
 
   async #receive(message: SignalMessage): Promise<void> {
     if (this.#settled) return;
     switch (message.kind) {
       case 'offer':
+        // One for TURN goes on with this negotiation.
+        if (this.onoffer && message.gen > this.#gen && offeredTurn(message) !== 'now') return this.#handOn(message);
         return await this.#answer(message);
       case 'answer':
         if (message.gen !== this.#gen || !this.#exchange || this.#answered) return;
         this.#answered = true;
-        return await this.#exchange.accept('answer', parseDescription(message.sdp));
+        if (this.#fruitless) return this.onfruitless?.();
+        await this.#exchange.accept('answer', parseDescription(message.sdp));
+        if (this.#hasOtherWay) this.#direct = setTimeout(() => this.#guard(this.#offerForTurn()), directMs);
+        return;
       case 'candidate':
-        if (message.gen === this.#gen) this.#exchange?.candidate(message.candidate);
+        if (message.gen === this.#gen) this.#candidates.take(message, this.#exchange);
         return;
       case 'bye':
         if (message.gen < this.#gen) return;
@@ -156,48 +216,87 @@ export class PeerNegotiation {
     }
   }
 
-  /** A newer offer before the channel is open starts over: the offerer has given up its older one. */
+  /**
+   * A newer offer before the channel is open restarts the negotiation: the offerer has abandoned
+   * the older one.
+   */
   async #answer({ gen, sdp }: Offer): Promise<void> {
-    if (this.#options.offerer) throw new RendezvousError('bad_signal', 'Both peers want to make the offer.');
+    if (this.#options.offerer)
+      throw new RendezvousError(
+        'bad_signal',
+        'Both peers are configured to make the offer. Make one of them the answerer.',
+      );
     if (gen <= this.#gen) return;
     if (this.#exchange) this.#discard(this.#exchange);
     this.#gen = gen;
     this.#answered = true;
-    this.#early.length = 0;
-    this.#earlyBytes = 0;
     const description = parseDescription(sdp);
     const offered = readFraming(description.sdp);
     if (offered?.resume !== this.#options.resume) {
-      throw new RendezvousError('bad_signal', 'The offer is for another session than the one before.');
+      throw new RendezvousError('bad_signal', 'The new offer is for another session.');
     }
+    if (this.#options.relayedOnly?.()) return this.onfruitless?.();
+    // Whoever would not make another offer for TURN gets a connection that uses it at once.
+    const engine = await this.#choice.choose(offered?.turn === 'now' || offered?.reoffer !== true);
+    if (this.#settled || this.#gen !== gen) return;
     const exchange = this.#connect();
     const { connection } = exchange;
     connection.ondatachannel = ({ channel }) => this.#adopt(channel);
     const version = commonVersion(offered);
-    const framing = version ? { versions: [version], restart: this.#options.engine.restartsIce } : undefined;
+    const { turn } = this.#choice;
+    const framing = version ? { versions: [version], restart: engine.restartsIce, turn } : undefined;
     try {
       await exchange.accept('offer', description);
       if (this.#exchange !== exchange) return;
       await exchange.describe('answer', await connection.createAnswer(), framing);
     } catch (error) {
-      // What a connection says that was given up for a newer offer does not matter any more.
+      // Errors of a connection that was replaced by a newer offer do not matter.
       if (this.#exchange === exchange) throw error;
     }
   }
 
+  /** One of both sides has a TURN server that this connection does not use. */
+  get #hasOtherWay(): boolean {
+    const theirs = readFraming(this.#exchange?.remoteSdp ?? '');
+    return !this.#options.directOnly && !this.#turnNow && (this.#choice.turn ?? theirs?.turn) === 'later';
+  }
+
+  /** Makes the offer again, of an engine that uses TURN servers, unless a direct path was found. */
+  async #offerForTurn(): Promise<void> {
+    clearTimeout(this.#direct);
+    const exchange = this.#exchange;
+    if (this.#settled || this.#turnNow || !exchange || foundPath(exchange.connection)) return;
+    this.#turnNow = true;
+    this.#answered = false;
+    this.#discard(exchange);
+    await this.#offer();
+  }
+
   #connect(): OfferAnswer {
-    const { engine, iceServers, iceTransportPolicy, signaling, trickle } = this.#options;
-    const connection = engine.createPeerConnection({ iceServers: iceServers(), iceTransportPolicy });
-    const exchange = new OfferAnswer({ connection, signaling, gen: this.#gen, trickle, tally: this.#tally });
+    const { iceServers, iceTransportPolicy, signaling, trickle, diagnose } = this.#options;
+    const servers = this.#fruitless ? [] : iceServers();
+    this.#tally.asks(servers);
+    const connection = this.#choice.engine.createPeerConnection({
+      iceServers: servers,
+      iceTransportPolicy: this.#fruitless ? 'all' : iceTransportPolicy(),
+    });
+    const exchange = new OfferAnswer({ connection, signaling, gen: this.#gen, trickle, tally: this.#tally, diagnose });
     this.#exchange = exchange;
+    this.#candidates.giveTo(exchange);
     exchange.onerror = (error) => this.#exchange === exchange && this.#fail(error);
-    const failed = () => {
+    const changed = () => {
       if (this.#exchange !== exchange) return;
-      if (connection.connectionState === 'failed' || connection.iceConnectionState === 'failed')
-        this.#fail(explain(connection, this.#tally));
+      diagnose?.({
+        type: 'connection',
+        state: connection.connectionState,
+        iceState: connection.iceConnectionState,
+      });
+      if (connection.connectionState !== 'failed' && connection.iceConnectionState !== 'failed') return;
+      if (!this.#hasOtherWay || foundPath(connection)) this.#fail(explain(connection, this.#tally));
+      else if (this.#options.offerer) this.#guard(this.#offerForTurn());
     };
-    connection.onconnectionstatechange = failed;
-    connection.oniceconnectionstatechange = failed;
+    connection.onconnectionstatechange = changed;
+    connection.oniceconnectionstatechange = changed;
     return exchange;
   }
 
@@ -207,15 +306,7 @@ export class PeerNegotiation {
     if (unfit) return this.#fail(new RendezvousError('bad_channel', unfit));
     this.#channel = channel;
     channel.binaryType = 'arraybuffer';
-    channel.onmessage = ({ data }) => {
-      this.#early.push(data);
-      this.#earlyBytes += data instanceof ArrayBuffer ? data.byteLength : String(data).length;
-      if (this.#earlyBytes > mostEarlyBytes) {
-        this.#fail(
-          new RendezvousError('bad_channel', 'The other peer sent too much before the connection was authenticated.'),
-        );
-      }
-    };
+    this.#early = keepEarly(channel, (error) => this.#fail(error));
     channel.onclose = () =>
       this.#fail(new RendezvousError('peer_gone', 'The other peer closed the data channel.', { retryable: true }));
     channel.onopen = () => this.#guard(this.#open(channel));
@@ -226,14 +317,15 @@ export class PeerNegotiation {
     const exchange = this.#exchange;
     if (!exchange || this.#channel !== channel) return;
     channel.onopen = null;
-    const { engine, offerer } = this.#options;
+    const { engine } = this.#choice;
     const { connection, localSdp, remoteSdp } = exchange;
     await engine.authenticate?.(connection);
     await assertNamed(connection, parseDescription(remoteSdp));
-    if (!offerer) await engine.writable?.(connection, channel);
+    if (!this.#options.offerer) await engine.writable?.(connection, channel);
     if (this.#settled) return;
     this.#settle();
-    exchange.onerror = undefined; // a late candidate that could not be sent is no loss
+    exchange.onerror = undefined;
+    this.#options.diagnose?.({ type: 'channel_open' });
     const theirs = readFraming(remoteSdp);
     this.#result.resolve({
       engine,
@@ -257,21 +349,29 @@ export class PeerNegotiation {
     this.#result.reject(failure);
   }
 
-  /** From here on the signaling channel may come and go: the data channel does not need it. */
-  #settle(): void {
-    const { signaling, over } = this.#options;
-    this.#settled = true;
-    signaling.onclose = undefined;
-    signaling.onmessage = undefined;
-    over?.();
+  #handOn(offer: Offer): void {
+    this.#settle();
+    if (this.#exchange) this.#discard(this.#exchange);
+    this.#result.reject(new RendezvousError('aborted', 'The other peer makes another connection.'));
+    this.onoffer?.(offer);
   }
 
-  /** So that the other side need not find out by waiting. */
+  /** From here on the signaling channel may come and go: the data channel does not need it. */
+  #settle(): void {
+    const { signaling } = this.#options;
+    this.#settled = true;
+    clearTimeout(this.#direct);
+    signaling.onclose = undefined;
+    signaling.onmessage = undefined;
+    this.onover?.();
+  }
+
+  /** Tells the other side, which would otherwise wait for its timeout. */
   #sayBye(error: RendezvousError): void {
     if (this.#gen === 0 || ['peer_gone', 'busy', 'peer_refused'].includes(error.code)) return;
     const code = error.code === 'closed' || error.code === 'aborted' ? 'closed' : 'failed';
     const bye: SignalMessage = { kind: 'bye', gen: this.#gen, code, message: error.code };
-    // Best effort by nature: the channel may be the very thing that failed.
+    // Best effort: the channel may be what failed.
     this.#options.signaling.send(bye).catch(() => {});
   }
 
@@ -282,56 +382,19 @@ export class PeerNegotiation {
     closeConnection(exchange.connection);
   }
 
-  /** A timeout says more when it says what was being waited for. */
+  /** A timeout message is more useful when it names the missing step. */
   #explain(reason: unknown): Error {
     const error = toRendezvousError(reason, 'aborted', 'Connecting was aborted.');
     if (error.code !== 'connect_timeout' || !this.#opened) return error;
-    if (!this.#answered) {
-      const missing = this.#options.offerer ? 'no answer to the offer' : 'no offer';
-      return new RendezvousError('peer_silent', `${error.message} The other peer is there, but sent ${missing}.`, {
-        retryable: true,
-      });
-    }
+    if (!this.#answered) return silence(error, this.#options.offerer);
     return this.#exchange ? explain(this.#exchange.connection, this.#tally, error) : error;
   }
 }
 
-function refusal(code: ByeCode, message: string): RendezvousError {
-  switch (code) {
-    case 'failed':
-    case 'closed':
-      return new RendezvousError('peer_gone', `The other peer gave up: ${message}`, { retryable: true });
-    case 'no_session':
-      return new RendezvousError('session_lost', `The other peer cannot go on with the session: ${message}`);
-    case 'busy':
-      return new RendezvousError('busy', `The other peer is busy: ${message}`, { retryable: true });
-    case 'refused':
-      return new RendezvousError('peer_refused', `The other peer refused (${code}): ${message}`);
-  }
-}
-
-/** Whatever the engine read in the description: the certificate in use is the one that the proof will be about. */
-async function assertNamed(connection: RtcPeerConnection, { fingerprint }: Description): Promise<void> {
-  const used = await remoteFingerprint(connection).catch(() => undefined); // it does not tell
-  if (used === undefined || used === fingerprint) return;
-  throw new RendezvousError(
-    'dtls_untrusted',
-    'The DTLS handshake was made with another certificate than the one that the other side names. Nothing was sent.',
-  );
-}
-
-function unfitness(channel: RtcDataChannel): string | undefined {
-  if (channel.label !== channelLabel) {
-    return `The other peer opened a data channel with a label other than '${channelLabel}'. Is it an MCP peer?`;
-  }
-  if (!channel.ordered || channel.maxRetransmits !== null || channel.maxPacketLifeTime !== null) {
-    return 'The other peer opened an unordered or unreliable data channel; MCP needs an ordered and reliable one.';
-  }
-  return undefined;
-}
+const offeredTurn = ({ sdp }: Offer): Framing['turn'] => readFraming(parseDescription(sdp).sdp)?.turn;
 
 /** Ends a connection; an engine that fails to do so has nothing to say that anyone could act on. */
-export function closeConnection(connection: RtcPeerConnection): void {
+export function closeConnection(connection: Pick<RtcPeerConnection, 'close'>): void {
   const closing = async (): Promise<void> => connection.close();
   closing().catch(() => {});
 }

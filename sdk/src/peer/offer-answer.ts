@@ -1,27 +1,47 @@
 import { type CandidateInit, RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import type { Signaling, SignalMessage } from '../signaling/signaling.ts';
+import { candidateEvent, type Diagnose } from '../util/diagnostic.ts';
 import { type Description, parseDescription } from './description.ts';
 import type { CandidateTally } from './diagnosis.ts';
 import type { RtcPeerConnection } from './engine.ts';
-import { type Framing, withFraming, withoutFraming } from './framing.ts';
-import { withCandidates } from './sdp.ts';
+import { type OwnFraming, readFraming, withFraming, withoutFraming } from './framing.ts';
+import { keepCandidates, plainCandidate, withCandidates } from './sdp.ts';
 
-/** Without trickle a description waits for its candidates, but not for a STUN server that never answers. */
+/**
+ * Without trickle a description waits for its candidates, but not for a STUN server that never
+ * answers.
+ */
 const gatheringTimeoutMs = 5_000;
-/** Candidates inside of a description, and that wait for one, at the most: far more than a peer has. */
+/**
+ * Candidates inside of a description, and that wait for one, at the most: far more than a peer has.
+ */
 const mostCandidates = 256;
+/**
+ * Candidates of each type (host, srflx, relay) that are sent at most. What the relay takes at once
+ * is far more, whatever the engine comes up with.
+ */
+const mostOfType = 20;
+/** Candidates in one signal at most: such a signal is not much larger than a description. */
+const mostInBatch = 16;
+/** How long a candidate waits for others that travel with it. */
+const batchMs = 10;
 
 export interface OfferAnswerOptions {
   connection: RtcPeerConnection;
   signaling: Signaling;
-  /** The number of this negotiation. */
   gen: number;
-  /** Send candidates as they are found. Without it they are part of the description, for peers that know nothing else. */
+  /**
+   * Send candidates as they are found. Without it they are part of the description, for peers that
+   * know nothing else.
+   */
   trickle: boolean;
   tally: CandidateTally;
+  diagnose?: Diagnose | undefined;
 }
 
-/** One offer and its answer on one connection, with the candidates of both sides (PROTOCOL.md §6). */
+/**
+ * One offer and its answer on one connection, with the candidates of both sides (PROTOCOL.md §6).
+ */
 export class OfferAnswer {
   readonly connection: RtcPeerConnection;
   readonly gen: number;
@@ -38,6 +58,10 @@ export class OfferAnswer {
   #accepted = false;
   readonly #localCandidates: CandidateInit[] = [];
   readonly #remoteCandidates: CandidateInit[] = [];
+  readonly #sentOfType = new Map<string, number>();
+  /** The other side takes several candidates at once. */
+  #batches = false;
+  #sending = false;
 
   constructor(options: OfferAnswerOptions) {
     this.#options = options;
@@ -47,21 +71,25 @@ export class OfferAnswer {
     this.connection.onicecandidate = ({ candidate }) => {
       if (!candidate?.candidate || this.#stopped.signal.aborted) return;
       options.tally.local(candidate.candidate);
-      // A candidate must not overtake its description: Firefox refuses one whose ufrag it does not know yet.
-      if (this.#described) this.#sendCandidate(candidate).catch((error: Error) => this.onerror?.(error));
-      else this.#localCandidates.push(candidate);
+      options.diagnose?.(candidateEvent('local', candidate.candidate));
+      if (!options.trickle || !this.#isOneOfFew(candidate.candidate)) return;
+      // A candidate must not overtake its description: Firefox refuses one whose ufrag it does not
+      // know yet.
+      this.#localCandidates.push(plainCandidate(candidate));
+      if (this.#described) this.#sendSoon();
     };
   }
 
   /**
    * Makes this side's description the connection's and sends it, and then the candidates.
    *
-   * @param ready what the search for candidates needs and the description does not: the description is sent without waiting for it
+   * @param ready what the search for candidates needs and the description does not: the description
+   *   is sent without waiting for it
    */
   async describe(
     kind: 'offer' | 'answer',
     { sdp = '' }: { sdp?: string | undefined },
-    framing?: Framing,
+    framing?: OwnFraming,
     ready?: () => Promise<void>,
   ): Promise<void> {
     const { connection, trickle } = this.#options;
@@ -74,80 +102,113 @@ export class OfferAnswer {
     this.#set.resolve();
     if (!trickle) await gathered(connection, this.#stopped.signal);
     if (this.#stopped.signal.aborted) return;
-    if (!ready) await this.#tell(kind, trickle ? sdp : (connection.localDescription?.sdp ?? sdp), framing);
+    const whole = trickle ? sdp : (connection.localDescription?.sdp ?? sdp);
+    if (!ready)
+      await this.#tell(
+        kind,
+        keepCandidates(whole, (text) => this.#isOneOfFew(text)),
+        framing,
+      );
     if (this.#stopped.signal.aborted) return;
     this.#described = true;
-    for (const candidate of this.#localCandidates.splice(0)) await this.#sendCandidate(candidate);
+    this.#sendSoon();
   }
 
   /** Takes the other side's description. Rejects with `bad_signal`. */
   async accept(type: 'offer' | 'answer', { sdp }: Description): Promise<void> {
-    // Not behind the engine's word: a data channel may be open before a busy page hears that its answer was taken.
+    // Not behind the engine's word: a data channel may be open before a busy page hears that its
+    // answer was taken.
     this.remoteSdp = sdp;
+    this.#batches = readFraming(sdp)?.batch === true;
+    this.#options.diagnose?.({ type: `${type}_received` });
     if (type === 'answer') await this.#set.promise;
     try {
       await this.connection.setRemoteDescription({ type, sdp: withCandidates(withoutFraming(sdp), mostCandidates) });
     } catch (cause) {
-      const message = `The other peer's ${type} was not understood by the WebRTC engine.`;
+      const message = `The WebRTC engine rejected the other peer's ${type}; see cause.`;
       throw new RendezvousError('bad_signal', message, { cause });
     }
     this.#accepted = true;
     this.#addCandidates();
   }
 
-  /** Takes a candidate of the other side, also one that comes before its description. */
-  candidate(candidate: CandidateInit): void {
-    if (!isPrintable(candidate)) return;
-    this.#options.tally.remote(candidate.candidate);
-    if (this.#remoteCandidates.length < mostCandidates) this.#remoteCandidates.push(candidate);
+  /** Takes candidates of the other side, also those that come before its description. */
+  candidates({ candidate: first, more = [] }: Candidates): void {
+    for (const candidate of [first, ...more].filter(isPrintable)) {
+      this.#options.tally.remote(candidate.candidate);
+      this.#options.diagnose?.(candidateEvent('remote', candidate.candidate));
+      if (this.#remoteCandidates.length < mostCandidates) this.#remoteCandidates.push(candidate);
+    }
     this.#addCandidates();
   }
 
-  /** Sends nothing more. */
   stop(): void {
     this.#stopped.abort();
   }
 
-  async #tell(kind: 'offer' | 'answer', sdp: string, framing: Framing | undefined): Promise<void> {
+  async #tell(kind: 'offer' | 'answer', sdp: string, framing: OwnFraming | undefined): Promise<void> {
     this.localSdp = ownDescription(framing ? withFraming(sdp, framing) : sdp);
     await this.#options.signaling.send({ kind, gen: this.gen, sdp: this.localSdp }).catch(signalingFailed);
+    this.#options.diagnose?.({ type: `${kind}_sent` });
   }
 
-  async #sendCandidate({ candidate, sdpMid, sdpMLineIndex, usernameFragment }: CandidateInit): Promise<void> {
-    if (!this.#options.trickle || this.#stopped.signal.aborted) return;
-    const message: SignalMessage = {
-      kind: 'candidate',
-      gen: this.gen,
-      candidate: {
-        candidate,
-        sdpMid: sdpMid ?? null,
-        sdpMLineIndex: sdpMLineIndex ?? null,
-        ...(usernameFragment ? { usernameFragment } : {}),
-      },
-    };
-    await this.#options.signaling.send(message).catch(signalingFailed);
+  #isOneOfFew(candidate: string): boolean {
+    const type = / typ (\w+)/.exec(candidate)?.[1] ?? '';
+    const count = (this.#sentOfType.get(type) ?? 0) + 1;
+    this.#sentOfType.set(type, count);
+    return count <= mostOfType;
+  }
+
+  #sendSoon(): void {
+    if (this.#sending) return;
+    this.#sending = true;
+    setTimeout(() => {
+      this.#sending = false;
+      this.#sendCandidates().catch((error: Error) => this.onerror?.(error));
+    }, batchMs);
+  }
+
+  async #sendCandidates(): Promise<void> {
+    const all = this.#localCandidates.splice(0);
+    // A peer that does not say so, or has not said anything yet, gets them one by one.
+    const most = this.#batches ? mostInBatch : 1;
+    for (let [candidate, ...more] = all.splice(0, most); candidate; [candidate, ...more] = all.splice(0, most)) {
+      await this.#sendBatch({ candidate, ...(more.length > 0 && { more }) });
+    }
+  }
+
+  async #sendBatch(batch: Candidates): Promise<void> {
+    if (this.#stopped.signal.aborted) return;
+    await this.#options.signaling.send({ kind: 'candidate', gen: this.gen, ...batch }).catch(signalingFailed);
   }
 
   #addCandidates(): void {
-    // Not before this exchange's own description: a restarted connection still has the one of before.
+    // Not before this exchange's own description: a restarted connection still has the one of
+    // before.
     if (!this.#accepted) return;
     for (const candidate of this.#remoteCandidates.splice(0)) {
-      // Not awaited: resolving a name may take long, and the answer must not wait for it. One candidate that the engine does
-      // not understand is no reason to give up the others; when none works, ICE fails and says so.
+      // Not awaited: resolving a name may take long, and the answer must not wait for it. One
+      // candidate that the engine does not understand is no reason to give up the others; when none
+      // works, ICE fails and says so.
       this.connection.addIceCandidate(candidate).catch(() => {});
     }
   }
 }
 
-/** The engine's own, which goes through the same parser as the other side's: both ends prove over the same text. */
+/**
+ * The engine's own, which goes through the same parser as the other side's: both ends prove over
+ * the same text.
+ */
 function ownDescription(text: string): string {
   try {
     return parseDescription(text).sdp;
   } catch (cause) {
-    const message = 'The WebRTC engine made a description that this SDK does not send; see cause.';
+    const message = 'The WebRTC engine created an invalid description; see cause.';
     throw new RendezvousError('engine_failed', message, { cause });
   }
 }
+
+type Candidates = Pick<Extract<SignalMessage, { kind: 'candidate' }>, 'candidate' | 'more'>;
 
 /** No engine may find a second line in a candidate. */
 const isPrintable = ({ candidate, sdpMid, usernameFragment }: CandidateInit): boolean =>

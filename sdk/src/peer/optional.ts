@@ -8,7 +8,10 @@ export interface Optional<T> {
   readonly error?: unknown;
 }
 
-/** Loads a package that need not be installed. A binary that is broken, or made for another system, is as if it were not. */
+/**
+ * Loads a package that need not be installed. A binary that is broken, or made for another system,
+ * is as if it were not.
+ */
 export function optional<T extends object>(name: string, isIt: (module: Partial<T>) => boolean): () => Optional<T> {
   let loaded: Optional<T> | undefined;
   return () => (loaded ??= load());
@@ -16,7 +19,7 @@ export function optional<T extends object>(name: string, isIt: (module: Partial<
   function load(): Optional<T> {
     try {
       const module = require(name) as Partial<T>;
-      if (!isIt(module)) throw new TypeError(`The package ${name} does not export what is expected of it.`);
+      if (!isIt(module)) throw new TypeError(`The package ${name} lacks an expected export. Check its version.`);
       return { binding: module as T };
     } catch (error) {
       return { error };

@@ -1,8 +1,14 @@
+import { sha256 } from '../util/digest.ts';
 import type { RtcPeerConnection, RtcStats } from './engine.ts';
 
 /** How two peers are connected, as far as the engine tells. */
 export interface TransportStats {
-  /** This side's kind of candidate in use: `host` (direct), `srflx` or `prflx` (through a NAT), `relay` (through TURN). */
+  /** Over what the data goes; undefined where the engine does not tell. */
+  path?: 'direct' | 'turn' | 'relayed';
+  /**
+   * This side's kind of candidate in use: `host` (direct), `srflx` or `prflx` (through a NAT),
+   * `relay` (through TURN).
+   */
   localCandidateType?: string;
   remoteCandidateType?: string;
   /** `udp` or `tcp`. */
@@ -13,18 +19,25 @@ export interface TransportStats {
   bytesReceived?: number;
 }
 
-/** Reads what https://www.w3.org/TR/webrtc-stats/ defines; what an engine does not report is left out. */
-export async function readStats(connection: RtcPeerConnection): Promise<TransportStats> {
+/**
+ * Reads what https://www.w3.org/TR/webrtc-stats/ defines; what an engine does not report is left
+ * out.
+ */
+export async function readStats(connection: Pick<RtcPeerConnection, 'getStats'>): Promise<TransportStats> {
   const { reports, all, transport } = await readReports(connection);
   const pair =
     reports.get(String(transport?.['selectedCandidatePairId'])) ??
     all.find((report) => report.type === 'candidate-pair' && report['nominated'] && report['state'] === 'succeeded');
   const local = reports.get(String(pair?.['localCandidateId']));
-  const remote = reports.get(String(pair?.['remoteCandidateId']));
+  const remote = signaled(reports.get(String(pair?.['remoteCandidateId'])), all);
   const roundTrip = number(pair, 'currentRoundTripTime');
+  const localCandidateType = string(local, 'candidateType');
+  const remoteCandidateType = string(remote, 'candidateType');
+  const turn = localCandidateType === 'relay' || remoteCandidateType === 'relay';
   return present({
-    localCandidateType: string(local, 'candidateType'),
-    remoteCandidateType: string(remote, 'candidateType'),
+    path: localCandidateType === undefined ? undefined : turn ? ('turn' as const) : ('direct' as const),
+    localCandidateType,
+    remoteCandidateType,
     protocol: string(local, 'protocol'),
     roundTripMs: roundTrip === undefined ? undefined : roundTrip * 1000,
     bytesSent: number(transport, 'bytesSent') ?? number(pair, 'bytesSent'),
@@ -33,14 +46,27 @@ export async function readStats(connection: RtcPeerConnection): Promise<Transpor
 }
 
 /**
- * The certificate with which the other side made the DTLS handshake, in the form of {@link Description.fingerprint}; undefined where
- * the engine does not tell it by SHA-256.
+ * A peer-reflexive candidate is the one that the other side tells with this address, before or
+ * after its check (RFC 8445 §7.3.1.3). werift keeps both.
+ */
+function signaled(candidate: RtcStats | undefined, all: RtcStats[]): RtcStats | undefined {
+  if (candidate?.['candidateType'] !== 'prflx') return candidate;
+  const isSame = (report: RtcStats): boolean =>
+    report.type === candidate.type &&
+    report['candidateType'] !== 'prflx' &&
+    report['address'] === candidate['address'] &&
+    report['port'] === candidate['port'];
+  return all.find(isSame) ?? candidate;
+}
+
+/**
+ * The certificate with which the other side made the DTLS handshake, in the form of {@link
+ * Description.fingerprint}; undefined where the engine does not tell it by SHA-256.
  */
 export async function remoteFingerprint(connection: RtcPeerConnection): Promise<string | undefined> {
   const [certificate] = connection.sctp?.transport?.getRemoteCertificates?.() ?? [];
-  // A page that is not a secure context has no Web Crypto.
-  if (certificate && (crypto.subtle as SubtleCrypto | undefined)) {
-    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', certificate));
+  if (certificate) {
+    const digest = await sha256(new Uint8Array(certificate));
     const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0').toUpperCase());
     return `sha-256 ${hex.join(':')}`;
   }
@@ -54,7 +80,7 @@ async function reportedFingerprint(connection: RtcPeerConnection): Promise<strin
   return `sha-256 ${string(certificate, 'fingerprint')?.toUpperCase()}`;
 }
 
-async function readReports(connection: RtcPeerConnection) {
+async function readReports(connection: Pick<RtcPeerConnection, 'getStats'>) {
   const reports = new Map<string, RtcStats>();
   (await connection.getStats()).forEach((report) => reports.set(report.id, report));
   const all = [...reports.values()];

@@ -4,7 +4,10 @@ import { WeriftChannel } from './werift/channel.ts';
 import { WeriftConnection } from './werift/connection.ts';
 import { flush } from './werift/sctp.ts';
 
-/** WebRTC for Node.js: https://github.com/shinyoshiaki/werift-webrtc, completed where it falls short of the standards. */
+/**
+ * WebRTC for Node.js: https://github.com/shinyoshiaki/werift-webrtc, completed where it falls short
+ * of the standards.
+ */
 export const weriftEngine: Engine = {
   name: 'werift',
   restartsIce: true,
@@ -13,7 +16,7 @@ export const weriftEngine: Engine = {
     if (!(connection instanceof WeriftConnection)) {
       throw new RendezvousError(
         'dtls_untrusted',
-        'This is not a connection of the werift engine; nothing is known of its handshake.',
+        'This is not a connection of the werift engine, so its handshake cannot be checked.',
       );
     }
     connection.authenticate();

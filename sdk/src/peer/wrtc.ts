@@ -6,7 +6,8 @@ import { WrtcConnection } from './wrtc/connection.ts';
 
 /**
  * libwebrtc for Node.js, from the package `@roamhq/wrtc`, which is installed separately:
- * https://github.com/WonderInventions/node-webrtc. As fast as node-datachannel, and it can restart ICE.
+ * https://github.com/WonderInventions/node-webrtc. As fast as node-datachannel, and it can restart
+ * ICE.
  */
 export const wrtcEngine: Engine = {
   name: 'wrtc',
@@ -17,7 +18,7 @@ export const wrtcEngine: Engine = {
     if (!binding) {
       throw new RendezvousError(
         'bad_option',
-        'The package @roamhq/wrtc is not installed here, or its binary does not run (see cause): npm install @roamhq/wrtc',
+        'The package @roamhq/wrtc is not installed, or its binary does not run; see cause. Install it with: npm install @roamhq/wrtc',
         { cause: error },
       );
     }

@@ -1,7 +1,9 @@
 import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Signaling, SignalMessage } from './signaling.ts';
 
-/** Both ends in one process: for tests, and for pages that connect to an iframe or to themselves. */
+/**
+ * Both ends in one process: for tests, and for pages that connect to an iframe or to themselves.
+ */
 export class MemorySignaling implements Signaling {
   onmessage?: ((message: SignalMessage) => void) | undefined;
   onclose?: ((error?: Error) => void) | undefined;
@@ -10,7 +12,6 @@ export class MemorySignaling implements Signaling {
   #closed = false;
   readonly #waiting: SignalMessage[] = [];
 
-  /** Two connected ends. */
   static pair(): [MemorySignaling, MemorySignaling] {
     const [left, right] = [new MemorySignaling(), new MemorySignaling()];
     left.#other = right;

@@ -8,11 +8,16 @@ const longestRepeatMs = 8_000;
 const giveUpAfterMs = 30_000;
 /** How long a peer that is taken for dead is waited for. */
 const giveUpLostAfterMs = 30_000;
-/** Far more than a negotiation needs; a peer that acknowledges nothing must not make this one grow. */
+/**
+ * Far more than a negotiation needs; a peer that acknowledges nothing must not make this one grow.
+ */
 const mostUnacknowledged = 256;
 const mostRepeated = 64;
 
-/** What the channels between two peer ids have in common, one after the other: PROTOCOL.md §6 counts for each pair of ids. */
+/**
+ * What the channels between two peer ids have in common, one after the other: PROTOCOL.md §6 counts
+ * for each pair of ids.
+ */
 export interface Sequence {
   sent: number;
   received: number;
@@ -24,18 +29,27 @@ export interface Sequence {
 const newSequence = (): Sequence => ({ sent: 0, received: 0, unacknowledged: [], gen: 0 });
 
 /**
- * Reliable signaling with one other peer through the relay, which keeps no queue: what was not acknowledged is repeated, what
- * comes twice is dropped (PROTOCOL.md §6, Reliability).
+ * Reliable signaling with one other peer through the relay, which keeps no queue: what was not
+ * acknowledged is repeated, what comes twice is dropped (PROTOCOL.md §6, Reliability).
  */
 export class RelayChannel implements Signaling {
   onmessage?: ((message: SignalMessage) => void) | undefined;
   onclose?: ((error?: Error) => void) | undefined;
   /**
-   * Time does not end the channel: for as long as a data channel stands that may need this one again (PROTOCOL.md §8).
-   * Otherwise 30 s without an acknowledgement do, or without a peer that is taken for dead.
+   * The handshake of the relayed path, which begins inside of an offer: asked for when an offer
+   * with this number is first handed to the relay.
+   */
+  pathOffer: ((gen: number) => string | undefined) | undefined;
+  /**
+   * Time does not end the channel: for as long as a data channel stands that may need this one
+   * again (PROTOCOL.md §8). Otherwise 30 s without an acknowledgement do, or without a peer that is
+   * taken for dead.
    */
   patient = false;
-  /** Its negotiation has led to nothing, and the other side was told: another offer is for another channel. */
+  /**
+   * Its negotiation has led to nothing, and the other side was told: another offer is for another
+   * channel.
+   */
   over = false;
   /** For the next channel to the same peer. */
   readonly sequence: Sequence;
@@ -43,6 +57,9 @@ export class RelayChannel implements Signaling {
   readonly #transmit: (data: PeerData) => void;
   readonly #release: () => void;
   readonly #waiting: SignalMessage[] = [];
+  #onpath: ((gen: number, noise: string) => void) | undefined;
+  /** A message of the relayed path's handshake for which there was no handler yet. */
+  #earlyPath: { gen: number; noise: string } | undefined;
   #started = false;
   #closed = false;
   /** The peer is taken for dead, or not known yet. */
@@ -75,21 +92,20 @@ export class RelayChannel implements Signaling {
     this.#release = release;
   }
 
-  /** The other peer's id. */
   get peer(): string | undefined {
     return this.#peer;
   }
 
-  /** What was sent first, in the form in which it may travel inside of a `join`; undefined while there is nothing. */
+  /** The first message sent, in the form that a `join` can carry; undefined if there is none. */
   get first(): PeerData | undefined {
     const [data] = this.#unacknowledged;
-    return data && { ...data, ack: 0 };
+    return data && { ...this.#withPath(data), ack: 0 };
   }
 
   /**
-   * The other peer is known now: what waits is sent.
+   * The other peer is known: queued messages are sent.
    *
-   * @param ahead `first` has travelled with the `join`
+   * @param ahead `first` was sent in the `join`
    */
   bind(peer: string, ahead: boolean): void {
     this.#peer = peer;
@@ -99,7 +115,6 @@ export class RelayChannel implements Signaling {
     this.#restartRepeat();
   }
 
-  /** It has ended: nothing is sent or received any more. */
   get closed(): boolean {
     return this.#closed;
   }
@@ -112,8 +127,26 @@ export class RelayChannel implements Signaling {
 
   async send(message: SignalMessage): Promise<void> {
     if (this.#closed) throw peerGone();
+    this.#sendSequenced(toData(message));
+  }
+
+  /** The other side's messages of the relayed path's handshake; one in an offer comes before it. */
+  set onpath(handler: ((gen: number, noise: string) => void) | undefined) {
+    this.#onpath = handler;
+    const early = this.#earlyPath;
+    if (!handler || !early) return;
+    this.#earlyPath = undefined;
+    handler(early.gen, early.noise);
+  }
+
+  /** Answers one that came inside of an offer. */
+  sendPath(gen: number, noise: string): void {
+    if (!this.#closed) this.#sendSequenced({ kind: 'path', gen, body: { noise } });
+  }
+
+  #sendSequenced(message: Sequenced): void {
     if (this.#unacknowledged.length === 0) this.#lastProgress = performance.now();
-    const data = { ...toData(message), seq: ++this.sequence.sent };
+    const data = { ...message, seq: ++this.sequence.sent };
     this.#unacknowledged.push(data);
     if (this.#unacknowledged.length > mostUnacknowledged) return this.end(silent());
     this.#send(data);
@@ -124,11 +157,10 @@ export class RelayChannel implements Signaling {
     this.end();
   }
 
-  /** What the other peer's SDK sent. */
   receive(value: unknown): void {
     if (this.#closed) return;
     const { data } = peerData.safeParse(value);
-    // A kind that this version does not know, or nonsense: ignored, like an unknown frame (PROTOCOL.md §9).
+    // An unknown kind or an invalid message is ignored, like an unknown frame (PROTOCOL.md §9).
     if (!data) return;
     if (data.ack !== undefined) this.#acknowledged(data.ack);
     if (data.kind === 'ack') return;
@@ -137,13 +169,15 @@ export class RelayChannel implements Signaling {
       if (data.seq !== this.sequence.received + 1) return;
       this.sequence.received = data.seq;
     }
+    if (data.kind === 'path') return this.#receivePath(data.gen, data.body.noise);
     const message = toMessage(data);
     if (message.kind === 'offer') this.sequence.gen = Math.max(this.sequence.gen, message.gen);
     if (this.#started) this.onmessage?.(message);
     else if (this.#waiting.length < mostUnacknowledged) this.#waiting.push(message);
+    // After the offer, which may begin another negotiation: the one before would answer and end.
+    if (data.kind === 'offer' && data.body.noise !== undefined) this.#receivePath(data.gen, data.body.noise);
   }
 
-  /** This peer is reachable again. */
   repeat(): void {
     if (this.#suspended) return;
     this.#repeatMs = firstRepeatMs;
@@ -151,7 +185,7 @@ export class RelayChannel implements Signaling {
     this.#restartRepeat();
   }
 
-  /** The other peer is taken for dead, and may come back: nothing is sent until then. */
+  /** The other peer is taken for dead and may return: nothing is sent until then. */
   suspend(): void {
     if (this.#closed || this.#suspended) return;
     this.#suspended = true;
@@ -167,7 +201,6 @@ export class RelayChannel implements Signaling {
     return this.#suspended;
   }
 
-  /** The other peer is online (again). */
   resume(): void {
     if (this.#suspended) this.#lastProgress = performance.now();
     this.#suspended = false;
@@ -176,20 +209,22 @@ export class RelayChannel implements Signaling {
 
   /** The relay could not hand a signal over. */
   outcome(code: OutcomeCode, retryAfterMs = firstRepeatMs): void {
-    if (this.#suspended) return; // what is said about the peer is old
+    if (this.#suspended) return; // the presence of the peer is outdated
     if (code === 'gone' || code === 'forbidden') this.end(peerGone());
     else if (code === 'unavailable') this.#repeatWithin(retryAfterMs);
     // `absent`: the connection calls repeat() when the peer is online again.
   }
 
-  /** Ends the channel over what cannot travel, and takes that back: it would be in the way of all that follows. */
+  /**
+   * Ends the channel because of a message that cannot be sent, and removes it, because it would
+   * block all later ones.
+   */
   withdraw(data: PeerData, error: RendezvousError): void {
     const at = this.#unacknowledged.findIndex((sent) => data.kind !== 'ack' && sent.seq === data.seq);
     if (at >= 0) this.sequence.sent -= this.#unacknowledged.splice(at).length;
     this.end(error);
   }
 
-  /** Ends the channel; idempotent. */
   end(error?: RendezvousError): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -207,7 +242,24 @@ export class RelayChannel implements Signaling {
     if (this.#closed) return;
     clearTimeout(this.#acknowledgeTimer);
     this.#acknowledgeTimer = undefined;
-    if (!this.#suspended) this.#transmit({ ...data, ack: this.sequence.received });
+    if (!this.#suspended) this.#transmit({ ...this.#withPath(data), ack: this.sequence.received });
+  }
+
+  #receivePath(gen: number, noise: string): void {
+    if (this.#onpath) this.#onpath(gen, noise);
+    else this.#earlyPath = { gen, noise };
+  }
+
+  /**
+   * An offer with the first message of the relayed path's handshake. A repetition has the same one,
+   * also when a later negotiation has another handshake: the other side answers whichever comes.
+   */
+  #withPath(data: Sequenced): Sequenced {
+    if (data.kind === 'offer' && data.body.noise === undefined) {
+      const noise = this.pathOffer?.(data.gen);
+      if (noise !== undefined) data.body = { ...data.body, noise };
+    }
+    return data;
   }
 
   #acknowledgeSoon(): void {
@@ -228,7 +280,10 @@ export class RelayChannel implements Signaling {
     this.#restartRepeat();
   }
 
-  /** Not all at once, or the relay would take it for a flood; the rest follows when these have arrived. */
+  /**
+   * Repeats in portions, or the relay would reject them as a flood; the rest follows when these are
+   * acknowledged.
+   */
   #repeatOldest(): void {
     const oldest = this.#unacknowledged.slice(0, mostRepeated);
     this.#repeatedUpTo = this.#unacknowledged.length > mostRepeated ? (oldest.at(-1)?.seq ?? 0) : 0;
@@ -241,7 +296,7 @@ export class RelayChannel implements Signaling {
     this.#repeatWithin(this.#repeatMs);
   }
 
-  /** A repeat that is planned for earlier stays: new messages must not put off the repeat of those before them for ever. */
+  /** An earlier planned repeat stays, so that new messages cannot postpone it forever. */
   #repeatWithin(afterMs: number): void {
     const at = performance.now() + afterMs;
     if (this.#closed || this.#suspended || this.#unacknowledged.length === 0 || this.#repeatAt <= at) return;
@@ -261,7 +316,7 @@ export const peerGone = () =>
 const silent = () =>
   new RendezvousError(
     'peer_silent',
-    'The other peer is in the room but does not acknowledge signals. Is it still running?',
+    'The other peer is in the room but does not acknowledge signals. Check that it is still running.',
     {
       retryable: true,
     },

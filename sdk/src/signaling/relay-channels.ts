@@ -10,7 +10,10 @@ import {
 import { peerGone, RelayChannel, type Sequence } from './relay-channel.ts';
 import type { Peers, RemotePeer } from './room-peers.ts';
 
-/** Outcomes name a signal. Only failures are reported, so that the last few hundred names are enough. */
+/**
+ * Outcomes name a signal. Only failures are reported, so that the last few hundred names are
+ * enough.
+ */
 const mostNames = 512;
 
 interface FirstChannel {
@@ -37,7 +40,10 @@ export class Channels {
   readonly #open = new Map<string, RelayChannel>();
   /** The channel to the room's server while that is not known yet. */
   #first: FirstChannel | undefined;
-  /** Peers whose channel has ended, and how far it was. What still comes from them is late, unless it is a later offer. */
+  /**
+   * Peers whose channel has ended, and how far it was. What still comes from them is late, unless
+   * it is a later offer.
+   */
   readonly #done = new Map<string, Sequence>();
   #signals = 0;
   /** By the names of their latest signals. */
@@ -76,7 +82,10 @@ export class Channels {
     return full;
   }
 
-  /** A relay takes smaller frames than usual, or does not like a signal in a `join`: then it travels by itself. */
+  /**
+   * A relay takes smaller frames than usual, or does not like a signal in a `join`: then it travels
+   * by itself.
+   */
   refusesFirstSignal({ code }: RendezvousError): boolean {
     const first = this.#first;
     if (first?.sent === undefined || (code !== 'frame_too_large' && code !== 'bad_frame')) return false;
@@ -94,7 +103,8 @@ export class Channels {
    */
   reconcile(present: ReadonlySet<string>, resumed: boolean, introduce: () => void): void {
     for (const id of this.#done.keys()) if (!present.has(id)) this.#done.delete(id);
-    // Under a new identity every peer sees a stranger: what was under way with the old one cannot go on.
+    // Under a new identity every peer sees a stranger: what was under way with the old one cannot
+    // go on.
     if (!resumed) {
       for (const channel of this.#open.values()) channel.end(identityLost());
       this.#done.clear();
@@ -106,7 +116,6 @@ export class Channels {
     for (const channel of this.#open.values()) if (channel !== first) channel.repeat();
   }
 
-  /** A peer is online (again). */
   online({ id, claims }: RemotePeer): void {
     this.#open.get(id)?.resume();
     this.#bindFirst(id);
@@ -124,7 +133,6 @@ export class Channels {
     this.#done.delete(id);
   }
 
-  /** What a peer's SDK sent. */
   receive(from: string, data: unknown): void {
     const channel = this.#open.get(from);
     if (channel && !channel.over) return channel.receive(data);
@@ -145,7 +153,6 @@ export class Channels {
     this.#named.delete(id);
   }
 
-  /** Ends all of them. */
   end(error: RendezvousError = peerGone()): void {
     this.#first?.channel.end(error);
     for (const channel of this.#open.values()) channel.end(error);
@@ -164,7 +171,7 @@ export class Channels {
   #transmit(channel: RelayChannel, data: PeerData): void {
     const id = String(++this.#signals);
     const frame: FrameToRelay = { type: 'signal', id, to: channel.peer!, data };
-    // The relay would close the socket for good, and with it what this peer has to do with all others.
+    // The relay would close the socket, and with it all channels of this peer.
     if (!fits(frame, this.#handlers.maxFrameBytes())) return channel.withdraw(data, tooLarge());
     if (this.#handlers.send(frame)) this.#name(id, channel);
   }
@@ -177,7 +184,7 @@ export class Channels {
     this.#done.set(peer, channel.sequence);
   }
 
-  /** The room's server is known: a client hears of nobody else. */
+  /** The room's server is known. A client receives the presence of its server only. */
   #bindFirst(id: string): void {
     if (!this.#first) return;
     const { channel, sent } = this.#first;
@@ -199,9 +206,13 @@ const fits = (frame: FrameToRelay, maxBytes: number): boolean =>
 const tooLarge = () =>
   new RendezvousError(
     'frame_too_large',
-    'A signal for the other peer is larger than the relay takes; it was not sent.',
+    'A signal for the other peer exceeds the size limit of the relay and was not sent.',
   );
 const identityLost = () =>
-  new RendezvousError('peer_gone', 'The connection to the relay was lost for too long; this peer has a new identity.', {
-    retryable: true,
-  });
+  new RendezvousError(
+    'peer_gone',
+    'The connection to the relay was lost for too long to resume. This peer has a new id.',
+    {
+      retryable: true,
+    },
+  );

@@ -1,3 +1,5 @@
+// The package's `imports` choose the file for Node or for browsers.
+import { platformWebSocket } from '#web-socket';
 import {
   closeCodes,
   codeOf,
@@ -15,9 +17,8 @@ import {
   type Verdict,
   verdictOf,
 } from 'mcp-rendezvous-protocol';
-
-/** A class with the interface of the platform's WebSocket (https://websockets.spec.whatwg.org/). */
-export type WebSocketConstructor = new (url: URL, protocols: string) => WebSocket;
+import { proxyObstacle, silent, unreachable } from './relay-obstacle.ts';
+import type { SocketOpener, WebSocketConstructor } from './web-socket.ts';
 
 /** Why a socket to the relay ended, and what PROTOCOL.md §5 says to do about it. */
 export interface SocketEnd {
@@ -25,39 +26,72 @@ export interface SocketEnd {
   verdict: Verdict;
 }
 
-/** A socket that brought nothing for so long is asked whether it still stands … */
+/** A socket that is silent for this long is probed, in milliseconds. */
 const quietMs = 12_000;
-/** … and has so long to answer. Together: how long a connection that died without a word goes unnoticed. */
+/**
+ * Time to answer a probe, in milliseconds. The sum of both is how long a dead connection stays
+ * unnoticed.
+ */
 const answerMs = 8_000;
-/** The same for one that is asked out of turn: something has happened that sockets do not survive, or hardly. */
-const answerSoonMs = 5_000;
+/** Time to answer a probe after an event that sockets rarely survive, in milliseconds. */
+const answerSoonMs = 2_000;
+/** Another socket opens beside one that does not answer such a probe within this time. */
+const answerAtOnceMs = 400;
 /** What the relay has to close its side. */
 const closingMs = 2_000;
+type CheckedFrame = Extract<FrameFromRelay, { type: 'checked' }>;
+
 /** By this name Node lets go of what keeps a process alive; WebSocket has it from Node 26 on. */
 const unref: unique symbol = Symbol.for('nodejs.unref');
 
-/** WebSocket.OPEN, of whichever class. */
+/** WebSocket.OPEN and CLOSED, of whichever class: Node loads all of fetch to name its own. */
 const open = 1;
+const closed = 3;
+/** What a socket that cannot be opened is closed with (RFC 6455 §7.1.5). */
+const failedToOpen = 1006;
 
-/** One WebSocket to the relay, from its join to its close. A connection that comes back uses several of them. */
+/**
+ * One WebSocket to the relay, from its join to its close. A connection that comes back uses several
+ * of them.
+ */
 export class RelaySocket {
   onframe?: (frame: FrameFromRelay) => void;
+  ondata?: (frame: Uint8Array) => void;
   onend?: (end: SocketEnd) => void;
+  /**
+   * The socket does not answer at once when it should.
+   *
+   * @param answered fires when it does after all
+   */
+  onslow?: (answered: AbortSignal) => void;
   readonly #url: URL;
   readonly #socket: WebSocket;
   #ended: SocketEnd | undefined;
   #reported: { code: string; message: string } | undefined;
+  readonly #proxy: string | undefined;
+  #opened = false;
+  /** Why the socket failed, where the platform tells. */
+  #failure: Error | undefined;
   #heardAt = performance.now();
-  /** Frames that came. */
   #heard = 0;
   /** When an answer has to be there; infinite while nothing is asked. */
   #answerBy = Number.POSITIVE_INFINITY;
   #watch: ReturnType<typeof setTimeout> | undefined;
+  #slow: ReturnType<typeof setTimeout> | undefined;
+  #answered = new AbortController();
 
-  private constructor(url: URL, webSocket: WebSocketConstructor) {
+  private constructor(url: URL, { webSocket, proxy }: SocketOpener) {
     this.#url = url;
+    this.#proxy = proxy;
     this.#socket = new webSocket(url, subprotocol);
+    this.#socket.binaryType = 'arraybuffer';
     this.#socket.addEventListener('message', (event) => this.#receive(event.data));
+    this.#socket.addEventListener('error', ({ error }: Event & { error?: unknown }) => {
+      if (error instanceof Error) this.#failure = error;
+      // Node 22.18 fires no `close` for a socket that was never open.
+      if (!this.#opened) this.#end(this.#endOf(failedToOpen));
+    });
+    this.#socket.addEventListener('open', () => (this.#opened = true));
     this.#socket.addEventListener('close', (event) => {
       clearTimeout(this.#watch);
       this.#end(this.#endOf(event.code));
@@ -65,37 +99,98 @@ export class RelaySocket {
   }
 
   /**
-   * Opens a socket and joins. Rejects with a SocketEnd when either fails, or when `signal` fires.
+   * Opens a socket. Rejects with a SocketEnd when that fails, or when `signal` fires.
    *
-   * @param join asked for when the socket is open: there may be more to say by then
-   * @param adopt sets the handlers, within the turn in which `joined` came: the next frame may be right behind it
+   * @param webSocket the application's own class; undefined: the platform's
+   * @param beside one that hangs: it shares nothing with that
    */
-  static async join(
+  static async open(
     url: URL,
-    join: () => JoinFrame,
     signal: AbortSignal,
-    adopt: (socket: RelaySocket, joined: JoinedFrame) => void,
-    // Looked up at each call: a page may replace it.
-    webSocket: WebSocketConstructor = WebSocket,
-  ): Promise<void> {
-    const relay = new RelaySocket(url, webSocket);
-    const abort = () => relay.#end({ error: abortError(signal, url), verdict: 'come_back' });
+    webSocket: WebSocketConstructor | undefined,
+    beside: boolean,
+  ): Promise<RelaySocket> {
+    const opener = webSocket ? { webSocket } : await platformWebSocket(url, beside);
+    const relay = RelaySocket.#open(url, opener);
+    await relay.#until(signal, (resolve) => relay.#socket.addEventListener('open', resolve));
+    return relay;
+  }
+
+  /**
+   * Joins on a socket that is open. Rejects with a SocketEnd when that fails, or when `signal`
+   * fires.
+   *
+   * @param adopt sets the handlers, within the turn in which `joined` came: the next frame may be
+   *   right behind it
+   */
+  async join(frame: JoinFrame, signal: AbortSignal, adopt: (joined: JoinedFrame) => void): Promise<void> {
+    await this.#until(signal, (resolve) => {
+      this.onframe = (answer) => {
+        if (answer.type !== 'joined') return;
+        this.#listen();
+        adopt(answer);
+        resolve();
+      };
+      this.send(frame);
+    });
+  }
+
+  /**
+   * Asks what a peer with this token is told when it joins, and does not join. Rejects as `join`
+   * does; with `unknown_type` where the relay is of an earlier version.
+   */
+  static async check(url: URL, token: string, signal: AbortSignal): Promise<CheckedFrame> {
+    const relay = await RelaySocket.open(url, signal, undefined, false);
+    const { promise, resolve } = Promise.withResolvers<CheckedFrame>();
+    await relay.#until(signal, (answered) => {
+      relay.onframe = (frame) => {
+        if (frame.type !== 'checked') return;
+        resolve(frame);
+        answered();
+      };
+      relay.send({ type: 'check', token });
+    });
+    relay.#close();
+    return await promise;
+  }
+
+  /** Waits for something that ends the wait. Rejects with a SocketEnd when the socket ends. */
+  async #until(signal: AbortSignal, begin: (resolve: () => void) => void): Promise<void> {
+    const abort = () => this.#end({ error: this.#abortError(signal), verdict: 'come_back' });
     try {
       await new Promise<void>((resolve, reject) => {
-        relay.onend = reject;
-        relay.onframe = (frame) => {
-          if (frame.type !== 'joined') return;
-          relay.#listen();
-          adopt(relay, frame);
-          resolve();
-        };
-        relay.#socket.addEventListener('open', () => relay.send(join()));
+        this.onend = reject;
+        if (this.#ended) return this.onend(this.#ended);
+        begin(resolve);
         if (signal.aborted) abort();
         else signal.addEventListener('abort', abort, { once: true });
       });
     } finally {
       signal.removeEventListener('abort', abort);
     }
+  }
+
+  static #open(url: URL, opener: SocketOpener): RelaySocket {
+    try {
+      return new RelaySocket(url, opener);
+    } catch (cause) {
+      if ((cause as Error).name !== 'SecurityError') throw cause;
+      throw new RendezvousError(
+        'relay_unreachable',
+        `The browser does not let this page open ${url.origin}: a page that was loaded over https: needs a wss: relay.`,
+        { detail: 'mixed_content', cause },
+      );
+    }
+  }
+
+  /**
+   * The same error with its reason, where the platform can find it: that takes another connection
+   * to the relay's address.
+   */
+  static async explain(url: URL, error: RendezvousError, signal: AbortSignal): Promise<RendezvousError> {
+    const { findObstacle, proxy } = await platformWebSocket(url);
+    const obstacle = await findObstacle?.(url, signal);
+    return obstacle ? unreachable(url, proxy, obstacle) : error;
   }
 
   /** False when the socket cannot take a frame any more. */
@@ -105,9 +200,23 @@ export class RelaySocket {
     return true;
   }
 
+  sendData(frame: Uint8Array<ArrayBuffer>): boolean {
+    if (this.#ended || this.#socket.readyState !== open) return false;
+    this.#socket.send(frame);
+    return true;
+  }
+
+  /** Bytes that were sent and have not left this machine. */
+  get unsentBytes(): number {
+    return this.#socket.bufferedAmount;
+  }
+
   /** Asks at once whether the socket still stands, and ends it when no answer comes soon. */
   ask(): void {
-    if (!this.#ended && this.#answerBy > performance.now() + answerSoonMs) this.#ask(answerSoonMs);
+    if (this.#ended || this.#answerBy <= performance.now() + answerSoonMs) return;
+    this.#ask(answerSoonMs);
+    clearTimeout(this.#slow);
+    this.#slow = setTimeout(() => this.onslow?.(this.#answered.signal), answerAtOnceMs);
   }
 
   /** Closes without `onend`. */
@@ -116,7 +225,10 @@ export class RelaySocket {
     this.#end({ error: new RendezvousError('closed', 'Closed.'), verdict: 'give_up' });
   }
 
-  /** The relay's own pings are invisible in a page, and do not come at all when the network is gone: so this side asks too. */
+  /**
+   * The pings of the relay are invisible in a page and stop when the network is down, so this side
+   * probes as well.
+   */
   #listen(): void {
     this.#answerBy = Number.POSITIVE_INFINITY;
     const quiet = performance.now() - this.#heardAt;
@@ -131,7 +243,7 @@ export class RelaySocket {
     this.send({ type: 'ping' });
     this.#watch = setTimeout(() => {
       if (this.#heard !== heard) return this.#listen();
-      const error = new RendezvousError('ping_timeout', 'The relay does not answer any more.', { retryable: true });
+      const error = new RendezvousError('ping_timeout', 'The relay stopped answering.', { retryable: true });
       this.#end({ error, verdict: 'come_back' });
     }, withinMs);
   }
@@ -140,7 +252,9 @@ export class RelaySocket {
     if (this.#ended) return;
     this.#heardAt = performance.now();
     this.#heard++;
-    this.#answerBy = Number.POSITIVE_INFINITY; // what was asked is answered: another reason to ask is another question
+    // The probe is answered, and a new reason starts a new probe.
+    if (this.#answerBy !== Number.POSITIVE_INFINITY) this.#hasAnswered();
+    if (data instanceof ArrayBuffer) return this.ondata?.(new Uint8Array(data));
     const frame = parseFrame(data);
     // A frame of a type that this version does not know is ignored: PROTOCOL.md §9.
     if (!frame) return;
@@ -148,7 +262,17 @@ export class RelaySocket {
     else this.onframe?.(frame);
   }
 
-  /** The relay closes the socket right behind an error; the verdict of one that is known need not wait for that. */
+  #hasAnswered(): void {
+    this.#answerBy = Number.POSITIVE_INFINITY;
+    clearTimeout(this.#slow);
+    this.#answered.abort();
+    this.#answered = new AbortController();
+  }
+
+  /**
+   * The relay closes the socket right after an error. A known code is final without waiting for
+   * that.
+   */
   #failed(error: { code: string; message: string }): void {
     this.#reported = error;
     if (isRelayErrorCode(error.code)) this.#end(this.#endOf(closeCodes[error.code]));
@@ -158,15 +282,16 @@ export class RelaySocket {
     if (this.#ended) return;
     this.#ended = end;
     clearTimeout(this.#watch);
-    if (this.#socket.readyState !== WebSocket.CLOSED) this.#close();
+    clearTimeout(this.#slow);
+    if (this.#socket.readyState !== closed) this.#close();
     this.onend?.(end);
   }
 
-  /** A relay that hangs does not close its side, and a process that has nothing else to do does not wait for that. */
+  /** A relay that hangs does not close its side, which must not keep an idle process alive. */
   #close(): void {
     const socket: WebSocket & { [unref]?: () => void } = this.#socket;
     this.#watch = setTimeout(() => socket[unref]?.(), closingMs);
-    socket.close(); // one that was not open yet is closed within this call
+    socket.close();
   }
 
   #endOf(closeNumber: number): SocketEnd {
@@ -175,26 +300,37 @@ export class RelaySocket {
     const code = reported && isRelayErrorCode(reported.code) ? reported.code : codeOf(closeNumber);
     if (code === undefined && (reported || (closeNumber >= 4400 && closeNumber <= 4499))) {
       const message =
-        `The relay closed the connection with a code that this version does not know (${reported?.code ?? closeNumber}).` +
-        (reported ? ` It says: ${reported.message}` : '');
+        `The relay closed the connection with an unknown code (${reported?.code ?? closeNumber}).` +
+        (reported ? ` Its message: ${reported.message}` : '');
       return {
         verdict,
         error: new RendezvousError('signaling_failed', message, { retryable: verdict === 'come_back' }),
       };
     }
-    if (code === undefined) {
-      return {
-        verdict,
-        error: new RendezvousError(
-          'relay_unreachable',
-          `The relay at ${this.#url.origin} cannot be reached, or is not an mcp-rendezvous relay (WebSocket close ${closeNumber}). ` +
-            'Check the address, and that the relay is running.',
-          { retryable: true },
-        ),
-      };
-    }
+    if (code === undefined) return { verdict, error: this.#unreachable(closeNumber) };
     const message = reported?.message ?? `The relay closed the connection: ${code}.`;
     return { verdict, error: rendezvousError(code, message, { retryable: verdict === 'come_back' }) };
+  }
+
+  /**
+   * Out of time, the application's or this socket's own: the relay did not answer. Other aborts
+   * have a reason of their own.
+   */
+  #abortError({ reason }: AbortSignal): RendezvousError {
+    if (reason instanceof RendezvousError && reason.code !== 'connect_timeout') return reason;
+    return silent(this.#url, this.#proxy);
+  }
+
+  /** What kept the socket from standing, as far as it tells. */
+  #unreachable(closeNumber: number): RendezvousError {
+    const cause = this.#failure;
+    if (cause?.name === 'ProxyError') return unreachable(this.#url, this.#proxy, proxyObstacle(cause));
+    const why = this.#proxy !== undefined && cause ? cause.message : `WebSocket close ${closeNumber}`;
+    return unreachable(this.#url, this.#proxy, {
+      seen: this.#opened ? `the connection was lost (${why})` : `the WebSocket does not open (${why})`,
+      advice: 'Check the URL and that the relay is running',
+      cause,
+    });
   }
 }
 
@@ -206,20 +342,13 @@ function parseFrame(data: unknown): FrameFromRelay | undefined {
   try {
     return frameFromRelay.safeParse(JSON.parse(data)).data;
   } catch {
-    return undefined; // not JSON: no relay of this protocol says that, and there is nobody to tell
+    return undefined; // not JSON, so not a relay of this protocol
   }
 }
 
-/** Out of time, the application's or this socket's own: the relay did not answer. Other aborts have a reason of their own. */
-function abortError({ reason }: AbortSignal, url: URL): RendezvousError {
-  if (reason instanceof RendezvousError && reason.code !== 'connect_timeout') return reason;
-  return new RendezvousError('relay_unreachable', `The relay at ${url.origin} did not answer in time.`, {
-    retryable: true,
-  });
-}
-
 /**
- * The address of the relay's WebSocket, from what people write: `wss://relay.example`, or with `https:` or a path before it.
+ * The address of the relay's WebSocket, from what people write: `wss://relay.example`, or with
+ * `https:` or a path before it.
  *
  * @throws RendezvousError `bad_option`
  */
@@ -234,12 +363,15 @@ export function connectUrl(relay: string | URL): URL {
   if (url.protocol === 'https:') url.protocol = 'wss:';
   if (url.protocol !== 'ws:' && url.protocol !== 'wss:') throw badAddress();
   if (url.username || url.password || url.search || url.hash) {
-    throw new RendezvousError('bad_option', 'relay must not have a user, a query or a fragment: URLs are logged.');
+    throw new RendezvousError(
+      'bad_option',
+      'relay must not contain a user, query or fragment, because URLs are logged.',
+    );
   }
   if (!url.pathname.endsWith(connectPath)) url.pathname = url.pathname.replace(/\/?$/, connectPath);
   return url;
 }
 
-// The address itself is not repeated: people put secrets into URLs.
+// The URL itself is not quoted, because it may contain secrets.
 const badAddress = (cause?: unknown): RendezvousError =>
-  new RendezvousError('bad_option', 'relay must be an address such as wss://relay.example.', { cause });
+  new RendezvousError('bad_option', 'relay must be a URL such as wss://relay.example.', { cause });

@@ -1,34 +1,36 @@
-import type { PeerClaims } from 'mcp-rendezvous-protocol';
+import { type PeerClaims, RendezvousError } from 'mcp-rendezvous-protocol';
 
 /** A peer in the room, as the relay vouches for it. */
 export interface RemotePeer {
   readonly id: string;
-  /** The `sub` of its token. */
   readonly subject: string;
   readonly claims: PeerClaims;
 }
 
-/** Who may be signalled, as far as the relay has told: for a client the room's server, for the server its clients. */
+/**
+ * Who may be signalled, as far as the relay has told: for a client the room's server, for the
+ * server its clients.
+ */
 export class Peers {
   readonly #known = new Map<string, { peer: RemotePeer; online: boolean }>();
   readonly #arrivals = new Set<(peer: RemotePeer) => void>();
 
-  /** A peer, online or away, with the claims of its latest token. */
   get(id: string): RemotePeer | undefined {
     return this.#known.get(id)?.peer;
   }
 
-  /** Whether a peer is in the room with its socket up. */
   online(id: string): boolean {
     return this.#known.get(id)?.online === true;
   }
 
-  /** Every peer, online or away. */
   *[Symbol.iterator](): Iterator<RemotePeer> {
     for (const { peer } of this.#known.values()) yield peer;
   }
 
-  /** Resolves with an online peer: at once, or as soon as one comes. Rejects with the signal's reason when that fires first. */
+  /**
+   * Resolves with an online peer: at once, or as soon as one comes. Rejects with the signal's
+   * reason when that fires first.
+   */
   async anyOnline(signal: AbortSignal): Promise<RemotePeer> {
     for (const { peer, online } of this.#known.values()) if (online) return peer;
     return await new Promise((resolve, reject) => {
@@ -46,10 +48,10 @@ export class Peers {
   }
 
   /**
-   * What the relay says of a peer.
+   * Records the presence of a peer.
    *
-   * @param claims undefined: those that it had
-   * @returns undefined for one that was never introduced
+   * @param claims undefined keeps the previous ones
+   * @returns undefined for a peer that was never introduced
    */
   note(id: string, state: 'online' | 'away', claims?: PeerClaims): RemotePeer | undefined {
     const peer = claims ? { id, subject: claims.sub, claims } : this.get(id);
@@ -59,7 +61,6 @@ export class Peers {
     return peer;
   }
 
-  /** The peer that this was, if it was known. */
   remove(id: string): RemotePeer | undefined {
     const peer = this.get(id);
     this.#known.delete(id);
@@ -70,3 +71,12 @@ export class Peers {
     this.#known.clear();
   }
 }
+
+/** Why sessions with a peer end that the operator removed. */
+export const peerRemoved = (reason: 'kicked' | 'revoked'): RendezvousError =>
+  new RendezvousError(
+    'peer_removed',
+    reason === 'kicked'
+      ? 'The operator of the relay removed the other peer, so its session ended.'
+      : "The operator of the relay revoked the other peer's token, so its session ended.",
+  );

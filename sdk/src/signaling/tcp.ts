@@ -1,5 +1,5 @@
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { nestsDeeperThan, peerData, RendezvousError } from 'mcp-rendezvous-protocol';
+import type * as Net from 'node:net';
+import { parseShallow, peerData, RendezvousError } from 'mcp-rendezvous-protocol';
 import { wait } from '../util/abort.ts';
 import { toData, toMessage } from './signal-data.ts';
 import type { Signaling, SignalingRole, SignalMessage } from './signaling.ts';
@@ -7,13 +7,17 @@ import type { Signaling, SignalingRole, SignalMessage } from './signaling.ts';
 const retryMs = 250;
 /** aiortc's reader takes lines of up to 64 KiB; a description is far smaller. */
 const mostLineChars = 65_536;
-/** How long the other side may take to end its side of the connection, which keeps the process alive. */
+/**
+ * How long the other side may take to end its side of the connection, which keeps the process
+ * alive.
+ */
 const lingerMs = 1_000;
 
 /**
- * The line protocol of aiortc's class of that name, which mcp-webrtc uses: one JSON object a line, over one TCP connection. The
- * offerer listens, the answerer connects (and tries again until the other side listens). What is about another negotiation than the first
- * one, which only two of this SDK have, for a session whose connection was lost, has the form of PROTOCOL.md §6.
+ * The line protocol of aiortc's class of that name, which mcp-webrtc uses: one JSON object a line,
+ * over one TCP connection. The offerer listens, the answerer connects (and tries again until the
+ * other side listens). What is about another negotiation than the first one, which only two of this
+ * SDK have, for a session whose connection was lost, has the form of PROTOCOL.md §6.
  *
  * It is neither encrypted nor authenticated: for one machine, or a network that you trust.
  */
@@ -23,8 +27,8 @@ export class TcpSocketSignaling implements Signaling {
   readonly #host: string;
   readonly #port: number;
   readonly #closing = new AbortController();
-  #server: Server | undefined;
-  #socket: Socket | undefined;
+  #server: Net.Server | undefined;
+  #socket: Net.Socket | undefined;
   #ended = false;
   #input = '';
 
@@ -33,14 +37,20 @@ export class TcpSocketSignaling implements Signaling {
     this.#port = port;
   }
 
-  /** Resolves when the two sides are connected; how long that may take is the transport's connect timeout. */
+  /**
+   * Resolves when the two sides are connected; how long that may take is the transport's connect
+   * timeout.
+   */
   async start(role: SignalingRole): Promise<void> {
     if (this.#closing.signal.aborted) throw this.#closing.signal.reason;
-    const socket = role === 'offerer' ? await this.#listen() : await this.#connect();
+    // Node takes a tenth of its own start to load this, and few programs that import the SDK need
+    // it. An import() would have the caller wait until somebody listens.
+    const net = process.getBuiltinModule('node:net');
+    const socket = role === 'offerer' ? await this.#listen(net) : await this.#connect(net);
     this.#socket = socket;
     socket.setEncoding('utf8');
     socket.on('data', (text: string) => this.#receive(text));
-    socket.on('error', (cause) => this.#end(failed('The signaling connection broke; see cause.', cause)));
+    socket.on('error', (cause) => this.#end(failed('The signaling connection failed; see cause.', cause)));
     // aiortc ends its side after the exchange: that is no failure.
     socket.on('close', () => this.#end());
   }
@@ -51,7 +61,7 @@ export class TcpSocketSignaling implements Signaling {
     const line = toLine(message);
     await new Promise<void>((resolve, reject) =>
       socket.write(line, (cause) =>
-        cause ? reject(failed('The signaling connection broke; see cause.', cause)) : resolve(),
+        cause ? reject(failed('The signaling connection failed; see cause.', cause)) : resolve(),
       ),
     );
   }
@@ -69,13 +79,18 @@ export class TcpSocketSignaling implements Signaling {
     this.#end();
   }
 
-  #listen(): Promise<Socket> {
+  #listen({ createServer }: typeof Net): Promise<Net.Socket> {
     return new Promise((resolve, reject) => {
       const server = createServer();
       this.#server = server;
       this.#closing.signal.addEventListener('abort', () => reject(this.#closing.signal.reason), { once: true });
       server.on('error', (cause) =>
-        reject(failed(`Cannot listen on ${this.#host}:${this.#port}. Is another process using the port?`, cause)),
+        reject(
+          failed(
+            `Cannot listen on ${this.#host}:${this.#port}; see cause. Check that no other process uses the port.`,
+            cause,
+          ),
+        ),
       );
       server.once('connection', (socket) => {
         server.close(); // one peer
@@ -85,10 +100,10 @@ export class TcpSocketSignaling implements Signaling {
     });
   }
 
-  async #connect(): Promise<Socket> {
+  async #connect(net: typeof Net): Promise<Net.Socket> {
     while (true) {
       try {
-        return await this.#dial();
+        return await this.#dial(net);
       } catch (cause) {
         if (this.#closing.signal.aborted) throw this.#closing.signal.reason;
         if ((cause as NodeJS.ErrnoException).code !== 'ECONNREFUSED') {
@@ -99,7 +114,7 @@ export class TcpSocketSignaling implements Signaling {
     }
   }
 
-  #dial(): Promise<Socket> {
+  #dial({ connect }: typeof Net): Promise<Net.Socket> {
     return new Promise((resolve, reject) => {
       const socket = connect(this.#port, this.#host);
       const abort = () => socket.destroy(this.#closing.signal.reason);
@@ -128,7 +143,7 @@ export class TcpSocketSignaling implements Signaling {
   }
 
   #refuse(message: string): void {
-    this.#end(new RendezvousError('bad_signal', `${message} Is it an aiortc TcpSocketSignaling?`));
+    this.#end(new RendezvousError('bad_signal', `${message} Check that it is an aiortc TcpSocketSignaling.`));
     this.#socket?.destroy();
   }
 
@@ -161,18 +176,12 @@ const maxLevels = 8;
 
 function fromLine(line: string): SignalMessage | 'bye' | undefined {
   // Nothing that two peers tell each other is deep.
-  if (nestsDeeperThan(line, maxLevels)) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    return undefined;
-  }
+  const value = parseShallow(line, maxLevels);
   if (typeof value !== 'object' || value === null) return undefined;
   const { type, sdp, candidate, id, label } = value as Record<string, unknown>;
   if (type === undefined) {
     const { data } = peerData.safeParse(value);
-    return data && data.kind !== 'ack' ? toMessage(data) : undefined;
+    return data && data.kind !== 'ack' && data.kind !== 'path' ? toMessage(data) : undefined;
   }
   // aiortc's lines know one negotiation only.
   const gen = 1;

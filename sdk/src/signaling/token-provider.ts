@@ -1,4 +1,4 @@
-import type { Role } from 'mcp-rendezvous-protocol';
+import type { ClaimMapping, Role } from 'mcp-rendezvous-protocol';
 import { wait } from '../util/abort.ts';
 import { fetchToken, type TokenSource } from './fetch-token.ts';
 
@@ -9,49 +9,58 @@ const leastRefreshMs = 1_000;
 export class TokenProvider {
   readonly #source: TokenSource;
   readonly #expected: Role | undefined;
-  /** The token that was sent last. */
-  #sent: string | undefined;
+  readonly #claims: ClaimMapping | undefined;
+  /** The last one that was fetched for the relay. */
+  #latest: string | undefined;
   #refreshing = false;
   #refreshedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param expected refuse a token for the other role before it is sent */
-  constructor(source: TokenSource, expected: Role | undefined) {
+  /**
+   * @param expected refuse a token for the other role before it is sent
+   * @param claims where the tokens have their claims
+   */
+  constructor(source: TokenSource, expected: Role | undefined, claims: ClaimMapping | undefined) {
     this.#source = source;
     this.#expected = expected;
+    this.#claims = claims;
+    if (typeof source === 'string') this.#latest = source;
   }
 
-  /** There is one token and there will be no other. */
+  /** Undefined before the first one is there. */
+  get latest(): string | undefined {
+    return this.#latest;
+  }
+
   get fixed(): boolean {
     return typeof this.#source === 'string';
   }
 
-  /** @throws RendezvousError `token_unavailable`, `bad_option` */
   async forJoin(signal: AbortSignal): Promise<string> {
     const token = await this.#fetch(signal);
-    this.#sent = token;
+    this.#latest = token;
     return token;
   }
 
   /**
-   * The relay announces the end of the token: another one is sent, if there is one.
+   * The token is about to expire, and a fresh one is sent if available.
    *
-   * @param expiresAt in seconds since 1970
+   * @param endsInMs milliseconds until then, by the clock of the relay
    * @param send false: there is no socket, and the next join fetches its own
    * @throws RendezvousError `token_unavailable`, `bad_option`; the signal's reason
    */
-  async refresh(expiresAt: number, send: (token: string) => boolean, signal: AbortSignal): Promise<void> {
-    // A string is nothing to refresh with: the relay will close with token_expired.
+  async refresh(endsInMs: number, send: (token: string) => boolean, signal: AbortSignal): Promise<void> {
+    // A string cannot be refreshed: the relay will close with token_expired.
     if (this.fixed || this.#refreshing) return;
     this.#refreshing = true;
     try {
-      // This one announces the end of what it has just been sent.
+      // This relay announces the expiry of a token that it just received.
       if (performance.now() - this.#refreshedAt < leastRefreshMs) {
-        await wait(Math.max(leastRefreshMs, (expiresAt * 1000 - Date.now()) / 2), signal);
+        await wait(Math.max(leastRefreshMs, endsInMs / 2), signal);
       }
       const token = await this.#fetch(signal);
-      // There is no other one yet: there will be another announcement.
-      if (token === this.#sent || !send(token)) return;
-      this.#sent = token;
+      // No new token yet: the relay will announce the expiry again.
+      if (token === this.#latest || !send(token)) return;
+      this.#latest = token;
       this.#refreshedAt = performance.now();
     } finally {
       this.#refreshing = false;
@@ -59,6 +68,6 @@ export class TokenProvider {
   }
 
   async #fetch(signal: AbortSignal): Promise<string> {
-    return await fetchToken(this.#source, this.#expected, signal);
+    return await fetchToken(this.#source, this.#expected, this.#claims, signal);
   }
 }

@@ -5,7 +5,6 @@ import { type ContractCase, contractCase } from './case.ts';
 import type { Engines } from './engines.ts';
 import { arriving, connectPair, receiving } from './rtc-pair.ts';
 
-/** What concerns one end, whatever the other one is. */
 export function aloneCases({ offering: engine, create, soon }: Engines): ContractCase[] {
   return [
     contractCase('it refuses what it cannot make sense of, and goes on', async (scope) => {

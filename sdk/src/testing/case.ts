@@ -1,7 +1,10 @@
 /** One thing that a contract asks for. Give it to any test runner: `test(name, run)`. */
 export interface ContractCase {
   readonly name: string;
-  /** Rejects with what is wrong (an `AssertionError`, or an `Error` that says what did not happen in time). Cleans up behind itself. */
+  /**
+   * Rejects with what is wrong (an `AssertionError`, or an `Error` that says what did not happen in
+   * time). Cleans up behind itself.
+   */
   readonly run: () => Promise<void>;
 }
 
@@ -35,7 +38,10 @@ export async function within<T>(promise: Promise<T>, what: string, ms: number): 
   }
 }
 
-/** A few turns of the event loop: what was wrongly on its way has come by then, where nothing can be waited for. */
+/**
+ * A few turns of the event loop: what was wrongly on its way has come by then, where nothing can be
+ * waited for.
+ */
 export async function turns(): Promise<void> {
   for (let n = 0; n < 10; n++) await new Promise<void>((resolve) => setImmediate(resolve));
 }

@@ -4,7 +4,6 @@ import { type ContractCase, contractCase, type Scope } from './case.ts';
 import type { Engines } from './engines.ts';
 import { closing, type Pair, receiving } from './rtc-pair.ts';
 
-/** What goes over a data channel. */
 export function channelCases(engines: Engines): ContractCase[] {
   const { offering, answering, soon } = engines;
   const connected = (name: string, body: (pair: Pair, scope: Scope) => Promise<void>): ContractCase =>
@@ -87,8 +86,13 @@ export function channelCases(engines: Engines): ContractCase[] {
       const low = new Promise<number>((resolve) => {
         near.onbufferedamountlow = () => resolve(near.bufferedAmount);
       });
-      for (let n = 0; n < count; n++) near.send(new Uint8Array(100_000));
-      assert(near.bufferedAmount > 100_000);
+      let most = 0;
+      for (let n = 0; n < count; n++) {
+        near.send(new Uint8Array(100_000));
+        // An engine with threads of its own may have sent all of it when the last one is given.
+        most = Math.max(most, near.bufferedAmount);
+      }
+      assert(most > 100_000);
       assert((await soon(low, 'the buffer to empty')) <= 100_000);
       await soon(received, 'all of it');
     }),

@@ -5,7 +5,6 @@ import { type ContractCase, contractCase } from './case.ts';
 import type { Engines } from './engines.ts';
 import { gathered, negotiate, opening } from './rtc-pair.ts';
 
-/** What a connection says of itself. */
 export function connectionCases({ create, connect, soon }: Engines): ContractCase[] {
   return [
     contractCase('the end is told once on either side', async (scope) => {

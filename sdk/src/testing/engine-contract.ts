@@ -9,15 +9,18 @@ import { restartCases } from './restart-cases.ts';
 import { closePair, connectPair, direct } from './rtc-pair.ts';
 
 export interface EngineContractOptions {
-  /** The engine at the other end. Default: the same, which also asks what concerns one end alone. */
+  /**
+   * The engine at the other end. Default: the same, which also asks what concerns one end alone.
+   */
   answering?: Engine;
   /** How long anything may take before it counts as missing, in milliseconds. Default 20,000. */
   patienceMs?: number;
 }
 
 /**
- * What this SDK expects of a WebRTC engine behind its adapter, beyond the types of `Engine`: WebRTC's own rules where engines differ, and where
- * none says a word. Each case has connections of its own on this machine, so that they may run at once. It does not ask whether the engine
+ * What this SDK expects of a WebRTC engine behind its adapter, beyond the types of `Engine`:
+ * WebRTC's own rules where engines differ, and where none says a word. Each case has connections of
+ * its own on this machine, so that they may run at once. It does not ask whether the engine
  * authenticates the DTLS handshake against somebody who has a stolen certificate.
  *
  * ```ts

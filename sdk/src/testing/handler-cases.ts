@@ -20,7 +20,8 @@ export function handlerCases(makePair: MakePair, options: TransportContractOptio
     });
 
   return [
-    // The version probe of the MCP SDK v2 sets a handler of its own, and the client's when it is through.
+    // The version probe of the MCP SDK v2 sets a handler of its own, and the client's when it is
+    // through.
     connected('onmessage may be taken away and set anew, and no message is lost meanwhile', async (ends) => {
       const { client, server, soon } = ends;
       const { transport } = server;
@@ -124,8 +125,9 @@ export function handlerCases(makePair: MakePair, options: TransportContractOptio
 }
 
 /**
- * A handler's exception may become an uncaught one, as with event handlers. Test runners count that as a failure; while `body` runs this one
- * error is expected, and every other one goes where it would have gone.
+ * A handler's exception may become an uncaught one, as with event handlers. Test runners count that
+ * as a failure; while `body` runs this one error is expected, and every other one goes where it
+ * would have gone.
  */
 async function expecting(own: Error, body: () => Promise<void>): Promise<void> {
   if (expected.size === 0) {

@@ -12,7 +12,6 @@ import {
   upTo,
 } from './transport-pair.ts';
 
-/** From `start()` to `onclose`. */
 export function lifeCases(makePair: MakePair, options: TransportContractOptions): ContractCase[] {
   const { patienceMs = 20_000, unreachable } = options;
   const fresh = (name: string, body: (ends: Ends) => Promise<void>) => pairCase(name, makePair, options, body);
@@ -88,7 +87,8 @@ export function lifeCases(makePair: MakePair, options: TransportContractOptions)
     }),
 
     fresh('close() while start() is under way ends it, and is told once', async ({ client, soon }) => {
-      const started = client.transport.start().catch(() => {}); // without a connection it may have succeeded
+      // Without a connection it may have succeeded.
+      const started = client.transport.start().catch(() => {});
       await soon(client.transport.close(), 'close()');
       await soon(started, 'the end of start()');
       await turns();
@@ -126,7 +126,8 @@ export function lifeCases(makePair: MakePair, options: TransportContractOptions)
     }),
 
     connected('nothing is delivered after onclose', async ({ client, server, soon }) => {
-      client.reaction = () => void client.transport.close().catch(() => {}); // shows as an end that does not come
+      // Shows as an end that does not come.
+      client.reaction = () => void client.transport.close().catch(() => {});
       const sent = upTo(50).map((n) => server.transport.send(numbered(n)));
       await soon(Promise.allSettled(sent), 'the sends');
       await client.closed();

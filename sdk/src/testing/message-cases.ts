@@ -11,7 +11,10 @@ import {
   upTo,
 } from './transport-pair.ts';
 
-/** What a message has to survive: escapes, what ends lines somewhere, two and four bytes a character, half a character. */
+/**
+ * What a message has to survive: escapes, what ends lines somewhere, two and four bytes a
+ * character, half a character.
+ */
 const awkward = [
   '',
   'grüß Gott',
@@ -32,7 +35,6 @@ const everyForm: JsonRpcMessage[] = [
   { jsonrpc: '2.0', id: 1, error: { code: -32_601, message: awkward.join(), data: { awkward } } },
 ];
 
-/** What happens to messages between two ends that stand. */
 export function messageCases(makePair: MakePair, options: TransportContractOptions): ContractCase[] {
   const { largeBytes = 1_000_000, carriesRelatedRequestId = false, sendJunk } = options;
   const connected = (name: string, body: (ends: Ends) => Promise<void>): ContractCase =>
@@ -71,7 +73,8 @@ export function messageCases(makePair: MakePair, options: TransportContractOptio
       const reply = ({ transport }: typeof client) => {
         return (message: JsonRpcMessage) => {
           const n = 'id' in message ? Number(message.id) : 0;
-          if (n < 100) transport.send(numbered(n + 1)).catch(() => {}); // shows as a message that does not come
+          // Shows as a message that does not come.
+          if (n < 100) transport.send(numbered(n + 1)).catch(() => {});
         };
       };
       client.reaction = reply(client);

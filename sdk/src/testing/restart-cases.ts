@@ -72,6 +72,14 @@ export function restartCases({ connect, soon }: Engines): ContractCase[] {
       ),
     ),
 
+    connected('whose answer is late', async (pair) => {
+      // By then the answerer has checked its paths, and the offerer has heard of each for itself.
+      const tellOfferer = (answer: string) => sleep(300, answer);
+      await negotiate(pair.offerer, pair.answerer, { iceRestart: true, tellOfferer });
+      await bothConnected(pair);
+      await talk(pair);
+    }),
+
     connected('with other ICE servers', async (pair) => {
       const nobody = { urls: 'turn:127.0.0.1:9?transport=udp', username: 'fresh', credential: 'secret' };
       pair.offerer.setConfiguration?.({ iceServers: [nobody], iceTransportPolicy: 'all' });
@@ -95,7 +103,6 @@ function identity({ localDescription }: RtcPeerConnection): { user: string; fing
   };
 }
 
-/** Lines of SDP with the candidates of a connection. */
 const candidates = ({ localDescription }: RtcPeerConnection): string[] => [
   ...(localDescription?.sdp.match(/^a=candidate:\S+ 1 udp .*$/gim) ?? []),
 ];
@@ -112,7 +119,10 @@ const hasConnected = (connection: RtcPeerConnection): Promise<void> =>
     look();
   });
 
-/** Numbers that go over a channel all the time; the last one shows that none was lost, doubled or late. */
+/**
+ * Numbers that go over a channel all the time; the last one shows that none was lost, doubled or
+ * late.
+ */
 function endless(from: RtcDataChannel, to: RtcDataChannel) {
   let sent = 0;
   let received = 0;

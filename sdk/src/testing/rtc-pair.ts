@@ -14,7 +14,10 @@ export interface Pair {
 }
 
 export interface PairOptions {
-  /** A signaling path that lies: what the answerer is told of the offer, and what the offerer is told of the answer. */
+  /**
+   * A signaling path that lies: the offer that the answerer receives, and the answer that the
+   * offerer receives.
+   */
   tellAnswerer?: (offer: string) => string;
   tellOfferer?: (answer: string) => string | Promise<string>;
   iceRestart?: boolean;
@@ -35,7 +38,6 @@ export async function connectPair(
   return { offerer, answerer, near, far };
 }
 
-/** Offer, answer and trickled candidates. */
 export async function negotiate(
   offerer: RtcPeerConnection,
   answerer: RtcPeerConnection,
@@ -57,7 +59,10 @@ export async function negotiate(
 
 const same = (sdp: string) => sdp;
 
-/** Passes candidates on; returns what lets go of those that came before the other side knew the description. */
+/**
+ * Passes candidates on; returns what lets go of those that came before the other side knew the
+ * description.
+ */
 function trickle(from: RtcPeerConnection, to: RtcPeerConnection): () => void {
   let held: (() => void)[] | undefined = [];
   from.onicecandidate = ({ candidate }) => {

@@ -2,10 +2,16 @@ import assert from 'node:assert/strict';
 import type { JsonRpcId, JsonRpcMessage } from '../link/message.ts';
 import { type ContractCase, contractCase, type Scope, within } from './case.ts';
 
-/** Declared as a method, whose parameters TypeScript compares both ways, so that the handlers of every MCP SDK fit. */
+/**
+ * Declared as a method, whose parameters TypeScript compares both ways, so that the handlers of
+ * every MCP SDK fit.
+ */
 type MessageHandler = { handle(message: JsonRpcMessage, extra?: unknown): void }['handle'];
 
-/** What the contract uses of a transport: the `Transport` interface of both MCP SDKs (v1 and v2) fits it. */
+/**
+ * What the contract uses of a transport: the `Transport` interface of both MCP SDKs (v1 and v2)
+ * fits it.
+ */
 export interface ContractTransport {
   start(): Promise<void>;
   send(message: JsonRpcMessage, options?: { relatedRequestId?: JsonRpcId | undefined }): Promise<void>;
@@ -30,11 +36,20 @@ export interface TransportContractOptions {
   patienceMs?: number;
   /** The size of a message that must pass, in bytes of UTF-8. Default 1,000,000. */
   largeBytes?: number;
-  /** `relatedRequestId` travels to the other end, and is in `extra` there. Default false: it is accepted and may be ignored. */
+  /**
+   * `relatedRequestId` travels to the other end, and is in `extra` there. Default false: it is
+   * accepted and may be ignored.
+   */
   carriesRelatedRequestId?: boolean;
-  /** Puts something on the client's wire that is no JSON-RPC message. Without it what the server makes of that is not looked at. */
+  /**
+   * Puts something on the client's wire that is no JSON-RPC message. Without it what the server
+   * makes of that is not looked at.
+   */
   sendJunk?: (pair: TransportPair) => unknown;
-  /** A transport whose `start()` fails, such as one with nobody at the other end. Without it that is not looked at. */
+  /**
+   * A transport whose `start()` fails, such as one with nobody at the other end. Without it that is
+   * not looked at.
+   */
   unreachable?: () => ContractTransport | Promise<ContractTransport>;
 }
 
@@ -80,7 +95,7 @@ export class End {
     return this.events.filter((event) => event === 'close').length;
   }
 
-  /** Until it holds; looks at it each time that this end is told of something. */
+  /** Until it holds; checks it at each event of this end. */
   async until(condition: () => boolean, what: string): Promise<void> {
     const wait = async (): Promise<void> => {
       while (!condition()) await this.#changed.promise;
@@ -167,7 +182,6 @@ export const numbered = (n: number, text = ''): JsonRpcMessage => ({
   params: { n, text },
 });
 
-/** The `n` of each. */
 export const numbersOf = (messages: JsonRpcMessage[]): unknown[] =>
   messages.map((message) => ('params' in message ? message.params?.['n'] : undefined));
 

@@ -4,7 +4,10 @@ interface Source {
   removeEventListener?: Listening;
 }
 
-/** https://html.spec.whatwg.org/multipage/system-state.html#event-online, https://wicg.github.io/netinfo/ */
+/**
+ * https://html.spec.whatwg.org/multipage/system-state.html#event-online,
+ * https://wicg.github.io/netinfo/
+ */
 export function watchInterfaces(changed: () => void): () => void {
   const page: Source & { navigator?: { connection?: Source } } = globalThis as object;
   const sources: [Source | undefined, string][] = [

@@ -9,8 +9,8 @@ const listeners = new Set<() => void>();
 let stop: (() => void) | undefined;
 
 /**
- * Tells when the network may be another one: its interfaces changed, the browser is online again, or the machine woke up. One
- * watch serves all sessions of a process.
+ * Tells when the network may be another one: its interfaces changed, the browser is online again,
+ * or the machine woke up. One watch serves all sessions of a process.
  *
  * @returns what ends it
  */

@@ -16,12 +16,13 @@ export function keyOf(secret: string | SecretSource | undefined): Uint8Array<Arr
   if (key) return key;
   throw new RendezvousError(
     'bad_option',
-    'secret is not an end-to-end secret, or not a whole one. Make one with createSecret() or `mcp-rendezvous secret`, and give both sides the same one.',
+    'secret is not a complete end-to-end secret. Create one with createSecret() or `mcp-rendezvous secret`, and use it on both sides.',
   );
 }
 
 /**
- * The key that is shared with a peer of the room. One whose function fails is refused, and hears so.
+ * The key that is shared with a peer of the room. One whose function fails is refused, and hears
+ * so.
  *
  * @throws RendezvousError `bad_option`, `peer_refused`, or the signal's reason
  */
@@ -36,12 +37,12 @@ export async function secretFor(
   try {
     return keyOf(await abortable(asking(), signal));
   } catch (thrown) {
-    rejectOffer(channel, 'refused', 'The server does not take this client.');
+    rejectOffer(channel, 'refused', 'The server rejected this client.');
     signal.throwIfAborted();
     throw toRendezvousError(
       thrown,
       'peer_refused',
-      'The secret function failed, so the client was refused; see cause.',
+      'The secret function failed, so the client was rejected; see cause.',
     );
   }
 }

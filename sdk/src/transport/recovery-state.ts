@@ -3,7 +3,8 @@ import type { RendezvousError } from 'mcp-rendezvous-protocol';
 /**
  * What a session does about its connection (PROTOCOL.md §8). The offerer restarts ICE, and then
  * makes new connections; the answerer waits for the offerer's. `last` is the latest reason why the
- * session is not connected.
+ * session has no such connection. Another path may carry it meanwhile: that does not end the
+ * search, and when that path is lost the search begins anew.
  *
  *     stable ──networkChanged──▶ probing ──probeOver──▶ stable
  *     stable, probing ──lost──▶ restarting | redialling | waiting
@@ -12,7 +13,11 @@ import type { RendezvousError } from 'mcp-rendezvous-protocol';
  *     redialling ──unreachable──▶ waiting (peer) | over
  *     waiting (pause) ──pauseOver, networkChanged──▶ redialling
  *     restarting, redialling, waiting ──found──▶ stable
+ *     stable, probing ──covered──▶ waiting (peer)
+ *     stable, probing ──detoured──▶ waiting (pause)
+ *     redialling, waiting (pause) ──uncovered──▶ redialling, anew
  *     restarting, redialling, waiting ──windowOver──▶ over
+ *     any ──left──▶ over
  *     any ──ended──▶ over
  */
 export type RecoveryState =
@@ -31,6 +36,11 @@ export type RecoveryState =
 export type RecoveryEvent =
   | { type: 'lost'; reason: RendezvousError; means: 'restart' | 'redial' | 'none' }
   | { type: 'found' }
+  /** Another path carries the session, as the other side wanted it, or does not any more. */
+  | { type: 'covered'; reason: RendezvousError }
+  /** A connection carries the session, and there may be a better one. */
+  | { type: 'detoured'; reason: RendezvousError }
+  | { type: 'uncovered'; reason: RendezvousError; means: 'redial' | 'none' }
   | { type: 'networkChanged' }
   | { type: 'probeOver' }
   | { type: 'restartFailed'; error: RendezvousError }
@@ -40,6 +50,8 @@ export type RecoveryEvent =
   | { type: 'unreachable'; error: RendezvousError; channelOpen: boolean }
   | { type: 'pauseOver' }
   | { type: 'windowOver' }
+  /** The other side has gone for good, and no path stands. */
+  | { type: 'left'; error: RendezvousError }
   | { type: 'ended' };
 
 /** Whether the session is without a connection, and something is being done about it. */
@@ -63,6 +75,16 @@ export function nextState(state: RecoveryState, event: RecoveryEvent): RecoveryS
     }
     case 'found':
       return isRecovering(state) ? { name: 'stable' } : state;
+    case 'covered':
+      if (isRecovering(state)) return state;
+      return { name: 'waiting', for: 'peer', attempt: 0, last: event.reason };
+    case 'detoured':
+      if (isRecovering(state)) return state;
+      return { name: 'waiting', for: 'pause', attempt: 1, last: event.reason };
+    case 'uncovered':
+      if (!isRecovering(state) || state.name === 'restarting') return state;
+      if (event.means === 'redial') return { name: 'redialling', attempt: 0, last: event.reason };
+      return { ...state, last: event.reason };
     case 'networkChanged':
       if (isRecovering(state)) return pauseEnds(state);
       return { name: 'probing' };
@@ -81,6 +103,8 @@ export function nextState(state: RecoveryState, event: RecoveryEvent): RecoveryS
       return { name: 'waiting', for: 'peer', attempt: state.attempt, last: event.error };
     case 'pauseOver':
       return pauseEnds(state);
+    case 'left':
+      return { name: 'over', error: event.error, windowOver: true };
     case 'windowOver':
       return isRecovering(state) ? { name: 'over', error: state.last, windowOver: true } : state;
   }

@@ -1,20 +1,77 @@
-import { RendezvousError } from 'mcp-rendezvous-protocol';
+import { clockToleranceSeconds, type PeerState, RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Engine } from '../peer/engine.ts';
 import { relayServers } from '../peer/servers.ts';
+import type { RelayedLine } from '../relayed/relayed-line.ts';
+import { type OpeningOptions, RelayedOpening } from '../relayed/relayed-opening.ts';
+import type { Identity } from '../signaling/fetch-token.ts';
+import { RelayChannel } from '../signaling/relay-channel.ts';
 import type { RelayConnection, RemotePeer } from '../signaling/relay-connection.ts';
-import { type ConnectionSettings, peerAbsent } from './connector.ts';
+import type { Signaling } from '../signaling/signaling.ts';
+import { allowedPaths, settingsFor } from './allowed-paths.ts';
+import { diagnoseTo } from '../util/diagnostic.ts';
+import { type Connected, type ConnectionSettings, peerAbsent } from './connector.ts';
 import type { ConnectOptions } from './types.ts';
 
-/** The relay and this machine may not agree on the time, and a fresh token takes its time to get here. */
-const graceMs = 60_000;
+/** The relay may take the token for so long, and a fresh one takes its time to get here. */
+const graceMs = clockToleranceSeconds * 1000;
 
 /** What all sessions of a relay connection have in common. */
-export const relaySettings = (engine: Engine, options: ConnectOptions, relay: RelayConnection): ConnectionSettings => ({
-  engine,
-  iceServers: () => options.iceServers ?? relayServers(relay.iceServers),
-  iceTransportPolicy: options.iceTransportPolicy ?? 'all',
-  trickle: true,
-});
+export function relaySettings(engine: Engine, options: ConnectOptions, relay: RelayConnection): ConnectionSettings {
+  return {
+    engine,
+    ...settingsFor(
+      options,
+      () => options.iceServers ?? relayServers(relay.iceServers),
+      () => identityOf(relay)?.paths,
+    ),
+    trickle: true,
+    diagnose: diagnoseTo(options.ondiagnostic),
+  };
+}
+
+/**
+ * The handshake of the relayed path in a negotiation with a peer of the room, where the application
+ * and this machine allow it.
+ */
+export function relayedOpening(
+  relay: RelayConnection,
+  line: RelayedLine,
+  options: ConnectOptions,
+  signaling: Signaling,
+  opening: Pick<OpeningOptions, 'key' | 'session' | 'hello'>,
+): RelayedOpening | undefined {
+  if (!allowedPaths(options).includes('relayed') || !(signaling instanceof RelayChannel)) return undefined;
+  return new RelayedOpening({
+    ...opening,
+    offerer: relay.expects === 'client',
+    line,
+    signaling,
+    allowed: () => mayBeRelayed(relay),
+    peers: () => {
+      const { room, issuer, subject, role } = relay.identity;
+      const other = (signaling.peer === undefined ? undefined : relay.peer(signaling.peer)?.subject) ?? '';
+      return role === 'client'
+        ? { room, issuer, client: subject, server: other }
+        : { room, issuer, client: other, server: subject };
+    },
+  });
+}
+
+/** Before the first join this peer does not know yet what the relay takes. */
+function mayBeRelayed(relay: RelayConnection): boolean {
+  if (relay.id !== undefined && relay.relayedRate === undefined) return false;
+  const identity = identityOf(relay);
+  return identity !== undefined && identity.paths?.includes('relayed') !== false;
+}
+
+/** Undefined as long as there is no token, and for one that is no room token: the relay says so. */
+function identityOf(relay: RelayConnection): Identity | undefined {
+  try {
+    return relay.identity;
+  } catch {
+    return undefined;
+  }
+}
 
 /**
  * Follows what the relay says of the other side of a session: its latest token, also under another
@@ -34,7 +91,7 @@ export function watchIdentity(
     return latest;
   };
   const expired = () =>
-    remote().claims.exp * 1000 + graceMs < Date.now() && (relay.state === 'closed' || relay.joinedForMs > graceMs);
+    remote().claims.exp * 1000 + graceMs < relay.now && (relay.state === 'closed' || relay.joinedForMs > graceMs);
   return { remote, expired };
 }
 
@@ -44,8 +101,8 @@ export const sameSubject = (before: RemotePeer, now: RemotePeer): boolean =>
 
 /**
  * A peer whose id the relay does not know any more, because the relay lost its memory or the peer
- * was away for too long. Whoever has the same issuer and subject has a valid token. Which of several
- * peers it is nobody has proven, so nothing else of that token counts.
+ * was away for too long. Whoever has the same issuer and subject has a valid token. Which of
+ * several peers it is nobody has proven, so nothing else of that token counts.
  */
 function prolonged(peer: RemotePeer, relay: RelayConnection): RemotePeer {
   let { exp } = peer.claims;
@@ -76,9 +133,36 @@ export function watchRemoval(
   return removed.promise;
 }
 
+/**
+ * Hears when the socket of the other side was closed, which a process that ends does and one that
+ * sleeps does not, and when it is back.
+ */
+export const watchSocket =
+  (relay: RelayConnection, current: () => RemotePeer): NonNullable<Connected['watchSocket']> =>
+  (heard) => {
+    relay.onpeer = (peer, state, reason) => {
+      if (peer.id === current().id) tellSocket(heard, state, reason);
+    };
+  };
+
+/** One that is taken for dead, and gone for that, is not back. */
+export function tellSocket(heard: (closed: boolean) => void, state: PeerState, reason?: string): void {
+  if (state !== 'gone') heard(state === 'away' && reason === 'closed');
+}
+
+/** @returns what resolves when the other side leaves the room */
+export function watchLeaving(relay: RelayConnection, current: () => RemotePeer): Promise<void> {
+  const left = Promise.withResolvers<void>();
+  relay.onleft = (peer) => peer === current().id && left.resolve();
+  return left.promise;
+}
+
 export const codeOf = (error: unknown) => (error instanceof RendezvousError ? error.code : undefined);
 
-/** A timeout while this side waits for the other means that nobody came, unless the relay could not have said so. */
+/**
+ * A timeout while this side waits for the other means that nobody came, unless the relay could not
+ * have said so.
+ */
 export function absentFromRoom(reason: unknown, advice: string, relay: RelayConnection): unknown {
   return codeOf(reason) === 'connect_timeout' && relay.state !== 'joined'
     ? relayLost(reason)
@@ -91,7 +175,7 @@ export function silentPeer(error: unknown, relay: RelayConnection): unknown {
 }
 
 const relayLost = (cause: unknown) =>
-  new RendezvousError('relay_unreachable', 'The connection to the relay was lost, and did not come back in time.', {
+  new RendezvousError('relay_unreachable', 'The connection to the relay was lost and not restored in time.', {
     retryable: true,
     cause,
   });

@@ -1,7 +1,10 @@
 import { type RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import type { Signaling, SignalingRole, SignalMessage } from '../signaling/signaling.ts';
 
-/** An application's signaling channel, whose members may throw where they should reject, and whose end must not end the program. */
+/**
+ * An application's signaling channel, whose members may throw where they should reject, and whose
+ * end must not end the program.
+ */
 export class SafeSignaling implements Signaling {
   readonly #signaling: Signaling;
   readonly #onerror: (error: RendezvousError) => void;

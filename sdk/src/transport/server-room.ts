@@ -1,12 +1,12 @@
 import type { ByeCode, RendezvousError } from 'mcp-rendezvous-protocol';
 import { parseDescription } from '../peer/description.ts';
 import { readFraming } from '../peer/framing.ts';
+import { RelayedLine } from '../relayed/relayed-line.ts';
 import type { RelayChannel } from '../signaling/relay-channel.ts';
 import { RelayConnection, type RelayOptions, type RemotePeer } from '../signaling/relay-connection.ts';
 import type { ResumableSession } from './connector.ts';
 import { sameSubject } from './relayed-peer.ts';
 
-/** A client's first offer. */
 export interface Arrival {
   channel: RelayChannel;
   client: RemotePeer;
@@ -20,16 +20,24 @@ interface KeptSession {
   moved: (client: RemotePeer) => void;
 }
 
-/** A server's place in a room: where clients arrive, and where those of before come back to their sessions. */
+/**
+ * A server's place in a room: where clients arrive, and where those of before come back to their
+ * sessions.
+ */
 export class ServerRoom {
-  /** A client that has no session here makes an offer. The handler sets the channel's handlers at once. */
+  /**
+   * A client that has no session here makes an offer. The handler sets the channel's handlers at
+   * once.
+   */
   onarrival: ((arrival: Arrival) => void) | undefined;
   readonly relay: RelayConnection;
+  readonly line: RelayedLine;
   readonly #kept = new Map<string, KeptSession>();
 
   /** @throws RendezvousError `bad_option` */
   constructor(options: RelayOptions) {
     this.relay = new RelayConnection(options, 'server');
+    this.line = new RelayedLine(this.relay);
     // Set before the room is joined: an offer may come in one read with `joined`.
     this.relay.onchannel = (channel, client, sdp) => this.#arrived({ channel, client }, sdp);
   }
@@ -67,7 +75,7 @@ export class ServerRoom {
   #resume(name: string, channel: RelayChannel, client: RemotePeer): void {
     const kept = this.#kept.get(name);
     if (!kept || !sameSubject(kept.client(), client)) {
-      return rejectOffer(channel, 'no_session', 'This server does not have that session (any more).');
+      return rejectOffer(channel, 'no_session', 'This server does not have the session, or no longer has it.');
     }
     // The other side is who it was once it has proven that, and not before.
     kept.session.adopt(channel, () => {
@@ -77,12 +85,15 @@ export class ServerRoom {
   }
 }
 
-/** Tells a client, in answer to its first signal, that it is not taken, so that it need not wait. */
+/**
+ * Tells a client, in answer to its first signal, that it is not taken, so that it need not wait.
+ */
 export function rejectOffer(channel: RelayChannel, code: ByeCode, message: string): void {
   channel.over = true;
   channel.onmessage = ({ gen }) => {
     channel.onmessage = undefined;
-    channel.send({ kind: 'bye', gen, code, message }).catch(() => {}); // the client has gone: nobody is left to be told
+    // The client has gone: nobody is left to be told.
+    channel.send({ kind: 'bye', gen, code, message }).catch(() => {});
   };
   channel.start().catch(() => {}); // the same
 }

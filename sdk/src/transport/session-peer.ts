@@ -1,14 +1,17 @@
 import { RendezvousError, toRendezvousError } from 'mcp-rendezvous-protocol';
 import type { FramedLink } from '../link/framed.ts';
+import type { Carrier } from '../link/link.ts';
 import { type Description, parseDescription } from '../peer/description.ts';
 import { CandidateTally } from '../peer/diagnosis.ts';
 import { offeredVersions, readFraming } from '../peer/framing.ts';
-import { type ConnectedPeer, type Offer, PeerNegotiation, type PeerOptions } from '../peer/negotiation.ts';
+import { closeConnection, type ConnectedPeer, type Offer, type PeerOptions } from '../peer/negotiation.ts';
 import { OfferAnswer } from '../peer/offer-answer.ts';
+import { readStats } from '../peer/stats.ts';
 import type { Signaling, SignalMessage } from '../signaling/signaling.ts';
 import { abortable, wait } from '../util/abort.ts';
-import { withTimeout } from '../util/with-timeout.ts';
-import { type Connector, makesOffers, type ResumableSession } from './connector.ts';
+import { defaultConnectTimeoutMs, withTimeout } from '../util/with-timeout.ts';
+import { type Connected, type Connector, makesOffers, negotiate, type ResumableSession } from './connector.ts';
+import { type PathNegotiation, superseded } from './path-negotiation.ts';
 import type { RecoveryTarget } from './recovery.ts';
 
 /** An ICE restart that brought nothing within this time is followed by a new connection. */
@@ -19,8 +22,8 @@ const attemptMs = 12_000;
 const askEveryMs = 500;
 
 /**
- * The connection under a framed session: restarts ICE on it, replaces it by another one, and answers
- * the offers of the other side (PROTOCOL.md §8). When to do which is Recovery's decision.
+ * The connection under a framed session: restarts ICE on it, replaces it by another one, and
+ * answers the offers of the other side (PROTOCOL.md §8). When to do which is Recovery's decision.
  */
 export class SessionPeer implements RecoveryTarget, ResumableSession {
   /** A connection that the other side asked for failed. The session goes on. */
@@ -28,33 +31,44 @@ export class SessionPeer implements RecoveryTarget, ResumableSession {
   readonly link: FramedLink;
   readonly #connector: Connector;
   readonly #ended = new AbortController();
-  #peer: ConnectedPeer;
-  #exchange: OfferAnswer;
+  readonly #key: Uint8Array | undefined;
+  /** Undefined: only the relayed path has carried the session so far. */
+  #peer: ConnectedPeer | undefined;
+  #exchange: OfferAnswer | undefined;
+  /** The negotiation that may still lead to a connection. */
+  #paths: PathNegotiation;
   #signaling: Signaling | undefined;
   /** Channels that were adopted and have not led to a connection yet. */
   readonly #unproven = new WeakMap<Signaling, () => void>();
   #gen: number;
   /** A new connection that the other side asked for. */
   #answering: AbortController | undefined;
-  #attaching: ConnectedPeer | undefined;
+  #attaching: { since: number; up: AbortController } | undefined;
   #restartFailed: ((error: RendezvousError) => void) | undefined;
 
-  /** @param link attached to the peer's connection */
-  constructor(link: FramedLink, connector: Connector, peer: ConnectedPeer, signaling: Signaling) {
+  /**
+   * @param link attached to the session's first path
+   * @param key for relayed paths: of the session
+   */
+  constructor(
+    link: FramedLink,
+    connector: Connector,
+    { first, paths, signaling }: Connected,
+    key: Uint8Array | undefined,
+  ) {
     this.link = link;
     this.#connector = connector;
-    this.#peer = peer;
-    this.#exchange = peer.exchange;
-    this.#gen = peer.exchange.gen;
-    this.#listen(signaling);
+    this.#key = key;
+    this.#peer = first.peer;
+    this.#exchange = first.peer?.exchange;
+    this.#signaling = signaling;
+    this.#paths = paths;
+    this.#gen = paths.gen;
+    this.#takeOver(paths, signaling);
   }
 
   get name(): string | undefined {
     return this.link.session;
-  }
-
-  get connection(): ConnectedPeer['connection'] {
-    return this.#peer.connection;
   }
 
   get offers(): boolean {
@@ -62,16 +76,32 @@ export class SessionPeer implements RecoveryTarget, ResumableSession {
   }
 
   get canRestart(): boolean {
-    return this.#peer.restartsIce && this.channelOpen && this.#signaling !== undefined;
+    // With a relayed path at hand a new connection is better: that path is there at once.
+    if (this.link.fallsBack) return false;
+    return this.#peer?.restartsIce === true && this.channelOpen && this.#signaling !== undefined;
+  }
+
+  get fallsBack(): boolean {
+    return this.link.fallsBack;
   }
 
   get channelOpen(): boolean {
-    return this.#peer.channel.readyState === 'open';
+    return this.#peer?.channel.readyState === 'open';
   }
 
-  /** A new connection of this side's is in its handshake. */
-  get attaching(): boolean {
-    return this.#attaching !== undefined;
+  /** A connection over TURN may be followed by a direct one. */
+  get mayBeDirect(): boolean {
+    return this.link.fallsBack && this.#connector.settings.iceTransportPolicy() === 'all';
+  }
+
+  /** A connection is allowed, and not impossible for want of a TURN server. */
+  get mayConnect(): boolean {
+    return !this.#connector.settings.relayedOnly?.();
+  }
+
+  /** For how long a new connection has been in its handshake, in milliseconds. */
+  get attachingForMs(): number | undefined {
+    return this.#attaching && performance.now() - this.#attaching.since;
   }
 
   probe(withinMs: number): void {
@@ -89,7 +119,8 @@ export class SessionPeer implements RecoveryTarget, ResumableSession {
   /** Nothing is answered any more. Idempotent. */
   end(): void {
     this.#ended.abort(new RendezvousError('closed', 'The session has ended.'));
-    this.#exchange.stop();
+    this.#exchange?.stop();
+    this.#paths.stop(this.#ended.signal.reason);
     void this.#signaling?.close();
   }
 
@@ -100,27 +131,38 @@ export class SessionPeer implements RecoveryTarget, ResumableSession {
 
   async dial(signal: AbortSignal): Promise<Signaling> {
     const { reconnect } = this.#connector;
-    if (!reconnect) throw new RendezvousError('signaling_failed', 'Only the side that offers makes new connections.');
+    if (!reconnect) throw new RendezvousError('signaling_failed', 'Only the offerer makes new connections.');
     return await reconnect(signal);
   }
 
-  async reconnect(signaling: Signaling, signal: AbortSignal): Promise<void> {
+  async reconnect(signaling: Signaling, signal: AbortSignal, better: boolean): Promise<void> {
     // After a change of identity everything begins anew there.
     const started = signaling === this.#signaling ? { gen: this.#gen } : undefined;
     await withTimeout({ connectTimeoutMs: attemptMs, signal }, async (within) => {
-      const peer = await this.#negotiate(signaling, started, within);
-      this.#attaching = peer;
-      try {
-        await this.#attach(signaling, peer, within);
-      } finally {
-        // A later attempt may be in its handshake by now.
-        if (this.#attaching === peer) this.#attaching = undefined;
-      }
+      await this.#connect(signaling, this.#negotiate(signaling, started, within, better), within, better);
     });
   }
 
+  async upgrade(signal: AbortSignal): Promise<void> {
+    const signaling = this.#signaling;
+    const within = AbortSignal.any([signal, this.#ended.signal]);
+    await withTimeout({ connectTimeoutMs: defaultConnectTimeoutMs, signal: within }, async (limit) => {
+      limit.addEventListener('abort', () => this.#paths.stop(limit.reason), { once: true });
+      if (signaling) await this.#connect(signaling, this.#paths, limit);
+    });
+  }
+
+  async #connect(signaling: Signaling, paths: PathNegotiation, signal: AbortSignal, better = false): Promise<void> {
+    const peer = await paths.connection;
+    if (better && (await readStats(peer.connection)).path !== 'direct') {
+      closeConnection(peer.connection);
+      throw new RendezvousError('ice_failed', 'There is no direct path to the other peer.', { retryable: true });
+    }
+    await this.#attach(signaling, peer, signal);
+  }
+
   async restart(signal: AbortSignal): Promise<never> {
-    const { connection } = this.#peer;
+    const { connection } = this.#peer!;
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => {}); // the race below hears of it, if it is still on
     this.#restartFailed = failed.reject;
@@ -131,7 +173,7 @@ export class SessionPeer implements RecoveryTarget, ResumableSession {
       const description = await connection.createOffer({ iceRestart: true });
       await exchange.describe('offer', description, { versions: offeredVersions, restart: true });
       await wait(restartMs, signal);
-      throw new RendezvousError('ice_failed', 'Restarting ICE did not bring the connection back.', { retryable: true });
+      throw new RendezvousError('ice_failed', 'The ICE restart did not restore the connection.', { retryable: true });
     };
     try {
       // A signaling channel of the application's own may never say whether it took the offer.
@@ -160,10 +202,10 @@ export class SessionPeer implements RecoveryTarget, ResumableSession {
         if (this.offers || message.gen === this.#gen) return;
         return this.#offered(signaling, message);
       case 'answer':
-        if (message.gen === this.#exchange.gen && this.#restartFailed) void this.#acceptRestart(message);
+        if (message.gen === this.#exchange?.gen && this.#restartFailed) void this.#acceptRestart(message);
         return;
       case 'candidate':
-        if (message.gen === this.#exchange.gen) this.#exchange.candidate(message.candidate);
+        if (message.gen === this.#exchange?.gen) this.#exchange.candidates(message);
         return;
       case 'bye':
         // A hint: while the channel stands, the channel says when it is over.
@@ -187,15 +229,16 @@ export class SessionPeer implements RecoveryTarget, ResumableSession {
     try {
       const description = parseDescription(sdp);
       this.#requireSamePeer(description);
-      await this.#exchange.accept('answer', description);
+      await this.#exchange?.accept('answer', description);
     } catch (error) {
       this.#restartFailed?.(asFailure(error));
     }
   }
 
   async #answerRestart(gen: number, description: Description): Promise<void> {
-    const { connection } = this.#peer;
+    const { connection } = this.#peer ?? {};
     try {
+      if (!connection) throw new RendezvousError('bad_signal', 'There is no connection to be restarted.');
       this.#requireSamePeer(description);
       const exchange = this.#nextExchange(gen);
       this.#renewServers();
@@ -214,63 +257,116 @@ export class SessionPeer implements RecoveryTarget, ResumableSession {
 
   /** ICE may be restarted by whoever made the connection, and by nobody else (RFC 8842 §5.4). */
   #requireSamePeer({ fingerprint }: Description): void {
-    if (fingerprint === parseDescription(this.#peer.remoteSdp).fingerprint) return;
+    if (this.#peer && fingerprint === parseDescription(this.#peer.remoteSdp).fingerprint) return;
     throw new RendezvousError('bad_signal', 'An ICE restart must not change the DTLS fingerprints.');
   }
 
   #renewServers(): void {
     const { iceServers, iceTransportPolicy } = this.#connector.settings;
-    this.#peer.connection.setConfiguration?.({ iceServers: iceServers(), iceTransportPolicy });
+    this.#peer?.connection.setConfiguration?.({ iceServers: iceServers(), iceTransportPolicy: iceTransportPolicy() });
   }
 
   #nextExchange(gen = this.#gen + 1): OfferAnswer {
     const signaling = this.#signaling;
-    if (!signaling) throw new RendezvousError('signaling_failed', 'There is no signaling to the other peer.');
-    this.#exchange.stop();
+    if (!signaling) throw new RendezvousError('signaling_failed', 'There is no signaling channel to the other peer.');
+    this.#exchange?.stop();
     this.#gen = gen;
-    const { connection } = this.#peer;
-    const { trickle } = this.#connector.settings;
-    this.#exchange = new OfferAnswer({ connection, signaling, gen, trickle, tally: new CandidateTally() });
-    return this.#exchange;
+    const { connection } = this.#peer!;
+    const { trickle, diagnose } = this.#connector.settings;
+    const tally = new CandidateTally();
+    const exchange = new OfferAnswer({ connection, signaling, gen, trickle, tally, diagnose });
+    this.#exchange = exchange;
+    return exchange;
   }
 
-  /** A new connection that the other side asks for, whether or not this one has noticed that it is needed. */
+  /**
+   * A new connection that the other side asks for, whether or not this one has noticed that it is
+   * needed.
+   */
   async #answer(signaling: Signaling, offer?: Offer): Promise<void> {
-    this.#answering?.abort(new RendezvousError('aborted', 'The other peer makes yet another connection.'));
+    this.#answering?.abort(new RendezvousError('aborted', 'The other peer started a newer connection.'));
     const answering = new AbortController();
     this.#answering = answering;
     const signal = AbortSignal.any([answering.signal, this.#ended.signal]);
     const started = offer && { gen: offer.gen - 1, offer };
     try {
       await withTimeout({ connectTimeoutMs: attemptMs, signal }, async (within) => {
-        await this.#attach(signaling, await this.#negotiate(signaling, started, within), within);
+        const paths = this.#negotiate(signaling, started, within);
+        await this.#attach(signaling, await paths.connection, within);
       });
     } catch (error) {
-      if (!signal.aborted) this.onerror?.(asFailure(error));
+      const failure = asFailure(error);
+      // Whoever was in the middle of one path must not stay there.
+      if (failure.code === 'path_untrusted') this.link.end(failure);
+      else if (!signal.aborted && !this.link.carried) this.onerror?.(failure);
     }
   }
 
-  async #negotiate(signaling: Signaling, started: PeerOptions['started'], signal: AbortSignal): Promise<ConnectedPeer> {
-    this.#exchange.stop();
-    const negotiation: PeerNegotiation = new PeerNegotiation({
-      ...this.#connector.settings,
-      signaling,
+  /** @param directOnly the session has a path that a worse one must not replace */
+  #negotiate(
+    signaling: Signaling,
+    started: PeerOptions['started'],
+    signal: AbortSignal,
+    directOnly = false,
+  ): PathNegotiation {
+    this.#exchange?.stop();
+    this.#paths.stop(superseded());
+    // Its path may be dead, and what comes of the newer negotiation would be refused for it.
+    this.#attaching?.up.abort(superseded());
+    this.#attaching = undefined;
+    const paths = negotiate(this.#connector, signaling, {
+      directOnly,
       ...(started ? { started } : {}),
-      offerer: this.offers,
       resume: this.link.session,
-      // Called at once, because the offer that follows a given up one may be the next message.
-      over: () => {
-        this.#gen = negotiation.gen;
-        if (!this.#ended.signal.aborted) this.#listen(signaling);
-      },
+      key: this.#key,
+      hello: () => this.link.hello(),
     });
-    return await negotiation.run(signal);
+    this.#paths = paths;
+    paths.onrelayed = (carrier) => void this.#attachRelayed(signaling, paths, carrier);
+    this.#takeOver(paths, signaling);
+    const abort = () => paths.stop(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
+    return paths;
+  }
+
+  /** Takes what comes on the signaling when a negotiation is over, and offers that replace it. */
+  #takeOver(paths: PathNegotiation, signaling: Signaling): void {
+    // Called at once, because the offer that follows a given up one may be the next message.
+    const over = (): void => {
+      if (this.#paths === paths) this.#gen = paths.gen;
+      if (!this.#ended.signal.aborted) this.#listen(signaling);
+    };
+    paths.handOver(over, (offer) => this.#receive(signaling, offer));
+  }
+
+  /** The relayed path is there first. Behind the connection it is late. */
+  async #attachRelayed(signaling: Signaling, paths: PathNegotiation, carrier: Carrier): Promise<void> {
+    if (this.#paths !== paths || this.#attaching || this.#ended.signal.aborted)
+      return closeConnection(carrier.connection);
+    try {
+      await this.link.attach(carrier, this.#ended.signal);
+      this.#prove(signaling);
+    } catch (error) {
+      this.onerror?.(asFailure(error));
+    }
   }
 
   async #attach(signaling: Signaling, peer: ConnectedPeer, signal: AbortSignal): Promise<void> {
     this.#exchange = peer.exchange;
-    await this.link.attach(peer, signal);
+    const attaching = { since: performance.now(), up: new AbortController() };
+    this.#attaching = attaching;
+    try {
+      await this.link.attach(peer, AbortSignal.any([signal, attaching.up.signal]));
+    } finally {
+      // A later attempt may be in its handshake by now.
+      if (this.#attaching === attaching) this.#attaching = undefined;
+    }
     this.#peer = peer;
+    this.#prove(signaling);
+  }
+
+  #prove(signaling: Signaling): void {
     this.#unproven.get(signaling)?.();
     this.#unproven.delete(signaling);
   }

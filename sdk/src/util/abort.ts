@@ -14,13 +14,16 @@ export function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** The promise's result, or the signal's reason when that comes first: for what cannot be aborted itself. */
+/**
+ * The promise's result, or the signal's reason when that comes first: for what cannot be aborted
+ * itself.
+ */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);
     if (signal.aborted) abort();
     else signal.addEventListener('abort', abort, { once: true });
-    // In any case: a rejection that nobody handles ends the process.
+    // Handled in any case, because an unhandled rejection ends the process.
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
 }

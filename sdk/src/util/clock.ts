@@ -2,7 +2,7 @@
 export interface Clock {
   /** Monotonic milliseconds, as of `performance.now()`. */
   now(): number;
-  /** Calls back once, after so many milliseconds. Returns a function that cancels it. */
+  /** Calls `callback` once after this time, in milliseconds. Returns a function that cancels it. */
   after(milliseconds: number, callback: () => void): () => void;
 }
 

@@ -14,8 +14,8 @@ export interface Limits {
 const longestTimerMs = 2 ** 31 - 1;
 
 /**
- * Runs what connects, and aborts it when the time is over or the application's signal fires: with RendezvousError
- * `connect_timeout` or `aborted` as the reason.
+ * Runs what connects, and aborts it when the time is over or the application's signal fires: with
+ * RendezvousError `connect_timeout` or `aborted` as the reason.
  */
 export async function withTimeout<T>(
   { connectTimeoutMs, signal }: Limits,
@@ -38,4 +38,4 @@ export async function withTimeout<T>(
 }
 
 const tooLate = (milliseconds: number) =>
-  new RendezvousError('connect_timeout', `Not connected within ${milliseconds / 1000} s.`, { retryable: true });
+  new RendezvousError('connect_timeout', `Connecting timed out after ${milliseconds / 1000} s.`, { retryable: true });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { HeldTimers } from '../../../test/support/held-timers.ts';
+import { within } from '../../../test/support/wait.ts';
 import { Bridge, brokenEnd, type End } from '../../src/cli/bridge.ts';
 import { CliError } from '../../src/cli/cli-error.ts';
 import { RendezvousError } from 'mcp-rendezvous-protocol';
@@ -94,14 +96,14 @@ test('the client cannot be written to any more', async (t) => {
 });
 
 test('a cancelled request is not waited for', async (t) => {
+  // How long the bridge waits for others, which is never over here.
+  new HeldTimers(t, 5_000);
   const session = new Session(t, fixture());
   session.send({ id: 'c', method: 'silence' });
   session.send({ method: 'notifications/cancelled', params: { requestId: 'c' } });
   await session.request('echo');
-  const before = Date.now();
   session.input.end();
-  await session.ended();
-  assert.ok(Date.now() - before < 4_000);
+  await within(session.ended(), 'the end of the session');
 });
 
 test('rubbish on stdout is logged and dropped', async (t) => {
@@ -158,13 +160,6 @@ for (const [form, id] of [
     assert.ok((await session.answer('open')).result);
   });
 }
-
-test('another message that is too long ends the session, with an error for what is pending', async (t) => {
-  const session = new Session(t, fixture());
-  assert.equal((await session.request('huge', { form: 'question' })).error?.data?.code, 'message_too_large');
-  const ending = await session.ended();
-  assert.equal((ending.error as CliError).code, 'message_too_large');
-});
 
 test('a server that does not read: its clients wait, up to a bound', async (t) => {
   const session = new Session(t, [process.execPath, '-e', 'setInterval(() => {}, 60_000)']);

@@ -4,9 +4,13 @@ import { Child } from '../../src/cli/child.ts';
 import type { CliError } from '../../src/cli/cli-error.ts';
 import { createLog } from '../../src/cli/log.ts';
 import { WarmProcess } from '../../src/cli/warm-process.ts';
+import { ManualClock } from '../manual-clock.ts';
 import { fixture, runs, until } from './support/process.ts';
 
-/** A pool whose next processes run `command`, which a test may change. */
+/**
+ * A pool whose next processes run `command`, which a test may change. Its time is the test's, so
+ * that a machine may take as long as it likes to start a process, and to see that it ends.
+ */
 function poolOf(t: TestContext, command: [string, ...string[]]) {
   const state = {
     command,
@@ -15,8 +19,10 @@ function poolOf(t: TestContext, command: [string, ...string[]]) {
     children: [] as Child[],
     hopeless: undefined as CliError | undefined,
   };
+  const clock = new ManualClock();
   const pool = new WarmProcess({
     name: 'fixture',
+    clock,
     spawn() {
       const [program, ...args] = state.command;
       const child = new Child({ command: program, args, env: process.env, onoutput: () => {} });
@@ -31,13 +37,18 @@ function poolOf(t: TestContext, command: [string, ...string[]]) {
     await pool.close();
     await Promise.all(state.children.map((child) => child.close()));
   });
-  return { pool, state };
+  const open = async () => {
+    const opening = pool.open();
+    await clock.advance(500);
+    await opening;
+  };
+  return { pool, state, clock, open };
 }
-const failing: [string, ...string[]] = [process.execPath, '-e', 'process.exit(6)'];
+const failing: [string, ...string[]] = [process.execPath, '--no-such-option'];
 
 test('one process is warm, and another one as soon as it is taken', async (t) => {
-  const { pool, state } = poolOf(t, fixture());
-  await pool.open();
+  const { pool, state, open } = poolOf(t, fixture());
+  await open();
   assert.equal(state.children.length, 1);
   assert.equal(pool.take(), state.children[0]);
   assert.equal(state.children.length, 2);
@@ -49,13 +60,13 @@ test('one process is warm, and another one as soon as it is taken', async (t) =>
 
 test('a command that fails at once does not open', async (t) => {
   const { pool, state } = poolOf(t, failing);
-  await assert.rejects(pool.open(), { code: 'server_exited', message: /code 6/ });
+  await assert.rejects(pool.open(), { code: 'server_exited', message: /code 9/ });
   assert.equal(state.children.length, 1);
 });
 
 test('a command that was never seen to work is hopeless at its first death', async (t) => {
-  const { pool, state } = poolOf(t, fixture());
-  await pool.open();
+  const { state, open } = poolOf(t, fixture());
+  await open();
   process.kill(state.children[0]!.pid!, 'SIGKILL');
   await until('its end', () => state.hopeless !== undefined);
   assert.match(state.hopeless?.message ?? '', /SIGKILL/);
@@ -63,16 +74,21 @@ test('a command that was never seen to work is hopeless at its first death', asy
 });
 
 test('while a client is connected it is tried again, more and more slowly, and not for ever', async (t) => {
-  const { pool, state } = poolOf(t, fixture());
-  await pool.open();
+  const { pool, state, clock, open } = poolOf(t, fixture());
+  await open();
   state.idle = false;
   state.command = failing;
   pool.take();
-  await until('the end of it', () => state.lines.some((line) => line.includes('when a client needs it')));
-  assert.deepEqual(
-    state.lines.map((line) => /starts in (.*) s\.|(needs it)/.exec(line)?.slice(1).join('')),
-    ['0.5', '1', '2', '4', 'needs it'],
-  );
+  for (const [index, seconds] of [0.5, 1, 2, 4].entries()) {
+    await until('its end', () => state.lines.length > index);
+    assert.match(state.lines[index] ?? '', new RegExp(`starts in ${seconds} s\\.`));
+    await clock.advance(seconds * 1_000 - 1);
+    assert.equal(state.children.length, index + 2);
+    await clock.advance(1);
+    assert.equal(state.children.length, index + 3);
+  }
+  await until('the end of it', () => state.lines.length > 4);
+  assert.match(state.lines[4] ?? '', /when a client connects/);
   const count = state.children.length;
   // The last client leaves: one more try, and then there is no hope.
   state.idle = true;
@@ -82,8 +98,8 @@ test('while a client is connected it is tried again, more and more slowly, and n
 });
 
 test('a command that cannot be started any more is told to whoever needs it', async (t) => {
-  const { pool, state } = poolOf(t, fixture());
-  await pool.open();
+  const { pool, state, open } = poolOf(t, fixture());
+  await open();
   state.idle = false;
   state.command = ['/nowhere/to/be-found'];
   pool.take();

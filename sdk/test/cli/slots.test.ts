@@ -11,6 +11,19 @@ test('one subject has a quarter of the slots, or 16 if that is more', () => {
   assert.deepEqual(shares, [1, 10, 16, 16, 17, 100]);
 });
 
+test('each guest of a server has a share of its own, although the relay calls them all the same', () => {
+  const guest = (jti: string) =>
+    ({ subject: 'inv:s', claims: { sub: 'inv:s', jti, by: 'inviter' } }) as Parameters<Slots['take']>[0];
+  const slots = new Slots(64);
+  for (let n = 0; n < slots.ofSubject; n++) slots.take(guest('one'));
+  assert.throws(() => slots.take(guest('one')), { code: 'busy' });
+  slots.take(guest('another'))();
+  // Without an inviter a subject may get as many tokens as it likes.
+  const own = (jti: string) => ({ subject: 's', claims: { sub: 's', jti } }) as Parameters<Slots['take']>[0];
+  for (let n = 0; n < slots.ofSubject; n++) slots.take(own(`${n}`));
+  assert.throws(() => slots.take(own('next')), { code: 'busy' });
+});
+
 test('whoever comes and goes, neither limit is passed, and no slot is lost', () => {
   const move = fc.record({
     subject: fc.constantFrom('a', 'b', 'c'),

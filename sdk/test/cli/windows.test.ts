@@ -17,7 +17,9 @@ console.log(JSON.stringify({ jsonrpc: '2.0', method: 'called', params: { args } 
 process.stdin.resume();
 `;
 
-/** Starts a command in a process that takes this machine for Windows; resolves with what came of it. */
+/**
+ * Starts a command in a process that takes this machine for Windows; resolves with what came of it.
+ */
 async function startOnWindows(t: TestContext, command: string, ...args: string[]): Promise<unknown> {
   const folder = await mkdtemp(join(tmpdir(), 'windows-'));
   t.after(() => rm(folder, { recursive: true }));

@@ -1,6 +1,6 @@
 import type { TestContext } from 'node:test';
 import { type FramedLinkOptions, FramedLink } from '../../src/link/framed.ts';
-import type { Carrier, MessageMeta } from '../../src/link/link.ts';
+import type { MessageMeta, RtcCarrier } from '../../src/link/link.ts';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 import type { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Engine, RtcDataChannel, RtcPeerConnection } from '../../src/peer/engine.ts';
@@ -9,8 +9,8 @@ import { connectPair, direct } from '../peer/pair.ts';
 
 export interface Carriers {
   /** The offerer's. */
-  near: Carrier;
-  far: Carrier;
+  near: RtcCarrier;
+  far: RtcCarrier;
 }
 
 /** Both ends of a real data channel. On a busy machine an engine may need another try. */
@@ -26,7 +26,7 @@ export async function connectCarriers(t: TestContext, engine: Engine = weriftEng
   return { near: carrier(engine, offerer, near), far: carrier(engine, answerer, far) };
 }
 
-const carrier = (engine: Engine, connection: RtcPeerConnection, channel: RtcDataChannel): Carrier => ({
+const carrier = (engine: Engine, connection: RtcPeerConnection, channel: RtcDataChannel): RtcCarrier => ({
   engine,
   connection,
   channel,

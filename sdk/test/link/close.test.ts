@@ -9,7 +9,7 @@ import { ManualClock } from '../manual-clock.ts';
 import { linkToPipe } from './pipe.ts';
 import { RawPeer } from './raw.ts';
 
-const waitMs = 20_000;
+const waitMs = 30_000;
 
 void suite('the end of a framed link', () => {
   test('10,000 messages that are queued arrive before it', async (t) => {
@@ -106,7 +106,7 @@ void suite('the end of a framed link', () => {
     const sent = Promise.allSettled(upTo(6).map(send));
     await eventually(() => taken === 4, waitMs, 'the window is full');
     const closing = near.link.close();
-    await clock.advance(2_999);
+    await clock.advance(7_999);
     assert.equal(near.closes.length, 0);
     await clock.advance(1_001); // and the last second for an answer to its CLOSE
     await closing;
@@ -116,6 +116,54 @@ void suite('the end of a framed link', () => {
       near.closes.map((error) => error?.code),
       ['session_lost'],
     );
+  });
+
+  test('waits for acknowledgements as long as the other side gives a sign, but not for ever', async (t) => {
+    const clock = new ManualClock();
+    const { near, pipe } = await linkToPipe(t, { clock });
+    await near.link.send(note(1));
+    const closing = near.link.close();
+    for (let seconds = 0; seconds < 28; seconds += 7) {
+      await clock.advance(7_000);
+      pipe.put(encodePing(seconds));
+    }
+    await clock.advance(1_999);
+    assert.equal(near.closes.length, 0);
+    await clock.advance(1_001);
+    await closing;
+    assert.deepEqual(
+      near.closes.map((error) => error?.code),
+      ['session_lost'],
+    );
+  });
+
+  test('does not come over time in which the process did not run', async (t) => {
+    const clock = new ManualClock();
+    const { near, pipe } = await linkToPipe(t, { clock });
+    await near.link.send(note(1));
+    const closing = near.link.close();
+    clock.sleep(60_000); // what has come meanwhile is read after the timers that are due
+    await clock.advance(0);
+    assert.deepEqual(near.closes, []);
+    pipe.put(encodeAck(1));
+    pipe.put(encodeClose(0));
+    await closing;
+    assert.deepEqual(near.closes, [undefined]);
+  });
+
+  test('does not wait for one who has everything and never says CLOSE', async (t) => {
+    const clock = new ManualClock();
+    const { near, pipe } = await linkToPipe(t, { clock });
+    await near.link.send(note(1));
+    const closing = near.link.close();
+    pipe.put(encodeAck(1));
+    for (let second = 0; second < 3; second++) {
+      pipe.put(encodePing(second));
+      await clock.advance(1_000);
+    }
+    await clock.advance(1_000);
+    await closing;
+    assert.deepEqual(near.closes, [undefined]);
   });
 
   test('comes also when the engine cannot say that the goodbye arrived', async (t) => {
@@ -185,7 +233,7 @@ void suite('the end of a framed link', () => {
     await eventually(() => near.losses.length === 1, waitMs);
     const sent = assert.rejects(near.link.send(note(1)), { code: 'closed' });
     const closing = near.link.close();
-    await clock.advance(3_000);
+    await clock.advance(8_000);
     await closing;
     await sent;
     assert.deepEqual(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { eventually } from '../../../test/support/wait.ts';
 import { decode, encodePing, encodePong } from '../../src/link/frame.ts';
-import { Keepalive } from '../../src/link/keepalive.ts';
+import { impatient, Keepalive } from '../../src/link/keepalive.ts';
 import { connectLinks, note } from './carriers.ts';
 import { ManualClock } from '../manual-clock.ts';
 import { linkToPipe } from './pipe.ts';
@@ -64,7 +64,8 @@ test('a PONG that answers an older PING measures nothing', async (t) => {
 });
 
 test('a probe is answered, or tells the loss at once', async (t) => {
-  const { near, far, carriers } = await connectLinks(t);
+  // The other side gives no sign by itself, which would be an answer as well.
+  const { near, far, carriers } = await connectLinks(t, {}, { clock: new ManualClock() });
   near.link.probe(20_000);
   await eventually(() => near.link.roundTripMs !== undefined, waitMs);
   assert.deepEqual([near.losses, far.losses], [[], []]);
@@ -77,6 +78,28 @@ test('a probe is answered, or tells the loss at once', async (t) => {
   await eventually(() => near.found === 1, waitMs);
 });
 
+test('a path is in doubt while a PING is not answered, before it is taken for dead', async () => {
+  const clock = new ManualClock();
+  const told: [string, number][] = [];
+  const begun = clock.now();
+  const tell = (what: string) => () => void told.push([what, clock.now() - begun]);
+  const keepalive = new Keepalive({ ping: tell('ping'), doubtful: tell('doubtful'), silent: tell('silent') }, clock);
+  keepalive.start(impatient);
+  await clock.advance(1_500);
+  keepalive.heard(); // whatever it is
+  await clock.advance(10_000);
+  assert.deepEqual(told.slice(0, 5), [
+    ['ping', 1_200],
+    ['ping', 2_700],
+    ['doubtful', 3_900],
+    ['ping', 3_900],
+    ['silent', 4_500],
+  ]);
+  // What is known to be dead is in no doubt.
+  assert.equal(told.filter(([what]) => what === 'doubtful').length, 1);
+  keepalive.stop();
+});
+
 void suite('after a sleep', () => {
   /** A keepalive whose process wakes up after the other side's time was over. */
   async function awake() {
@@ -84,7 +107,7 @@ void suite('after a sleep', () => {
     const pings: number[] = [];
     const silences: number[] = [];
     const keepalive = new Keepalive(
-      { ping: () => pings.push(clock.now()), silent: (afterMs) => silences.push(afterMs) },
+      { ping: () => pings.push(clock.now()), doubtful: () => {}, silent: (afterMs) => silences.push(afterMs) },
       clock,
     );
     keepalive.start();
@@ -117,7 +140,8 @@ void suite('after a sleep', () => {
 test('a timer that work delays is no sleep', async () => {
   const clock = new ManualClock();
   const silences: number[] = [];
-  const keepalive = new Keepalive({ ping: () => {}, silent: (afterMs) => silences.push(afterMs) }, clock);
+  const owner = { ping: () => {}, doubtful: () => {}, silent: (afterMs: number) => silences.push(afterMs) };
+  const keepalive = new Keepalive(owner, clock);
   keepalive.start();
   await clock.advance(7_000);
   clock.sleep(2_500);
@@ -134,6 +158,7 @@ test('a question that is the end is the last one', () => {
         pings.push(id);
         keepalive.stop(); // as when the channel does not take it, and the session ends with that
       },
+      doubtful: () => {},
       silent: () => assert.fail('nobody waits for an answer'),
     },
     clock,

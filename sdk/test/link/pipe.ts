@@ -2,7 +2,7 @@ import type { TestContext } from 'node:test';
 import type { FramedLinkOptions } from '../../src/link/framed.ts';
 import type { Engine, RtcDataChannel, RtcPeerConnection } from '../../src/peer/engine.ts';
 import { encodeHello } from '../../src/link/frame.ts';
-import type { Carrier } from '../../src/link/link.ts';
+import type { RtcCarrier } from '../../src/link/link.ts';
 import { Recorder } from './carriers.ts';
 import { hello } from './raw.ts';
 
@@ -19,7 +19,7 @@ export class PipeEnd {
   flush: Engine['flush'];
   /** A peer that does not read leaves everything in the channel's buffer. */
   reading = true;
-  readonly carrier: Carrier;
+  readonly carrier: RtcCarrier;
   readonly #channel: PipeChannel;
 
   constructor() {
@@ -36,7 +36,7 @@ export class PipeEnd {
       // The members of a connection that a link has no use for.
     } as unknown as RtcPeerConnection;
     const fingerprint = Array(32).fill('00').join(':');
-    const section = `m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=fingerprint:sha-256 ${fingerprint}\r\n`;
+    const section = `m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=setup:active\r\na=fingerprint:sha-256 ${fingerprint}\r\n`;
     const sdp = `v=0\r\n${section}a=max-message-size:262144\r\n`;
     const flush: Engine['flush'] = async (opened) => await this.flush?.(opened);
     const engine = { name: 'pipe', flush } as Engine;

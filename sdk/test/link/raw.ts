@@ -1,5 +1,6 @@
 import { eventually } from '../../../test/support/wait.ts';
-import { decode, encodeData, encodeHello, type Frame, type Hello } from '../../src/link/frame.ts';
+import type { Hello } from 'mcp-rendezvous-protocol';
+import { decode, encodeData, encodeHello, type Frame } from '../../src/link/frame.ts';
 import type { Carrier } from '../../src/link/link.ts';
 import { randomBase64Url } from '../../src/util/random.ts';
 
@@ -37,7 +38,7 @@ export class RawPeer {
   /** The first frame of this type, there or to come. */
   async next<T extends Frame['type']>(type: T): Promise<Extract<Frame, { type: T }>> {
     const find = () => this.frames.findIndex((frame) => frame.type === type);
-    await eventually(() => find() >= 0, 20_000, `a ${type} frame`);
+    await eventually(() => find() >= 0, undefined, `a ${type} frame`);
     return this.frames.splice(find(), 1)[0] as Extract<Frame, { type: T }>;
   }
 }

@@ -16,7 +16,7 @@ import { ManualClock } from '../manual-clock.ts';
 import { linkToPipe, PipeEnd } from './pipe.ts';
 import { hello } from './raw.ts';
 
-const waitMs = 20_000;
+const waitMs = 30_000;
 const answerBytes = 100_000;
 
 /** A link that answers every request of the test with 100 kB at once. */

@@ -40,7 +40,10 @@ const stun = (type: number, ...attributes: [type: number, value: Buffer][]): Buf
 };
 
 const username = Buffer.from('abcd:efgh');
-/** USERNAME, PRIORITY, ICE-CONTROLLING, USE-CANDIDATE: a check that wants to be the chosen pair (RFC 8445 §7.1). */
+/**
+ * USERNAME, PRIORITY, ICE-CONTROLLING, USE-CANDIDATE: a check that wants to be the chosen pair (RFC
+ * 8445 §7.1).
+ */
 const wanted: [number, Buffer][] = [
   [0x0006, username],
   [0x0024, Buffer.alloc(4, 0x6e)],
@@ -95,7 +98,10 @@ export function random(seed: number): (below: number) => number {
   };
 }
 
-/** Forgeries with some bytes changed, cut off, doubled, or glued together; and bytes without any sense. */
+/**
+ * Forgeries with some bytes changed, cut off, doubled, or glued together; and bytes without any
+ * sense.
+ */
 export function* fuzz(seed: number, count: number): Generator<Buffer> {
   const below = random(seed);
   const templates = Object.values(forgeries).filter((packet) => packet.length > 0);

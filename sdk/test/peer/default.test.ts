@@ -3,10 +3,8 @@ import { execFile } from 'node:child_process';
 import { suite, test } from 'node:test';
 import { promisify } from 'node:util';
 import { defaultEngine } from '../../src/peer/default.node.ts';
-import { WeriftConnection } from '../../src/peer/werift/connection.ts';
 
 const here = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
-const credentials = { username: 'someone', credential: 'secret' };
 
 /** The default in a process of its own, where `require('node-datachannel')` does what is said. */
 async function defaultWhere(instead: string): Promise<unknown> {
@@ -31,7 +29,7 @@ async function defaultWhere(instead: string): Promise<unknown> {
     process.stdout.write(JSON.stringify({ name: (await defaultEngine()).name, refused }));
   `;
   const args = ['--conditions=mcp-rendezvous-source', '--input-type=module', '--eval', source];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 30_000, killSignal: 'SIGKILL' });
+  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 60_000, killSignal: 'SIGKILL' });
   return JSON.parse(stdout);
 }
 
@@ -50,28 +48,7 @@ suite('the default engine in Node', () => {
     }
     assert.deepEqual(await defaultWhere('module.exports = {}'), {
       name: 'werift',
-      refused: ['bad_option', 'The package node-datachannel does not export what is expected of it.'],
+      refused: ['bad_option', 'The package node-datachannel lacks an expected export. Check its version.'],
     });
-  });
-
-  test('is werift for a connection that node-datachannel cannot make', async (t) => {
-    const engine = await defaultEngine();
-    const create = async (urls: string[], iceTransportPolicy: 'all' | 'relay' = 'all') => {
-      const configuration = { iceServers: [{ urls, ...credentials }], iceTransportPolicy };
-      await engine.prepare?.(configuration);
-      const connection = engine.createPeerConnection(configuration);
-      t.after(() => connection.close());
-      return connection instanceof WeriftConnection ? 'werift' : 'node-datachannel';
-    };
-    assert.equal(await create(['turn:a?transport=udp'], 'relay'), 'werift');
-    assert.equal(await create(['turns:a', 'turn:a?transport=tcp']), 'werift');
-    assert.equal(await create(['turns:a', 'turn:a?transport=udp']), 'node-datachannel');
-    assert.equal(await create(['stun:a']), 'node-datachannel');
-    const unsafe = engine.createPeerConnection({
-      iceServers: [{ urls: 'turns:a', ...credentials }],
-      iceTransportPolicy: 'relay',
-    });
-    t.after(() => unsafe.close());
-    await assert.rejects(engine.authenticate?.(unsafe) ?? Promise.resolve(), { code: 'dtls_untrusted' });
   });
 });

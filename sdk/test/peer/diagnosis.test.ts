@@ -17,7 +17,7 @@ function create(t: TestContext): RtcPeerConnection {
   return connection;
 }
 
-/** What is told of an attempt that has seen these candidates. */
+/** What is said about an attempt that has seen these candidates. */
 function told(t: TestContext, local: string[], remote: string[], fill?: (tally: CandidateTally) => void): string {
   const tally = new CandidateTally();
   for (const candidate of local) tally.local(candidate);
@@ -30,9 +30,10 @@ function told(t: TestContext, local: string[], remote: string[], fill?: (tally: 
 }
 
 test('a path on which the time was over is no path that is not trusted', () => {
-  const late = new RendezvousError('connect_timeout', 'Not connected within 30 s.', { retryable: true });
+  const late = new RendezvousError('connect_timeout', 'Connecting timed out after 30 s.', { retryable: true });
   const at = (connectionState: RtcPeerConnection['connectionState']) =>
-    explain({ iceConnectionState: 'connected', connectionState } as RtcPeerConnection, new CandidateTally(), late); // all it asks
+    // All it asks.
+    explain({ iceConnectionState: 'connected', connectionState } as RtcPeerConnection, new CandidateTally(), late);
   assert.equal(at('failed').code, 'dtls_untrusted');
   for (const [state, missing] of [
     ['connecting', /30 s\. .*DTLS handshake/],
@@ -53,7 +54,7 @@ suite('why there is no network path', () => {
 
   test('no candidates on one side', (t) => {
     assert.match(told(t, [], [host]), /This machine has no network address/);
-    assert.match(told(t, [host], []), /No network address of the other side/);
+    assert.match(told(t, [host], []), /The other side sent no network address/);
   });
 
   test('only names of a network elsewhere', (t) => {
@@ -66,15 +67,46 @@ suite('why there is no network path', () => {
       tally.serverError({ url, errorCode, errorText: '' });
     assert.match(
       told(t, [host], [host], failure('turn:turn.example:3478?transport=udp', 401)),
-      /The TURN over UDP server refused the credentials \(401\)/,
+      /The TURN over UDP server rejected the credentials \(401\)/,
     );
     assert.match(
       told(t, [host], [host], failure('turns:turn.example', 701)),
-      /The TURNS server gave no address: it does not answer from here/,
+      /The TURNS server is unreachable from here/,
     );
-    assert.match(told(t, [host], [host], failure('turn:turn.example', 486)), /no room left/);
+    assert.match(told(t, [host], [host], failure('turn:turn.example', 486)), /no capacity left/);
     // One of several addresses has got an answer.
     assert.doesNotMatch(told(t, [host, reflexive], [host], failure('stun:stun.example', 701)), /STUN/);
+  });
+
+  test('a stable detail for each cause', (t) => {
+    const failed = (url: string, errorCode: number) => (tally: CandidateTally) =>
+      tally.serverError({ url, errorCode, errorText: '' });
+    const asked = (tally: CandidateTally) => tally.asks([{ urls: 'stun:a' }]);
+    const both =
+      (...fills: ((tally: CandidateTally) => void)[]) =>
+      (tally: CandidateTally) => {
+        for (const fill of fills) fill(tally);
+      };
+    const cases: [detail: string, local: string[], remote: string[], fill?: (tally: CandidateTally) => void][] = [
+      ['no_stun', [host], [host]],
+      ['no_path', [host, reflexive], [host, reflexive], asked],
+      ['no_path', [host], [host], asked],
+      ['udp_blocked', [host], [host, reflexive], both(asked, failed('stun:a', 701))],
+      ['udp_blocked', [host], [host], both(asked, failed('stun:a', 701), failed('turn:a', 701))],
+      ['turn_refused', [host, reflexive], [host], both(asked, failed('turn:a', 401))],
+      ['turn_refused', [host], [host], both(asked, failed('stun:a', 701), failed('turn:a', 486))],
+      ['turn_unreachable', [host, reflexive], [host], both(asked, failed('turn:a', 701))],
+      ['no_address', [], [host], asked],
+      ['no_remote_address', [host], [], asked],
+      ['no_remote_address', [host], [named], asked],
+    ];
+    for (const [detail, local, remote, fill] of cases) {
+      const tally = new CandidateTally();
+      for (const candidate of local) tally.local(candidate);
+      for (const candidate of remote) tally.remote(candidate);
+      fill?.(tally);
+      assert.equal(explain(create(t), tally).detail, detail);
+    }
   });
 
   test('candidates inside a description count, and once', async (t) => {
@@ -114,6 +146,6 @@ suite('why there is no network path', () => {
     const { sdp = '' } = await connection.createOffer();
     await connection.setLocalDescription({ type: 'offer', sdp });
     await reported;
-    assert.match(explain(connection, tally).message, /The TURN over TCP server gave no address/);
+    assert.match(explain(connection, tally).message, /The TURN over TCP server is unreachable/);
   });
 });

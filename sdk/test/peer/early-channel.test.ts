@@ -11,7 +11,10 @@ import {
 import { weriftEngine } from 'mcp-rendezvous/werift';
 import { eventually } from '../../../test/support/wait.ts';
 
-/** werift as a page that is busy sees its engine: the data channel is open before the promise of the answer resolves. */
+/**
+ * werift as a page that is busy sees its engine: the data channel is open before the promise of the
+ * answer resolves.
+ */
 const tardy: Engine = {
   ...weriftEngine,
   createPeerConnection(configuration) {
@@ -26,7 +29,7 @@ const tardy: Engine = {
     };
     connection.setRemoteDescription = async (description) => {
       await take(description);
-      await eventually(isOpen, 20_000);
+      await eventually(isOpen);
       await turn(); // whoever waits for the channel has heard of it
     };
     return connection;
@@ -48,7 +51,9 @@ test('both sides speak framed mode, also when a channel opens before the engine 
 
 test('nothing is sent on a channel of the other side before it is writable, which its engine may tell after it is open', async (t) => {
   let isWritable = false;
-  /** werift as Chromium is for a moment: a channel that says it is open, and drops what it is given. */
+  /**
+   * werift as Chromium is for a moment: a channel that says it is open, and drops what it is given.
+   */
   const forgetful: Engine = {
     ...weriftEngine,
     createPeerConnection(configuration) {

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { suite, test, type TestContext } from 'node:test';
+import { Coturn, credentials } from '../../../test/support/coturn.ts';
+import { eventually } from '../../../test/support/wait.ts';
 import type { RtcConfiguration } from '../../src/peer/engine.ts';
 import { nodeDatachannelEngine } from '../../src/peer/node-datachannel.ts';
-import { closing, connectPair, direct, receiving, within } from './pair.ts';
+import { answeringStun } from '../../src/peer/node-datachannel/stun-choice.ts';
+import { closing, connectPair, direct, gathered, receiving, within } from './pair.ts';
 import { turnServer } from './turn.ts';
 
-const patienceMs = 20_000;
+const patienceMs = 30_000;
 
 function create(t: TestContext, configuration: Partial<RtcConfiguration> = {}) {
   const connection = nodeDatachannelEngine.createPeerConnection({ ...direct, ...configuration });
@@ -19,20 +22,48 @@ suite('the node-datachannel engine', () => {
     assert.throws(() => create(t, { iceServers: [iceServer], iceTransportPolicy: 'relay' }), { code: 'bad_option' });
   });
 
-  test('asks a TURN server with the credentials as they are, colons included', async (t) => {
-    const server = await turnServer('1790000000:agent-7');
-    const connection = create(t, { iceServers: [server.iceServer, { ...server.iceServer, urls: 'turns:127.0.0.1' }] });
-    const relayed = new Promise<string>((resolve) => {
-      connection.onicecandidate = ({ candidate }) => {
-        if (candidate?.candidate.includes(' typ relay')) resolve(candidate.candidate);
-      };
+  test('uses no TURN server, with which its library may stop the process', async (t) => {
+    const coturn = await Coturn.start();
+    t.after(() => coturn.stop());
+    const connection = create(t, {
+      iceServers: [{ urls: coturn.stun }, credentials([coturn.udp, coturn.tcp], 'agent-7')],
     });
+    const types = new Set<string | undefined>();
+    const errors: unknown[] = [];
+    connection.onicecandidate = ({ candidate }) => types.add(/ typ (\w+)/.exec(candidate?.candidate ?? '')?.[1]);
+    connection.onicecandidateerror = ({ url }) => errors.push(url);
     connection.createDataChannel('mcp');
     const { sdp = '' } = await connection.createOffer();
     await connection.setLocalDescription({ type: 'offer', sdp });
-    await within(server.asked, 'the request with credentials', patienceMs);
-    server.answer();
-    assert.match(await within(relayed, 'the relay candidate', patienceMs), / 127\.0\.0\.1 40000 typ relay/);
+    await within(gathered(connection), 'the end of gathering', patienceMs);
+    assert.doesNotMatch(connection.localDescription?.sdp ?? '', / typ relay/);
+    assert(!types.has('relay'));
+    assert(!errors.some((url) => String(url).startsWith('turn')));
+    assert.equal((await nodeDatachannelEngine.forTurn?.())?.name, 'werift');
+  });
+
+  test('uses a STUN server that answers where others of the list do not', async (t) => {
+    const coturn = await Coturn.start();
+    t.after(() => coturn.stop());
+    const iceServers = [{ urls: ['stun:127.0.0.1:9', 'stun:nobody.invalid', coturn.stun] }];
+    const configuration = { iceServers, iceTransportPolicy: 'all' } as const;
+    // A busy machine may be late: then the next connection asks again.
+    await eventually(async () => {
+      await nodeDatachannelEngine.prepare?.(configuration);
+      return answeringStun(iceServers.flatMap(({ urls }) => urls.map((url) => ({ urls: url }))))?.urls === coturn.stun;
+    });
+    const connection = create(t, configuration);
+    const errors: unknown[] = [];
+    connection.onicecandidateerror = ({ url }) => errors.push(url);
+    connection.createDataChannel('mcp');
+    const { sdp = '' } = await connection.createOffer();
+    await connection.setLocalDescription({ type: 'offer', sdp });
+    await within(gathered(connection), 'the end of gathering', patienceMs);
+    // Its public address is one of its own here, so that there is no further candidate.
+    assert.deepEqual(
+      errors.filter((url) => url !== coturn.stun),
+      [],
+    );
   });
 
   test('reports a server that gives nothing', async (t) => {

@@ -58,8 +58,9 @@ export function rawPeer({ keys, gated = false, alter }: RawOptions = {}): RawPee
   let inject: (packet: Buffer) => Promise<void> = () => Promise.reject(new Error('There is no transport yet.'));
   internals.createDtlsTransport = (options) => {
     made = createDtlsTransport(options);
-    // Without addresses of our choosing it has none at all on a machine that has nothing but loopback.
-    prepareGathering(made, {});
+    // Without addresses of our choosing it has none at all on a machine that has nothing but
+    // loopback.
+    prepareGathering(made);
     if (gated) gate = new PacketFilter(made);
     const { connection } = made.iceTransport;
     inject = connection.send.bind(connection);
@@ -73,7 +74,8 @@ export function rawPeer({ keys, gated = false, alter }: RawOptions = {}): RawPee
     await close();
   };
   return {
-    // It does not keep to the interface, which is what the adapter is for, but near enough to be connected.
+    // It does not keep to the interface, which is what the adapter is for, but near enough to be
+    // connected.
     connection: peer as unknown as RtcPeerConnection,
     inject: (packet) => inject(packet),
     get transport() {

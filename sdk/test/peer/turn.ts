@@ -4,7 +4,10 @@ import { createSocket } from 'node:dgram';
 const realm = 'example';
 const credential = 'secret';
 
-/** STUN attributes (RFC 8489 §14, RFC 8656 §18) and message types (RFC 8656 §17) that allocating needs. */
+/**
+ * STUN attributes (RFC 8489 §14, RFC 8656 §18) and message types (RFC 8656 §17) that allocating
+ * needs.
+ */
 const attributes = {
   messageIntegrity: 0x08,
   errorCode: 0x09,
@@ -17,7 +20,8 @@ const attributes = {
 const messages = { allocate: 0x0003, allocated: 0x0103, refused: 0x0113 };
 
 /**
- * As much of a TURN server as makes an allocation (RFC 8656 §7), when it is told to. It does not keep the process alive.
+ * As much of a TURN server as makes an allocation (RFC 8656 §7), when it is told to. It does not
+ * keep the process alive.
  */
 export async function turnServer(username = 'someone') {
   const key = createHash('md5').update(`${username}:${realm}:${credential}`).digest();

@@ -225,7 +225,9 @@ const messageHeader = 12;
 const epoch = (packet: Buffer) => packet.readUInt16BE(3);
 const isHandshake = (packet: Buffer) => packet[0] === 22 || packet[0] === 20;
 
-/** One record with a message becomes several with its fragments (RFC 6347 §4.2.3), which overlap. */
+/**
+ * One record with a message becomes several with its fragments (RFC 6347 §4.2.3), which overlap.
+ */
 function fragments(packet: Buffer): Buffer[] {
   const size = 40;
   const overlap = 7;

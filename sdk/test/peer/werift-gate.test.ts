@@ -89,7 +89,10 @@ function encryptedAlert({ dtls }: RTCDtlsTransport, alert: Buffer): Buffer {
   return packet;
 }
 
-/** Binding requests that want to be the chosen pair, with no signature and with a wrong one (RFC 8445 §7.1). */
+/**
+ * Binding requests that want to be the chosen pair, with no signature and with a wrong one (RFC
+ * 8445 §7.1).
+ */
 function stunRequests(username: string): Buffer[] {
   const attribute = (type: number, value: Buffer) => {
     const header = Buffer.alloc(4);

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { run } from './program.ts';
 
+/** A handshake that goes on without an answer would take longer, as would an allocation. */
+const mostMs = 20_000;
+
 suite('a process with the werift engine', () => {
   test('exits by itself when the other side never answered the handshake', async () => {
     const exited = await run(`
@@ -19,7 +22,7 @@ suite('a process with the werift engine', () => {
       const closed = performance.now();
       process.on('exit', () => process.stdout.write(JSON.stringify(performance.now() - closed)));
     `);
-    assert(typeof exited === 'number' && exited < 5_000, `took ${String(exited)} ms`);
+    assert(typeof exited === 'number' && exited < mostMs, `took ${String(exited)} ms`);
   });
 
   test('exits by itself when a TURN server answers after the end', async () => {
@@ -35,6 +38,6 @@ suite('a process with the werift engine', () => {
       const closed = performance.now();
       process.on('exit', () => process.stdout.write(JSON.stringify(performance.now() - closed)));
     `);
-    assert(typeof exited === 'number' && exited < 5_000, `took ${String(exited)} ms`);
+    assert(typeof exited === 'number' && exited < mostMs, `took ${String(exited)} ms`);
   });
 });

@@ -7,7 +7,17 @@ import { weriftEngine } from '../../src/peer/werift.ts';
 import { WeriftChannel } from '../../src/peer/werift/channel.ts';
 import { iceInternals, peerInternals, sctpInternals } from '../../src/peer/werift/internals.ts';
 import { eventually } from '../../../test/support/wait.ts';
-import { closePair, direct, negotiate, type Pair, pairUp, receiving, within } from './pair.ts';
+import {
+  asBetweenMachines,
+  associationOf,
+  closePair,
+  direct,
+  negotiate,
+  type Pair,
+  pairUp,
+  receiving,
+  within,
+} from './pair.ts';
 import { rawPeer, type RawPeer } from './raw.ts';
 
 const packetsSent = async (connection: RtcPeerConnection): Promise<number> => {
@@ -85,29 +95,39 @@ suite('the acknowledgements of the werift engine', () => {
 
   test('do not keep the sender of one message waiting', async (t) => {
     const pair = await settled(await pairUp(t));
-    const [near, far] = await packetsOf(pair, async () => {
-      pair.near.send('one');
-      await flushed(pair.near);
-    });
-    assert.deepEqual([near, far], [1, 1], 'neither is repeated');
+    for (let times = 0; times < 10; times++) {
+      const begun = performance.now();
+      const packets = await packetsOf(pair, async () => {
+        pair.near.send('one');
+        await flushed(pair.near);
+      });
+      // What is not acknowledged within a second is repeated: a machine that stood still for that
+      // long shows nothing.
+      if (performance.now() - begun > 900) continue;
+      assert.deepEqual(packets, [1, 1], 'neither is repeated');
+      return;
+    }
+    assert.fail('the sender waited for a second each time');
   });
 
-  test('are sent at once for the parts of a message', async (t) => {
+  test('are sent for every second part of a message, so that its sender does not wait', async (t) => {
     const pair = await settled(await pairUp(t));
+    asBetweenMachines(pair);
     const parts = 100;
     const [, far] = await packetsOf(pair, async () => {
       const arrived = receiving(pair.far);
-      pair.near.send('x'.repeat(parts * 1000));
+      const { maxPayloadSize } = associationOf(pair.near);
+      pair.near.send('x'.repeat(parts * maxPayloadSize));
       await within(arrived, 'the message');
       await flushed(pair.near);
     });
-    assert.ok(far > parts / 2, `${far} packets to acknowledge ${parts} parts`);
+    assert.ok(far >= parts / 2 && far < parts * 0.7, `${far} packets to acknowledge ${parts} parts`);
   });
 
   test('owed are sent when the connection closes', async (t) => {
     const raw = rawPeer();
     const pair = await settled(await pairUp(t, { offerer: raw.connection }));
-    const { sctp } = associationOf(raw);
+    const { sctp } = rawAssociationOf(raw);
     const left = new Promise((resolve) => sctp.stateChanged.closed.subscribe(() => resolve(sctp.sentQueue.length)));
     pair.far.onmessage = () => void pair.answerer.close();
     pair.near.send('the last one');
@@ -151,23 +171,20 @@ suite('the acknowledgements of the werift engine', () => {
       await send(packet);
       await sleep(1);
     };
-    const { sctp } = associationOf(raw);
+    const { sctp } = rawAssociationOf(raw);
     for (let round = 0; round < 10; round++) {
       const arrived = receiving(pair.far, 3);
       held = [];
       for (const message of ['1', '2', '3']) pair.near.send(message);
       await within(arrived, 'the messages');
       // What is not acknowledged is repeated after a second.
-      await within(
-        eventually(() => sctp.sentQueue.length === 0),
-        'the acknowledgements',
-        500,
-      );
+      await eventually(() => sctp.sentQueue.length === 0, 800, 'the acknowledgements');
     }
   });
 
   test('make no packet larger than it may be', async (t) => {
     const pair = await settled(await pairUp(t));
+    asBetweenMachines(pair);
     assert.ok(pair.far instanceof WeriftChannel);
     const ice = iceInternals(pair.far.engineChannel.sctp.transport);
     const send = ice.send.bind(ice);
@@ -180,7 +197,7 @@ suite('the acknowledgements of the werift engine', () => {
     pair.far.send('x'.repeat(5_000));
     await within(cut, 'the message in parts');
     const full = largest;
-    const { maxPayloadSize } = sctpInternals(pair.far.engineChannel.sctp).sctp;
+    const { maxPayloadSize } = associationOf(pair.far);
     pair.far.onmessage = () => pair.far.send('x'.repeat(maxPayloadSize));
     const answered = receiving(pair.near);
     pair.near.send('a question');
@@ -190,7 +207,8 @@ suite('the acknowledgements of the werift engine', () => {
 
   test('of DATA with numbers that nobody could send are no end of the process', async (t) => {
     const raw = rawPeer();
-    const internals = peerInternals(raw.connection as unknown as RTCPeerConnection); // werift's own object
+    // Werift's own object.
+    const internals = peerInternals(raw.connection as unknown as RTCPeerConnection);
     const createSctpTransport = internals.createSctpTransport.bind(internals);
     const sent = Promise.withResolvers<void>();
     internals.createSctpTransport = () => {
@@ -239,7 +257,8 @@ function dataChunk(tsn: number): Buffer {
 
 /** Counts the acknowledgements that report a gap. */
 function reportsOfLoss(raw: RawPeer): { count: number } {
-  const sctp = associationOf(raw).sctp as unknown as SackReceiver; // a method that the adapter leaves alone
+  // A method that the adapter leaves alone.
+  const sctp = rawAssociationOf(raw).sctp as unknown as SackReceiver;
   const reports = { count: 0 };
   const receiveSackChunk = sctp.receiveSackChunk.bind(sctp);
   sctp.receiveSackChunk = (chunk) => {
@@ -254,7 +273,7 @@ interface SackReceiver {
 }
 
 /** The raw peer's connection is werift's own object. */
-const associationOf = ({ connection }: RawPeer) =>
+const rawAssociationOf = ({ connection }: RawPeer) =>
   sctpInternals((connection as unknown as { sctp: RTCSctpTransport }).sctp);
 
 /** Loses one of so many packets that are encrypted. */

@@ -12,15 +12,17 @@ suite('a connection of the werift engine', () => {
     let silent = false;
     const mute = rawPeer({ alter: (packet, send) => silent || send(packet) });
     const pair = await pairUp(t, { answerer: mute.connection });
-    await within(flush(pair.near), 'nothing to flush', 100);
+    // Left to itself it gives up after 8 s.
+    const promptMs = 4_000;
+    await within(flush(pair.near), 'nothing to flush', promptMs);
     silent = true;
     pair.near.send('never acknowledged');
     await within(flush(pair.near), 'the flush to give up');
     pair.near.send('never sent');
     const flushed = flush(pair.near);
     await pair.offerer.close();
-    await within(flushed, 'the flush to end with the connection', 1_000);
-    await within(flush(pair.near), 'nothing to flush', 100);
+    await within(flushed, 'the flush to end with the connection', promptMs);
+    await within(flush(pair.near), 'nothing to flush', promptMs);
   });
 
   test('is not connected before it is', async (t) => {

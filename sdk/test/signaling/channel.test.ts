@@ -69,7 +69,8 @@ test('in order, once each, when everything is handed over twice', async (t) => {
 
 test('what was lost is repeated, in both directions and without doubles, until it is acknowledged', async (t) => {
   const link = wire(t);
-  // A fixed sequence without a period that the repeats could fall in step with (a linear congruential generator).
+  // A fixed sequence without a period that the repeats could fall in step with (a linear
+  // congruential generator).
   let state = 1;
   link.copies = () => {
     state = (state * 48_271) % 2_147_483_647;
@@ -251,7 +252,8 @@ test('to a peer that is taken for dead nothing is sent, and when it is back ever
   link.left.outcome('gone');
   link.left.outcome('unavailable', 1);
   link.left.repeat();
-  const end = Date.now() + 1_500; // the first repeats, and the acknowledgement, would have come by then
+  // The first repeats, and the acknowledgement, would have come by then.
+  const end = Date.now() + 1_500;
   await until(() => Date.now() > end);
   assert.deepEqual([transmitted, ends, link.received.left], [before, [], [1]]);
   link.copies = () => 1;
@@ -327,4 +329,50 @@ test('what cannot travel ends the channel, and is not in the way of the next one
   await next.send(candidate(2));
   next.end();
   assert.deepEqual(travelled, [1, 1, 2]);
+});
+
+test("an offer keeps its message of the relayed path's handshake when it is repeated, and when others follow", async (t) => {
+  mockClock(t);
+  const link = wire(t);
+  const seen = new Map<number, Set<string>>();
+  link.copies = (data) => {
+    if (data.kind === 'offer') {
+      const messages = seen.get(data.gen) ?? new Set();
+      seen.set(data.gen, messages.add(data.body.noise ?? 'none'));
+    }
+    return 0;
+  };
+  let made = 0;
+  for (const gen of numbers(3)) {
+    // Each negotiation has a handshake of its own.
+    link.left.pathOffer = (of) => `handshake ${gen}, message ${(made += 1)} for ${of}`;
+    await link.left.send({ kind: 'offer', gen, sdp: 'v=0' });
+    t.mock.timers.tick(1_500);
+    link.left.repeat();
+  }
+  assert.deepEqual(
+    [...seen].map(([gen, messages]) => [gen, [...messages]]),
+    numbers(3).map((gen) => [gen, [`handshake ${gen}, message ${gen} for ${gen}`]]),
+  );
+});
+
+test('an offer comes before its message of the relayed path, so that its own negotiation answers that', async (t) => {
+  const { left, right } = wire(t);
+  const noiseOf = (gen: number): string => `${gen}`.repeat(43);
+  left.pathOffer = noiseOf;
+  const answered: string[] = [];
+  // Each offer begins a negotiation that takes the place of the one before.
+  const came = Promise.withResolvers<void>();
+  right.onmessage = ({ gen }) => {
+    right.onpath = (_, noise) => {
+      answered.push(`negotiation ${gen}: ${noise}`);
+      if (gen === 3) came.resolve();
+    };
+  };
+  for (const gen of numbers(3)) await left.send({ kind: 'offer', gen, sdp: 'v=0' });
+  await came.promise;
+  assert.deepEqual(
+    answered,
+    numbers(3).map((gen) => `negotiation ${gen}: ${noiseOf(gen)}`),
+  );
 });

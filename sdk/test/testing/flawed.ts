@@ -1,7 +1,10 @@
 import type { ContractTransport, TransportPair } from 'mcp-rendezvous/testing';
 import type { JsonRpcMessage } from '../../src/link/message.ts';
 
-/** What a transport may get wrong, and the cases of the contract that see it: one of them at least, and no other. */
+/**
+ * What a transport may get wrong, and the cases of the contract that see it: one of them at least,
+ * and no other.
+ */
 export const flaws = {
   'starts twice': /^start\(\) works once|^close\(\) before start/,
   'sends before start': /^nothing can be sent before start/,

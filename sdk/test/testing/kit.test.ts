@@ -6,7 +6,7 @@ import { type ContractCase, transportContract, type TransportPair } from 'mcp-re
 import { type Flaw, FlawedTransport, flaws } from './flawed.ts';
 
 /** Long for what has to come, on a busy machine, too; short for what will never come. */
-const patience = { whole: 20_000, flawed: 300 };
+const patience = { whole: 30_000, flawed: 300 };
 
 const contract = (flaw?: Flaw, patienceMs = patience.whole): ContractCase[] =>
   transportContract(() => FlawedTransport.pair(flaw), {
@@ -45,7 +45,8 @@ suite('the transport contract', { concurrency: 8 }, () => {
     });
   }
 
-  // They are for a client and a server of one test, which start each of them once and set their handlers before.
+  // They are for a client and a server of one test, which start each of them once and set their
+  // handlers before.
   const inMemory: [string, () => [TransportPair['client'], TransportPair['server']], RegExp][] = [
     [
       'v1',

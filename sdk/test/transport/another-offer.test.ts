@@ -9,7 +9,8 @@ import { encodeClose } from '../../src/link/frame.ts';
 import { PeerNegotiation } from '../../src/peer/negotiation.ts';
 import type { SignalMessage } from '../../src/signaling/signaling.ts';
 
-// A client, not this SDK's, that makes another offer under the same id at the relay, on the same channel (PROTOCOL.md §6).
+// A client, not this SDK's, that makes another offer under the same id at the relay, on the same
+// channel (PROTOCOL.md §6).
 
 let relay: RelayProcess;
 before(async () => {
@@ -21,7 +22,7 @@ async function clientOf(t: TestContext, room: string): Promise<RelayChannel> {
   const connection = new RelayConnection({ relay: relay.ws, token: await testToken({ room, role: 'client' }) });
   t.after(() => connection.close());
   await connection.start();
-  const server = await connection.anyPeer(AbortSignal.timeout(20_000));
+  const server = await connection.anyPeer(AbortSignal.timeout(60_000));
   return connection.channel(server.id);
 }
 
@@ -31,7 +32,7 @@ async function vain(channel: RelayChannel, gen: number): Promise<SignalMessage> 
   if (gen === 1) await channel.start();
   const sdp = 'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP 0\r\n';
   await channel.send({ kind: 'offer', gen, sdp });
-  return await within(answer, `an answer to offer ${gen}`, 20_000);
+  return await within(answer, `an answer to offer ${gen}`);
 }
 
 /** A good one. */
@@ -42,10 +43,10 @@ async function offer(t: TestContext, signaling: RelayChannel, gen: number) {
     offerer: true,
     engine: weriftEngine,
     iceServers: () => [],
-    iceTransportPolicy: 'all',
+    iceTransportPolicy: () => 'all',
     trickle: true,
   });
-  const peer = await negotiation.run(AbortSignal.timeout(20_000));
+  const peer = await negotiation.run(AbortSignal.timeout(60_000));
   t.after(() => peer.connection.close());
   return peer;
 }

@@ -5,7 +5,10 @@ import { testToken } from '../../../server/test/support/peer.ts';
 import { RelayProcess } from '../../../test/support/relay.ts';
 import { eventually, within } from '../../../test/support/wait.ts';
 
-/** What handlers throw becomes an uncaught exception of the program; here it is kept, where the test runner would take it for a failure. */
+/**
+ * What handlers throw becomes an uncaught exception of the program; here it is kept, where the test
+ * runner would take it for a failure.
+ */
 function uncaught(t: TestContext): string[] {
   const messages: string[] = [];
   const runners = process.listeners('uncaughtException');
@@ -98,7 +101,7 @@ test('a listener whose handlers throw takes clients, and closes', async (t) => {
     t.after(() => client.close());
     await client.start();
   };
-  await within(assert.rejects(visit('unwelcome'), { code: 'peer_refused' }), 'the refused one hears of it', 20_000);
+  await within(assert.rejects(visit('unwelcome'), { code: 'peer_refused' }), 'the refused one hears of it');
   await within(Promise.all([visit('welcome'), served.promise]), 'the next one is taken');
   await within(listener.close(), 'close()');
   await eventually(() => thrown.length === 3);

@@ -3,40 +3,21 @@ import { test, type TestContext } from 'node:test';
 import {
   MemorySignaling,
   type RendezvousError,
-  type RtcDataChannel,
-  type RtcPeerConnection,
   type Signaling,
   type SignalMessage,
   type TransportOptions,
   WebRTCClientTransport,
   WebRTCServerTransport,
 } from 'mcp-rendezvous';
-import { weriftEngine } from 'mcp-rendezvous/werift';
-import { BreakableEngine } from '../../../test/support/breakable.ts';
 import { eventually, within } from '../../../test/support/wait.ts';
 
-// What applications write as their own signaling channel, and what the transports must withstand of it.
+// What applications write as their own signaling channel, and what the transports must withstand of
+// it.
 
-/** An engine of an offerer that can stop to hear what comes over its data channel, which stays open. */
-class DeafEngine extends BreakableEngine {
-  #channel: RtcDataChannel | undefined;
-
-  override createPeerConnection(...args: Parameters<BreakableEngine['createPeerConnection']>): RtcPeerConnection {
-    const connection = super.createPeerConnection(...args);
-    const create = connection.createDataChannel.bind(connection);
-    connection.createDataChannel = (...given) => (this.#channel = create(...given));
-    return connection;
-  }
-
-  deafen(): void {
-    if (this.#channel) this.#channel.onmessage = null;
-  }
-}
-
-function pair(t: TestContext, server: Signaling, client: Signaling, engine?: BreakableEngine) {
+function pair(t: TestContext, server: Signaling, client: Signaling) {
   const ends = {
-    server: new WebRTCServerTransport({ signaling: server, ...(engine ? { rtc: engine } : {}) }),
-    client: new WebRTCClientTransport({ signaling: client, ...(engine ? { rtc: weriftEngine } : {}) }),
+    server: new WebRTCServerTransport({ signaling: server }),
+    client: new WebRTCClientTransport({ signaling: client }),
   };
   t.after(() => Promise.all([ends.server.close(), ends.client.close()]));
   const errors: RendezvousError[] = [];
@@ -53,7 +34,6 @@ test('a send() that throws instead of rejecting fails the start', async (t) => {
   await within(
     assert.rejects(server.start(), { code: 'signaling_failed', cause: new Error('my socket is closed') }),
     'start() rejects',
-    20_000,
   );
   assert.equal(server.state, 'closed');
 });
@@ -61,7 +41,8 @@ test('a send() that throws instead of rejecting fails the start', async (t) => {
 test('a send() that returns nothing is one that succeeded', async (t) => {
   const [left, right] = MemorySignaling.pair();
   const send = left.send.bind(left);
-  left.send = ((message: SignalMessage) => void send(message)) as unknown as typeof send; // as plain JavaScript would
+  // As plain JavaScript would.
+  left.send = ((message: SignalMessage) => void send(message)) as unknown as typeof send;
   const { server, client } = pair(t, left, right);
   await within(Promise.all([server.start(), client.start()]), 'both start');
 });
@@ -88,26 +69,9 @@ test('a close() that rejects, or throws, is told to onerror, once, and ends noth
   }
 });
 
-test('a send() that never settles during an ICE restart is not waited for: a new connection takes over', async (t) => {
-  const [left, right] = MemorySignaling.pair();
-  const engine = new DeafEngine(); // werift, like the other side: both can restart ICE
-  const { server, client, errors } = pair(t, left, right, engine);
-  await Promise.all([server.start(), client.start()]);
-  const send = left.send.bind(left);
-  let hung = 0;
-  left.send = () => {
-    hung++;
-    left.send = send;
-    return new Promise(() => {}); // a fetch() that never comes back
-  };
-  engine.deafen();
-  await eventually(() => server.state === 'recovering', 60_000);
-  await eventually(() => server.state === 'connected', 60_000);
-  assert.deepEqual([hung, engine.made, errors], [1, 2, []]);
-});
-
 test('signaling that is there and undefined is none', async (t) => {
-  const options = { signaling: undefined, relay: 'ws://127.0.0.1:9', token: 't' } as unknown as TransportOptions; // as plain JavaScript would
+  // As plain JavaScript would.
+  const options = { signaling: undefined, relay: 'ws://127.0.0.1:9', token: 't' } as unknown as TransportOptions;
   const server = new WebRTCServerTransport(options);
   t.after(() => server.close());
   await assert.rejects(server.start(), { code: 'relay_unreachable' });

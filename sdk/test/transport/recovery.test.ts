@@ -1,100 +1,10 @@
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
 import { suite, test } from 'node:test';
-import * as fc from 'fast-check';
-import { ManualClock } from '../manual-clock.ts';
 import { RendezvousError } from 'mcp-rendezvous-protocol';
-import { MemorySignaling } from '../../src/signaling/memory.ts';
-import type { Signaling } from '../../src/signaling/signaling.ts';
-import { isRecovering, nextState, type RecoveryEvent, type RecoveryState } from '../../src/transport/recovery-state.ts';
-import { Recovery, type RecoveryTarget } from '../../src/transport/recovery.ts';
-
-const windowMs = { offerer: 30_000, answerer: 40_000 };
-const gone = (message = 'gone') => new RendezvousError('peer_silent', message);
-
-type Work = 'restart' | 'dial' | 'reconnect';
-
-/** What a recovery works on, as a script: each piece of work waits until the test settles it. */
-class Target implements RecoveryTarget {
-  readonly offers: boolean;
-  canRestart = false;
-  channelOpen = true;
-  /** A new connection, if there is one, is in its handshake already. */
-  inHandshake = false;
-  probes = 0;
-  hurries = 0;
-  readonly started: Work[] = [];
-  readonly given: RendezvousError[] = [];
-  /** Work under way, with the signal that ends it. */
-  readonly open: { work: Work; signal: AbortSignal; resolve: () => void; reject: (error: Error) => void }[] = [];
-
-  constructor(offers: boolean) {
-    this.offers = offers;
-  }
-
-  probe(): void {
-    this.probes++;
-  }
-
-  hurry(): void {
-    this.hurries++;
-  }
-
-  giveUp(error: RendezvousError): void {
-    this.given.push(error);
-  }
-
-  restart(signal: AbortSignal): Promise<never> {
-    return this.#begin('restart', signal) as Promise<never>;
-  }
-
-  async dial(signal: AbortSignal): Promise<Signaling> {
-    await this.#begin('dial', signal);
-    return MemorySignaling.pair()[0];
-  }
-
-  reconnect(_signaling: Signaling, signal: AbortSignal): Promise<void> {
-    return this.#begin('reconnect', signal);
-  }
-
-  /** Settles the last piece of work that nobody has ended. */
-  settle(outcome: 'works' | RendezvousError): Work | undefined {
-    const index = this.open.findLastIndex(({ signal }) => !signal.aborted);
-    const [current] = index < 0 ? [] : this.open.splice(index, 1);
-    if (outcome === 'works') current?.resolve();
-    else current?.reject(outcome);
-    return current?.work;
-  }
-
-  get attaching(): boolean {
-    return this.inHandshake && this.live.at(-1) === 'reconnect';
-  }
-
-  get live(): Work[] {
-    return this.open.filter(({ signal }) => !signal.aborted).map(({ work }) => work);
-  }
-
-  #begin(work: Work, signal: AbortSignal): Promise<void> {
-    this.started.push(work);
-    return new Promise((resolve, reject) => {
-      this.open.push({ work, signal, resolve, reject });
-      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-    });
-  }
-}
-
-function setUp(offers: boolean) {
-  const clock = new ManualClock();
-  const target = new Target(offers);
-  const states: string[] = [];
-  const errors: RendezvousError[] = [];
-  const handlers = {
-    onstate: (state: string) => void states.push(state),
-    onerror: (error: RendezvousError) => void errors.push(error),
-  };
-  const recovery = new Recovery(target, handlers, clock, () => 500);
-  return { clock, target, states, errors, recovery };
-}
+import { ManualClock } from '../manual-clock.ts';
+import { Recovery } from '../../src/transport/recovery.ts';
+import { gone, setUp, Target, windowMs } from './recovery-target.ts';
 
 void suite('recovery', () => {
   test('an offerer restarts ICE first, then makes new connections with pauses, and is connected by one', async () => {
@@ -148,6 +58,109 @@ void suite('recovery', () => {
     assert.equal(recovery.state, 'waiting');
     recovery.networkChanged();
     assert.equal(recovery.state, 'redialling');
+  });
+
+  test('where there is another path a connection has less time to answer', async () => {
+    for (const [fallsBack, withinMs] of [
+      [true, 1_000],
+      [false, 2_000],
+    ] as const) {
+      const { target, recovery } = setUp(true);
+      target.fallsBack = fallsBack;
+      recovery.networkChanged();
+      assert.equal(target.probedForMs, withinMs);
+      recovery.end();
+    }
+  });
+
+  test('a path in doubt makes sure of signaling; nothing else happens', () => {
+    const { target, clock, states, recovery } = setUp(true);
+    recovery.doubted();
+    assert.deepEqual([target.hurries, recovery.state, states, clock.timers], [1, 'stable', [], 0]);
+    recovery.end();
+    recovery.doubted();
+    assert.equal(target.hurries, 1);
+  });
+
+  test('a peer that comes back to the relay is asked whether the connection stands, unless that is known', () => {
+    const { target, recovery } = setUp(true);
+    recovery.socketClosed(false);
+    assert.deepEqual([target.probes, recovery.state], [1, 'stable']);
+    recovery.lost(gone());
+    recovery.socketClosed(false);
+    assert.equal(target.probes, 1);
+    recovery.end();
+  });
+
+  test('while nothing carries the session signaling is hurried at once, and each second', async () => {
+    const { clock, target, recovery } = setUp(true);
+    recovery.lost(gone());
+    for (let second = 1; second <= 20; second++) {
+      assert.equal(target.hurries, second);
+      await clock.advance(1_000);
+    }
+    recovery.covered();
+    const before = target.hurries;
+    await clock.advance(10_000);
+    assert.equal(target.hurries, before, 'nothing is urgent while another path carries it');
+    recovery.end();
+  });
+
+  test('while nothing carries the session a pause between two attempts takes at most 1 s', async (t) => {
+    t.mock.method(Math, 'random', () => 0.999);
+    const clock = new ManualClock();
+    const target = new Target(true);
+    const recovery = new Recovery(target, { onstate: () => {}, onerror: () => {} }, clock);
+    recovery.lost(gone());
+    for (let attempt = 0; attempt < 20; attempt++) {
+      target.settle('works');
+      await turn();
+      target.settle(gone());
+      await turn();
+      assert.equal(recovery.state, 'waiting');
+      await clock.advance(1_000);
+      assert.equal(recovery.state, 'redialling');
+    }
+    recovery.end();
+  });
+
+  test('a path that the other side leaves for a connection in its handshake is no loss, unless that fails', async () => {
+    for (const offers of [true, false]) {
+      const { clock, target, states, recovery } = setUp(offers);
+      recovery.lost(gone());
+      recovery.covered();
+      assert.deepEqual(states, ['recovering', 'connected']);
+      if (offers) {
+        target.settle('works');
+        await turn();
+      }
+      target.inHandshake = true;
+      recovery.lost(gone());
+      await clock.advance(900);
+      recovery.found();
+      await clock.advance(2_000);
+      assert.deepEqual([recovery.state, states, clock.timers], ['stable', ['recovering', 'connected'], 0]);
+
+      recovery.lost(gone());
+      recovery.covered();
+      if (offers) {
+        target.settle('works');
+        await turn();
+      }
+      recovery.lost(gone());
+      await clock.advance(1_000);
+      assert.deepEqual(states.slice(2), ['recovering', 'connected', 'recovering'], 'it takes too long');
+      recovery.covered();
+      if (offers) {
+        target.settle('works');
+        await turn();
+      }
+      // A path may have died when the handshake had begun.
+      target.handshakeMs = 5_000;
+      recovery.lost(gone());
+      assert.deepEqual(states.slice(5), ['connected', 'recovering']);
+      recovery.end();
+    }
   });
 
   test('without signaling an open channel may still come back; a closed one ends the session at once', async () => {
@@ -209,143 +222,103 @@ void suite('recovery', () => {
     });
   }
 
-  const error = gone();
-  const states: RecoveryState[] = [
-    { name: 'stable' },
-    { name: 'probing' },
-    { name: 'restarting', last: error },
-    { name: 'redialling', attempt: 2, last: error },
-    { name: 'waiting', for: 'pause', attempt: 2, last: error },
-    { name: 'waiting', for: 'peer', attempt: 0, last: error },
-    { name: 'over' },
-  ];
-  const events: RecoveryEvent[] = [
-    { type: 'lost', reason: error, means: 'restart' },
-    { type: 'lost', reason: error, means: 'redial' },
-    { type: 'lost', reason: error, means: 'none' },
-    { type: 'found' },
-    { type: 'networkChanged' },
-    { type: 'probeOver' },
-    { type: 'restartFailed', error },
-    { type: 'attemptFailed', error, final: true },
-    { type: 'attemptFailed', error, final: false },
-    { type: 'unreachable', error, channelOpen: true },
-    { type: 'unreachable', error, channelOpen: false },
-    { type: 'pauseOver' },
-    { type: 'windowOver' },
-    { type: 'ended' },
-  ];
+  test('on TURN the offerer looks for a direct connection, ever less often, and is told as connected', async () => {
+    const { clock, target, states, errors, recovery } = setUp(true);
+    recovery.detoured();
+    let attempts = 0;
+    for (const pauseMs of [30_000, 60_000, 120_000, 240_000, 480_000, 600_000, 600_000]) {
+      await clock.advance(pauseMs - 1);
+      assert.deepEqual(target.live, []);
+      await clock.advance(1);
+      target.settle('works'); // the signaling
+      await turn();
+      assert.deepEqual([target.live, target.better], [['reconnect'], true]);
+      target.settle(new RendezvousError('ice_failed', 'no direct path'));
+      await turn();
+      attempts++;
+    }
+    // Another network may have one: at once.
+    recovery.networkChanged();
+    assert.deepEqual(target.live, ['dial']);
+    // And when TURN fails, any path will do.
+    recovery.lost(gone());
+    target.settle('works');
+    await turn();
+    assert.deepEqual([target.live, target.better], [['reconnect'], false]);
+    recovery.found();
+    await turn();
+    assert.deepEqual([attempts, recovery.state, clock.timers], [7, 'stable', 0]);
+    assert.deepEqual([states, errors], [['recovering', 'connected'], []]);
+  });
 
-  test('the table: over is over, found is stable, and only what is lost can be given up', () => {
-    for (const state of states) {
-      for (const event of events) {
-        const next = nextState(state, event);
-        if (state.name === 'over') assert.equal(next, state);
-        if (event.type === 'lost' && isRecovering(state)) assert.equal(next, state);
-        if (event.type === 'ended') assert.equal(next.name, 'over');
-        if (event.type === 'found' && isRecovering(state)) assert.equal(next.name, 'stable');
-        if (next.name === 'over' && next.error) assert.ok(isRecovering(state), `${state.name} → ${event.type}`);
-        if (isRecovering(next) && !isRecovering(state)) assert.equal(event.type, 'lost');
-      }
+  test('where no connection can be made nobody is asked for one until it can, or the path is lost', async () => {
+    const { clock, target, recovery } = setUp(true);
+    target.mayConnect = false;
+    recovery.begin();
+    target.settle(gone());
+    await clock.advance(600_000);
+    assert.deepEqual(target.started, ['upgrade']);
+    recovery.lost(gone());
+    await turn();
+    assert.deepEqual(target.live, ['dial']);
+    target.settle('works');
+    await turn();
+    recovery.covered();
+    target.settle(gone());
+    await clock.advance(600_000);
+    assert.deepEqual(target.started, ['upgrade', 'dial', 'reconnect']);
+    target.mayConnect = true;
+    await clock.advance(60_000);
+    assert.deepEqual(target.live, ['dial']);
+    recovery.end();
+  });
+
+  test('an answerer on TURN waits for the offers of the other side', () => {
+    const { clock, recovery } = setUp(false);
+    recovery.detoured();
+    assert.deepEqual([recovery.state, clock.timers], ['stable', 0]);
+  });
+
+  test('a peer that has left for good is waited for only while a connection stands', async () => {
+    for (const offers of [true, false]) {
+      const { target, recovery } = setUp(offers);
+      recovery.left();
+      assert.deepEqual([target.probes, target.given], [1, []]);
+      recovery.lost(gone());
+      assert.deepEqual([recovery.state, target.given[0]?.code], ['over', 'session_lost']);
+      const lost = setUp(offers);
+      lost.recovery.lost(gone());
+      lost.recovery.left();
+      await lost.clock.advance(200);
+      assert.deepEqual([lost.recovery.state, lost.target.given[0]?.code], ['over', 'session_lost']);
     }
   });
 
-  /** What may happen to a session, as a test can make it happen. */
-  type Step =
-    | { do: 'lost' | 'found' | 'network' | 'works' | 'end' }
-    | { do: 'fails'; final: boolean }
-    | { do: 'flags'; canRestart: boolean; channelOpen: boolean; inHandshake: boolean }
-    | { do: 'time'; ms: number };
+  test('a peer that has closed its socket to the relay has 5 s to come back, unless it answers', async () => {
+    const dead = setUp(true);
+    dead.recovery.socketClosed(true);
+    assert.equal(dead.target.probes, 1);
+    await dead.clock.advance(2_000);
+    dead.recovery.lost(gone());
+    await dead.clock.advance(2_999);
+    assert.equal(dead.target.given.length, 0);
+    await dead.clock.advance(1);
+    assert.deepEqual([dead.recovery.state, dead.target.given[0]?.code], ['over', 'session_lost']);
 
-  const step: fc.Arbitrary<Step> = fc.oneof(
-    {
-      weight: 4,
-      arbitrary: fc.constantFrom<Step>({ do: 'lost' }, { do: 'found' }, { do: 'network' }, { do: 'works' }),
-    },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant('fails' as const), final: fc.boolean() }) },
-    {
-      weight: 1,
-      arbitrary: fc.record({
-        do: fc.constant('flags' as const),
-        canRestart: fc.boolean(),
-        channelOpen: fc.boolean(),
-        inHandshake: fc.boolean(),
-      }),
-    },
-    { weight: 3, arbitrary: fc.record({ do: fc.constant('time' as const), ms: fc.nat(20_000) }) },
-    { weight: 1, arbitrary: fc.constant<Step>({ do: 'end' }) },
-  );
+    const back = setUp(true);
+    back.recovery.socketClosed(true);
+    back.recovery.lost(gone());
+    await back.clock.advance(4_000);
+    back.recovery.socketClosed(false);
+    await back.clock.advance(10_000);
+    assert.deepEqual(back.target.given, []);
+    back.recovery.end();
 
-  test('whatever happens, in whatever order: one piece of work, an end within the window, and nothing after it', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.boolean(), fc.array(step, { maxLength: 40 }), async (offers, steps) => {
-        const { clock, target, states: told, recovery } = setUp(offers);
-        let lostAt: number | undefined;
-        let ended = false;
-        for (const now of steps) {
-          const before = recovery.state;
-          const startedBefore = target.started.length;
-          switch (now.do) {
-            case 'lost':
-              recovery.lost(gone());
-              break;
-            case 'found':
-              recovery.found();
-              break;
-            case 'network':
-              recovery.networkChanged();
-              break;
-            case 'end':
-              ended ||= before !== 'over';
-              recovery.end();
-              break;
-            case 'works':
-              // What works is a signaling channel, or a new connection, which says so before its work ends.
-              if (target.live.at(-1) === 'reconnect') recovery.found();
-              if (target.live.at(-1) !== 'restart') target.settle('works');
-              break;
-            case 'fails':
-              target.settle(new RendezvousError(now.final ? 'secret_mismatch' : 'ice_failed', 'no'));
-              break;
-            case 'flags':
-              Object.assign(target, now);
-              break;
-            case 'time':
-              await clock.advance(now.ms);
-              break;
-          }
-          await turn();
-          const { state } = recovery;
-          if (before === 'over') {
-            assert.equal(state, 'over');
-            assert.equal(target.started.length, startedBefore, 'nothing is started after the end');
-          }
-          const recovering = ['restarting', 'redialling', 'waiting'].includes(state);
-          if (!recovering) lostAt = undefined;
-          else lostAt ??= clock.now();
-          if (lostAt !== undefined) {
-            // `advance` may have passed the moment of the loss's end, so that this is the latest time.
-            const limit = offers ? windowMs.offerer : windowMs.answerer;
-            assert.ok(clock.now() - lostAt <= limit, `still ${state} after ${clock.now() - lostAt} ms`);
-          }
-          if (!offers) assert.deepEqual(target.started, [], 'the answerer makes no offers');
-          const live = target.live;
-          const expected = { restarting: [['restart']], redialling: [['dial'], ['reconnect']] }[state as string];
-          if (expected)
-            assert.ok(
-              expected.some(([work]) => live.at(-1) === work),
-              `${live.join()} while ${state}`,
-            );
-          // A connection in its handshake may be left over from before the old one came back.
-          assert.ok(live.slice(0, expected ? -1 : undefined).every((work) => work === 'reconnect'));
-          assert.equal(told.at(-1) === 'recovering', recovering || (state === 'over' && told.at(-1) === 'recovering'));
-          assert.ok(told.every((name, index) => name === (index % 2 === 0 ? 'recovering' : 'connected')));
-          if (state === 'stable' || state === 'over') assert.equal(clock.timers, 0, `timers while ${state}`);
-        }
-        assert.ok(target.given.length <= 1);
-        if (ended) assert.deepEqual(target.given, []);
-      }),
-      { numRuns: 500 },
-    );
+    const answers = setUp(true);
+    answers.recovery.socketClosed(true);
+    await answers.clock.advance(60_000);
+    assert.deepEqual([answers.recovery.state, answers.target.given.length], ['stable', 0]);
+    answers.recovery.lost(gone());
+    assert.equal(answers.target.given[0]?.code, 'session_lost');
   });
 });

@@ -12,7 +12,7 @@ test('a CLOSE that comes with the end of the handshake is the reason of start(),
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   t.after(() => child.kill('SIGKILL'));
-  const [output] = await within(Promise.all([text(child.stdout), once(child, 'exit')]), 'it exits by itself');
+  const [output] = await within(Promise.all([text(child.stdout), once(child, 'exit')]), 'it exits by itself', 60_000);
   assert.deepEqual(JSON.parse(output), ['onclose', 'peer_refused', 'closed']);
   assert.equal(child.exitCode, 0);
 });

@@ -1,4 +1,7 @@
-/** A process whose other peer says CLOSE in the moment in which the handshake ends. It tells how that went, and exits when nothing is left. */
+/**
+ * A process whose other peer says CLOSE in the moment in which the handshake ends. It tells how
+ * that went, and exits when nothing is left.
+ */
 import { MemorySignaling, type RendezvousError, type RtcPeerConnection, WebRTCClientTransport } from 'mcp-rendezvous';
 import { weriftEngine } from 'mcp-rendezvous/werift';
 import { BreakableEngine } from '../../../test/support/breakable.ts';
@@ -27,10 +30,10 @@ const negotiation = new PeerNegotiation({
   offerer: true,
   engine: weriftEngine,
   iceServers: () => [],
-  iceTransportPolicy: 'all',
+  iceTransportPolicy: () => 'all',
   trickle: false,
 });
-const { channel, connection } = await negotiation.run(AbortSignal.timeout(20_000));
+const { channel, connection } = await negotiation.run(AbortSignal.timeout(60_000));
 channel.send(encodeHello({ ...hello(), session: randomBase64Url(16) }));
 channel.send(encodeClose(4, 'not today'));
 await weriftEngine.flush?.(channel);

@@ -2,6 +2,7 @@ import { printable } from '../log.ts';
 
 /** What is looked at, in this order. Stable names, for programs that read `--json`. */
 export type Check =
+  | 'relay.proxy'
   | 'relay.dns'
   | 'relay.tcp'
   | 'relay.tls'
@@ -18,22 +19,22 @@ export type Check =
   | 'turn.udp'
   | 'turn.tcp'
   | 'turn.tls'
+  | 'nat'
   | 'candidates'
   | 'peer';
 
-/** What one check came to. Nothing in it is a token or a credential, and addresses are in `addresses` only. */
+/**
+ * What one check came to. Nothing in it is a token or a credential, and addresses are in
+ * `addresses` only.
+ */
 export interface Finding {
   check: Check;
   status: 'ok' | 'warn' | 'fail';
-  /** What was seen, on one line. */
   seen: string;
-  /** What to do about it. */
   advice?: string;
   /** A stable name for what is wrong: a code of RendezvousError where there is one. */
   code?: string;
-  /** The STUN or TURN server that it is about. */
   target?: string;
-  /** IP addresses, with --debug. */
   addresses?: string[];
 }
 
@@ -45,7 +46,6 @@ export const stepMs = 10_000;
 /** The signal of one step: fires when its time is over, or when the command is stopped. */
 export const within = (stop: AbortSignal, ms = stepMs): AbortSignal => AbortSignal.any([stop, AbortSignal.timeout(ms)]);
 
-/** One line for the finding, and an indented one for what to do. */
 export function format({ check, status, seen, advice, target, addresses }: Finding): string {
   const about = target === undefined ? '' : `${target}: `;
   const list = addresses?.length ? ` [${addresses.join(', ')}]` : '';
@@ -54,7 +54,6 @@ export function format({ check, status, seen, advice, target, addresses }: Findi
   return lines.map(printable).join('\n');
 }
 
-/** A time span for people, from seconds. */
 export function span(seconds: number): string {
   if (seconds < 120) return `${Math.round(seconds)} s`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;

@@ -1,16 +1,18 @@
+import { X509Certificate } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
+import type { Duplex } from 'node:stream';
 import { connect, isIP, type Socket } from 'node:net';
-import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
+import tls, { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
+import { ProxyError } from 'mcp-rendezvous-protocol/http';
 import { abortable } from '../../util/abort.ts';
 
-/** Why a host cannot be reached, in a form to report. */
 export interface Obstacle {
   code: string;
   seen: string;
   advice: string;
 }
 
-/** Thrown by what opens a connection. */
 export class Blocked extends Error {
   readonly obstacle: Obstacle;
 
@@ -20,12 +22,25 @@ export class Blocked extends Error {
   }
 }
 
-/** What an error comes to: one that is not Blocked is told as it is, so that the other checks go on. */
+/**
+ * What an error comes to: one that is not Blocked is told as it is, so that the other checks go on.
+ */
 export function toObstacle(error: unknown): Obstacle {
   if (error instanceof Blocked) return error.obstacle;
+  if (error instanceof ProxyError) return { code: error.code, seen: seenOf(error), advice: checkProxy };
+  if (error instanceof RendezvousError) return { code: error.code, seen: seenOf(error), advice: checkProxy };
   const { code = 'failed', message } = error as NodeJS.ErrnoException;
-  return { code, seen: `it cannot be tried (${message})`, advice: 'Check its address, and what this machine allows.' };
+  return {
+    code,
+    seen: `it cannot be tried (${message})`,
+    advice: 'Check the URL and the permissions of this machine.',
+  };
 }
+
+const checkProxy = 'Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, or ask who runs the proxy.';
+
+/** A message of an error as a part of a line. */
+const seenOf = ({ message }: Error): string => message.replace(/^The /, 'the ').replace(/\.$/, '');
 
 /** The addresses of a host name or of an address, without its brackets. */
 export async function resolve(host: string, signal: AbortSignal): Promise<{ address: string; family: number }[]> {
@@ -36,8 +51,8 @@ export async function resolve(host: string, signal: AbortSignal): Promise<{ addr
     const { code } = error as NodeJS.ErrnoException;
     throw new Blocked({
       code: code ?? 'dns_timeout',
-      seen: code === undefined ? 'its name server did not answer in time' : `its name has no address (${code})`,
-      advice: 'Check the spelling, and the name server of this network.',
+      seen: code === undefined ? 'DNS did not answer in time' : `its host name cannot be resolved (${code})`,
+      advice: 'Check the spelling and the DNS of this network.',
     });
   }
 }
@@ -48,10 +63,14 @@ export async function openTcp(host: string, port: number, signal: AbortSignal): 
   return socket;
 }
 
-/** A TLS connection, whatever its certificate is: `certificateProblem` says what is wrong with it. */
-export async function openTls(host: string, port: number, signal: AbortSignal): Promise<TLSSocket> {
+/**
+ * A TLS connection, whatever its certificate is: `certificateProblem` says what is wrong with it.
+ *
+ * @param tunnel what it is opened in, instead of a connection of its own
+ */
+export async function openTls(host: string, port: number, signal: AbortSignal, tunnel?: Duplex): Promise<TLSSocket> {
   const name = bare(host);
-  const options: ConnectionOptions = { host: name, port, rejectUnauthorized: false };
+  const options: ConnectionOptions = { host: name, port, rejectUnauthorized: false, ...(tunnel && { socket: tunnel }) };
   // RFC 6066 §3: no addresses in SNI.
   if (isIP(name) === 0) options.servername = name;
   const socket = connectTls(options);
@@ -69,8 +88,8 @@ export function certificateProblem(socket: TLSSocket): Obstacle | undefined {
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return {
         code,
-        seen: `the certificate is for another name (${subjectaltname ?? 'it names none'})`,
-        advice: 'Use a name that is in the certificate, or get a certificate for this one.',
+        seen: `the certificate is for another name (${subjectaltname ?? 'it has none'})`,
+        advice: 'Use a name from the certificate, or get a certificate for this name.',
       };
     case 'CERT_HAS_EXPIRED':
       return { code, seen: `the certificate has expired (${valid_to})`, advice: 'Renew it.' };
@@ -81,23 +100,50 @@ export function certificateProblem(socket: TLSSocket): Obstacle | undefined {
         advice: 'Check the clock of this machine.',
       };
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
+      if (isTrustedBySystem(socket)) return intercepted(socket);
       return {
         code,
-        seen: `the certificate cannot be followed to an authority (${code})`,
-        advice: 'Does the server send its whole chain, with the intermediate certificates?',
+        seen: `the certificate chain is incomplete (${code})`,
+        advice: 'Configure the server to send its whole chain, including the intermediate certificates.',
       };
     default:
+      if (isTrustedBySystem(socket)) return intercepted(socket);
       return {
         code,
-        seen: `the certificate is not from an authority that this machine trusts (${code})`,
+        seen: `this machine does not trust ${issuerOf(socket)}, which issued the certificate (${code})`,
         advice:
-          'Use one from a known authority, or make this machine trust yours: NODE_EXTRA_CA_CERTS=<file>. ' +
-          'A firewall that opens TLS looks like this, too.',
+          'Use a certificate from a public authority, or trust yours with --ca-file <file> or NODE_EXTRA_CA_CERTS. ' +
+          'A firewall that inspects TLS has the same effect.',
       };
   }
 }
 
-/** Whole days until the certificate ends. */
+const intercepted = (socket: TLSSocket): Obstacle => ({
+  code: 'tls_intercepted',
+  seen:
+    `the certificate is issued by ${issuerOf(socket)}, which this machine trusts and Node.js does not: ` +
+    'probably a firewall that inspects TLS',
+  advice: 'Set NODE_USE_SYSTEM_CA=1 (Node.js 22.19 or newer), or pass its certificate with --ca-file <file>.',
+});
+
+function issuerOf(socket: TLSSocket): string {
+  const { O, CN } = socket.getPeerCertificate().issuer ?? {};
+  return JSON.stringify([O ?? CN ?? 'an authority without a name'].flat()[0]);
+}
+
+/**
+ * Whether the system's store has the authority. Administrators put that of a firewall which
+ * inspects TLS there, while Node.js uses a list of its own.
+ */
+function isTrustedBySystem(socket: TLSSocket): boolean {
+  const authorities = tls.getCACertificates('system').map((pem) => new X509Certificate(pem));
+  let last = socket.getPeerX509Certificate();
+  while (last?.issuerCertificate && last.issuerCertificate.fingerprint256 !== last.fingerprint256) {
+    last = last.issuerCertificate;
+  }
+  return authorities.some((authority) => last?.checkIssued(authority) && last.verify(authority.publicKey));
+}
+
 export const daysLeft = (socket: TLSSocket): number =>
   Math.floor((Date.parse(socket.getPeerCertificate().valid_to) - Date.now()) / 86_400_000);
 
@@ -123,22 +169,21 @@ function opened(socket: Socket, event: 'connect' | 'secureConnect', signal: Abor
 function obstacleOf({ code = 'unknown' }: { code?: string }, event: 'connect' | 'secureConnect'): Obstacle {
   switch (code) {
     case 'ECONNREFUSED':
-      return { code, seen: 'nothing listens there (ECONNREFUSED)', advice: 'Is it running, and on this port?' };
+      return { code, seen: 'the port is closed (ECONNREFUSED)', advice: 'Check that it is running on this port.' };
     case 'ETIMEDOUT':
       return {
         code,
-        seen: event === 'connect' ? 'no answer' : 'it does not answer in TLS',
-        advice: 'Does a firewall here, or one in front of it, drop packets to this port?',
+        seen: event === 'connect' ? 'no answer' : 'the TLS handshake timed out',
+        advice: 'Check for a firewall on either side that drops packets to this port.',
       };
     case 'ENETUNREACH':
     case 'EHOSTUNREACH':
-      return { code, seen: `no way there (${code})`, advice: 'Is this machine online?' };
+      return { code, seen: `there is no route to it (${code})`, advice: 'Check that this machine is online.' };
     default:
       return event === 'connect'
-        ? { code, seen: `the connection fails (${code})`, advice: 'Check the address and the firewalls on the way.' }
-        : { code, seen: `it does not speak TLS (${code})`, advice: 'Is this the port for TLS?' };
+        ? { code, seen: `the connection failed (${code})`, advice: 'Check the URL and the firewalls on the path.' }
+        : { code, seen: `it does not speak TLS (${code})`, advice: 'Check that this is the TLS port.' };
   }
 }
 
-/** A URL's host without the brackets of an IPv6 address. */
 const bare = (host: string): string => host.replace(/^\[(.*)\]$/, '$1');

@@ -1,15 +1,20 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { request as requestHttp, type IncomingMessage, type RequestOptions } from 'node:http';
-import { request as requestHttps } from 'node:https';
-import { connectPath, subprotocol } from 'mcp-rendezvous-protocol';
-import { connectUrl } from '../../signaling/relay-socket.ts';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { clockToleranceSeconds, connectPath, subprotocol } from 'mcp-rendezvous-protocol';
+import { openTunnel, request } from 'mcp-rendezvous-protocol/http';
+import { proxyFor } from 'mcp-rendezvous-protocol/proxy';
+import { redirectOf } from '../../signaling/relay-obstacle.node.ts';
+import { askForUpgrade, type UpgradeAnswer } from '../../signaling/upgrade.node.ts';
+import { httpBase } from '../relay-time.ts';
 import { type Finding, type Report, span, within } from './finding.ts';
 import { certificateProblem, daysLeft, toObstacle, openTcp, openTls, resolve } from './open.ts';
 
 export interface RelayView {
-  /** A peer can connect to it. */
   usable: boolean;
-  /** How far its clock is ahead of this machine's, in milliseconds; 0 when it does not tell the time. */
+  /**
+   * How far its clock is ahead of this machine's, in milliseconds; 0 when it does not tell the
+   * time.
+   */
   skewMs: number;
 }
 
@@ -18,8 +23,6 @@ interface Answer {
   headers: IncomingMessage['headers'];
 }
 
-/** The skew that a relay allows (PROTOCOL.md §2), in milliseconds. */
-const allowedSkewMs = 5_000;
 /** Certificates are renewed well before that. */
 const soonDays = 14;
 
@@ -34,15 +37,12 @@ export async function checkRelay(
   report: Report,
   stop: AbortSignal,
 ): Promise<RelayView> {
-  const socket = connectUrl(address);
-  const base = new URL(socket);
-  base.protocol = socket.protocol.replace('ws', 'http');
-  base.pathname = socket.pathname.slice(0, -connectPath.length);
+  const base = httpBase(address);
   const lost = { usable: false, skewMs: 0 };
   if (!(await reached(base, debug, report, stop))) return lost;
   const skewMs = await checkHealth(base, report, stop);
   if (skewMs === undefined) return lost;
-  const upgrade = await checkUpgrade(new URL(base.href.replace(/\/?$/, connectPath)), stop);
+  const upgrade = await checkUpgrade(new URL(connectPath.slice(1), base), stop);
   report(upgrade);
   return { usable: upgrade.status === 'ok', skewMs };
 }
@@ -50,8 +50,18 @@ export async function checkRelay(
 async function reached(base: URL, debug: boolean, report: Report, stop: AbortSignal): Promise<boolean> {
   const { hostname: host, protocol } = base;
   const port = Number(base.port || (protocol === 'https:' ? 443 : 80));
-  let check: Finding['check'] = 'relay.dns';
+  let check: Finding['check'] = 'relay.proxy';
   try {
+    const proxy = proxyFor(base);
+    if (proxy) {
+      // The name of the relay is resolved by the proxy: this machine need not know it.
+      const tunnel = await openTunnel(base, proxy, within(stop));
+      report({ check, status: 'ok', seen: `the proxy ${proxy.name} connects to ${host}, port ${port}` });
+      if (protocol === 'http:') tunnel.destroy();
+      check = 'relay.tls';
+      return protocol === 'http:' || (await checkCertificate(host, port, report, stop, tunnel));
+    }
+    check = 'relay.dns';
     const found = await resolve(host, within(stop));
     const addresses = found.map(({ address }) => address);
     report({
@@ -62,19 +72,34 @@ async function reached(base: URL, debug: boolean, report: Report, stop: AbortSig
     });
     check = 'relay.tcp';
     (await openTcp(host, port, within(stop))).destroy();
-    report({ check, status: 'ok', seen: `port ${port} takes connections` });
+    report({ check, status: 'ok', seen: `port ${port} accepts connections` });
     if (protocol === 'http:') return true;
     check = 'relay.tls';
     return await checkCertificate(host, port, report, stop);
   } catch (error) {
-    report({ check, status: 'fail', ...toObstacle(error) });
+    const obstacle = toObstacle(error);
+    const proxyNeeded = (check === 'relay.dns' || check === 'relay.tcp') && obstacle.code !== 'ECONNREFUSED';
+    report({
+      check,
+      status: 'fail',
+      ...obstacle,
+      ...(proxyNeeded && { advice: `${obstacle.advice} ${trySettingProxy}` }),
+    });
     return false;
   }
 }
 
-async function checkCertificate(host: string, port: number, report: Report, stop: AbortSignal): Promise<boolean> {
+const trySettingProxy = 'If this network reaches the internet through an HTTP proxy only, set HTTPS_PROXY.';
+
+async function checkCertificate(
+  host: string,
+  port: number,
+  report: Report,
+  stop: AbortSignal,
+  tunnel?: Duplex,
+): Promise<boolean> {
   const check = 'relay.tls';
-  const socket = await openTls(host, port, within(stop));
+  const socket = await openTls(host, port, within(stop), tunnel);
   try {
     const problem = certificateProblem(socket);
     if (problem) {
@@ -86,7 +111,7 @@ async function checkCertificate(host: string, port: number, report: Report, stop
     report(
       days > soonDays
         ? { check, status: 'ok', seen }
-        : { check, status: 'warn', code: 'certificate_expiring', seen, advice: 'Is its renewal at work?' },
+        : { check, status: 'warn', code: 'certificate_expiring', seen, advice: 'Check that its renewal works.' },
     );
     return true;
   } finally {
@@ -96,24 +121,27 @@ async function checkCertificate(host: string, port: number, report: Report, stop
 
 /** Resolves with how far the relay's clock is ahead, or undefined when it is no relay. */
 async function checkHealth(base: URL, report: Report, stop: AbortSignal): Promise<number | undefined> {
-  const path = base.href.replace(/\/$/, '');
   const before = Date.now();
-  // No answer is a finding, too.
-  const health = await get(new URL(`${path}/healthz`), within(stop)).catch(() => undefined);
+  const health = await get(new URL('healthz', base), within(stop)).catch(() => undefined);
   const after = Date.now();
+  const portal = health && portalIn(health, base);
+  if (portal) {
+    report(portal);
+    return undefined;
+  }
   if (health?.status !== 200) {
     report({
       check: 'relay.health',
       status: 'fail',
       code: 'no_relay',
-      seen: health ? `/healthz answers with ${health.status}` : '/healthz does not answer',
-      advice: 'Is this the address of an mcp-rendezvous relay? A proxy in front of it must pass on /healthz and /v1/.',
+      seen: health ? `/healthz answers ${health.status}` : '/healthz does not answer',
+      advice:
+        'Check that this is the URL of an mcp-rendezvous relay. A proxy in front of it must forward /healthz and /v1/.',
     });
     return undefined;
   }
   report({ check: 'relay.health', status: 'ok', seen: '/healthz answers' });
-  // The same.
-  const ready = await get(new URL(`${path}/readyz`), within(stop)).catch(() => undefined);
+  const ready = await get(new URL('readyz', base), within(stop)).catch(() => undefined);
   report(
     ready?.status === 200
       ? { check: 'relay.ready', status: 'ok', seen: '/readyz answers' }
@@ -121,8 +149,8 @@ async function checkHealth(base: URL, report: Report, stop: AbortSignal): Promis
           check: 'relay.ready',
           status: 'warn',
           code: 'not_ready',
-          seen: ready ? `/readyz answers with ${ready.status}` : '/readyz does not answer',
-          advice: 'This instance is about to stop, or has lost Redis: ask its operator.',
+          seen: ready ? `/readyz answers ${ready.status}` : '/readyz does not answer',
+          advice: 'This instance is draining or has lost Redis. Ask its operator.',
         },
   );
   // The header has whole seconds: half of one is the best guess.
@@ -133,10 +161,36 @@ async function checkHealth(base: URL, report: Report, stop: AbortSignal): Promis
   return skewMs;
 }
 
+/**
+ * What answers in place of the relay: a captive portal redirects everything to its login page, or
+ * shows that page. The relay's own answer is JSON.
+ */
+function portalIn({ status, headers }: Answer, base: URL): Finding | undefined {
+  const check = 'relay.health';
+  if (status >= 300 && status < 400) {
+    const to = redirectOf({ headers }, base);
+    if (base.protocol === 'http:' && to.startsWith(`https://${base.hostname}`)) {
+      const seen = `/healthz redirects to ${to} (HTTP ${status})`;
+      return { check, status: 'fail', code: 'redirected', seen, advice: 'Use wss:// in the URL of the relay.' };
+    }
+    return captivePortal(`/healthz redirects to ${to} (HTTP ${status})`);
+  }
+  const isJson = headers['content-type']?.startsWith('application/json') ?? false;
+  return status === 200 && !isJson ? captivePortal('/healthz answers with a web page') : undefined;
+}
+
+const captivePortal = (seen: string): Finding => ({
+  check: 'relay.health',
+  status: 'fail',
+  code: 'captive_portal',
+  seen,
+  advice: 'Open a web page to see whether this network wants you to log in, and check the URL of the relay.',
+});
+
 function clock(skewMs: number, uncertainMs: number): Finding {
   const check = 'relay.clock';
   const away = `${span(Math.abs(skewMs) / 1000)} ${skewMs > 0 ? 'behind' : 'ahead of'} the relay's`;
-  if (Math.abs(skewMs) <= allowedSkewMs + uncertainMs) {
+  if (Math.abs(skewMs) <= clockToleranceSeconds * 1000 + uncertainMs) {
     return { check, status: 'ok', seen: "this machine's clock and the relay's agree" };
   }
   return {
@@ -144,72 +198,58 @@ function clock(skewMs: number, uncertainMs: number): Finding {
     status: 'warn',
     code: 'clock_skew',
     seen: `this machine's clock is ${away}`,
-    advice: 'Tokens that are made by a clock like this are refused as expired or not yet valid: set it (NTP).',
+    advice: 'Tokens issued by this clock are rejected as expired or not yet valid. Set it with NTP.',
   };
 }
 
 async function checkUpgrade(url: URL, stop: AbortSignal): Promise<Finding> {
   const check = 'relay.websocket';
   const fail = (code: string, seen: string, advice: string): Finding => ({ check, status: 'fail', code, seen, advice });
-  const key = randomBytes(16).toString('base64');
-  const headers = {
-    Connection: 'Upgrade',
-    Upgrade: 'websocket',
-    'Sec-WebSocket-Version': '13',
-    'Sec-WebSocket-Key': key,
-    'Sec-WebSocket-Protocol': subprotocol,
-  };
   const limit = within(stop);
-  let answer: Answer;
+  let answer: UpgradeAnswer;
   try {
-    answer = await get(url, limit, headers);
+    answer = await askForUpgrade(url, limit);
   } catch {
     return limit.aborted
-      ? fail('upgrade_swallowed', 'the WebSocket handshake gets no answer', passUpgrades)
-      : fail('upgrade_cut', 'the connection is cut during the WebSocket handshake', passUpgrades);
+      ? fail('upgrade_swallowed', 'the WebSocket handshake timed out', passUpgrades)
+      : fail('upgrade_cut', 'the connection closes during the WebSocket handshake', passUpgrades);
   }
-  const { status } = answer;
-  // RFC 6455 §4.2.2.
-  const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
-  if (status === 101 && answer.headers['sec-websocket-accept'] === accept) {
-    return answer.headers['sec-websocket-protocol'] === subprotocol
-      ? { check, status: 'ok', seen: `it speaks ${subprotocol}` }
+  const { status, isWebSocket, isRelay } = answer;
+  if (isWebSocket) {
+    return isRelay
+      ? { check, status: 'ok', seen: `it supports ${subprotocol}` }
       : fail('subprotocol_lost', `the WebSocket opens without the subprotocol ${subprotocol}`, passProtocol);
   }
   switch (status) {
     case 426:
-      return fail('upgrade_swallowed', 'the relay was asked without an upgrade (HTTP 426)', passUpgrades);
+      return fail('upgrade_swallowed', 'the request reached the relay without its upgrade (HTTP 426)', passUpgrades);
     case 400:
-      return fail('subprotocol_lost', 'the relay was asked without its subprotocol (HTTP 400)', passProtocol);
+      return fail('subprotocol_lost', 'the request reached the relay without its subprotocol (HTTP 400)', passProtocol);
     case 403:
-      return fail('refused', 'the WebSocket handshake is refused (HTTP 403)', 'Does a proxy or firewall ask for more?');
+      return fail(
+        'refused',
+        'the WebSocket handshake is rejected (HTTP 403)',
+        'Check whether a proxy or firewall requires authentication.',
+      );
     case 502:
     case 503:
     case 504:
-      return fail('relay_down', `a proxy cannot reach the relay (HTTP ${status})`, 'Is the relay running behind it?');
+      return fail(
+        'relay_down',
+        `a proxy cannot reach the relay (HTTP ${status})`,
+        'Check that the relay behind it is running.',
+      );
     default:
-      return fail('upgrade_swallowed', `the WebSocket handshake is answered with HTTP ${status}`, passUpgrades);
+      return fail('upgrade_swallowed', `the WebSocket handshake fails with HTTP ${status}`, passUpgrades);
   }
 }
 
 const passUpgrades =
-  'A proxy or firewall in between does not pass on WebSocket upgrades. It has to forward Connection and Upgrade with HTTP/1.1.';
-const passProtocol = 'A proxy in between drops Sec-WebSocket-Protocol: it has to forward that header, both ways.';
+  'A proxy or firewall on the path blocks WebSocket upgrades. Configure it to forward Connection and Upgrade with HTTP/1.1.';
+const passProtocol = 'A proxy on the path drops Sec-WebSocket-Protocol. Configure it to forward that header both ways.';
 
-/** One request on a connection of its own; resolves with the head of the answer, of an upgrade too. */
-function get(url: URL, signal: AbortSignal, headers: Record<string, string> = {}): Promise<Answer> {
-  const options: RequestOptions = { agent: false, headers, signal };
-  return new Promise((done, reject) => {
-    const take = (response: IncomingMessage) => {
-      done({ status: response.statusCode ?? 0, headers: response.headers });
-      response.destroy();
-    };
-    const asked = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, options, take);
-    asked.on('upgrade', (response, socket) => {
-      socket.destroy();
-      take(response);
-    });
-    asked.on('error', reject);
-    asked.end();
-  });
+async function get(url: URL, signal: AbortSignal): Promise<Answer> {
+  const response = await request(url, { signal });
+  response.destroy();
+  return { status: response.statusCode ?? 0, headers: response.headers };
 }

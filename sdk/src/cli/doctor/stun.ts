@@ -1,6 +1,9 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 
-/** What is needed of STUN (RFC 8489) and TURN (RFC 8656) to bind, to allocate and to give an allocation back. */
+/**
+ * What is needed of STUN (RFC 8489) and TURN (RFC 8656) to bind, to allocate and to give an
+ * allocation back.
+ */
 export const method = { binding: 0x001, allocate: 0x003, refresh: 0x004 } as const;
 export const attribute = {
   username: 0x0006,
@@ -49,7 +52,10 @@ export const transactionOf = (message: Buffer): string => message.toString('hex'
 export const longTermKey = (username: string, realm: string, password: string): Buffer =>
   createHash('md5').update(`${username}:${realm}:${password}`).digest();
 
-/** Bytes of the message that begins here; undefined when that cannot be told yet, 0 when it is no STUN message. */
+/**
+ * Bytes of the message that begins here; undefined when that cannot be told yet, 0 when it is no
+ * STUN message.
+ */
 export function messageLength(data: Buffer): number | undefined {
   if (data.length < headerBytes) return undefined;
   // RFC 8489 §5: two zero bits and the cookie.
@@ -90,6 +96,11 @@ export function xorAddress(response: StunResponse, type: number): string | undef
     ':',
   );
 }
+
+export const xorPort = ({ attributes }: StunResponse, type: number): number | undefined => {
+  const value = attributes.get(type);
+  return value && value.length >= 4 ? value.readUInt16BE(2) ^ (cookie >>> 16) : undefined;
+};
 
 const padded = (length: number): number => Math.ceil(length / 4) * 4;
 

@@ -1,5 +1,5 @@
 import { decodeJwt, decodeProtectedHeader, type JWTPayload } from 'jose';
-import type { Role } from 'mcp-rendezvous-protocol';
+import { type ClaimMapping, clockToleranceSeconds, mapClaims, type Role } from 'mcp-rendezvous-protocol';
 import { defaultAudience, roomClaims } from 'mcp-rendezvous-protocol/token';
 import { CliError } from '../cli-error.ts';
 import { type Finding, type Report, span } from './finding.ts';
@@ -9,22 +9,31 @@ export interface TokenView {
   token: () => string;
   role: Role;
   room: string;
+  /** Where the token has its claims, if elsewhere. */
+  claims?: ClaimMapping;
 }
 
 /** PROTOCOL.md §2. */
 const algorithms = ['HS256', 'ES256', 'RS256', 'EdDSA'];
-const allowedSkewSeconds = 5;
-/** Less is over before somebody has read this. */
-const soonSeconds = 60;
-const another = 'Ask your backend for another one, or make one: mcp-rendezvous token --help';
+/** A shorter remaining lifetime would end before the report is read. */
+const shortSeconds = 60;
+const another = 'Request a new one from your backend, or create one: mcp-rendezvous token --help';
 
 /**
- * Form, claims and times of the token. Resolves with undefined when it is not worth showing to the relay.
+ * Form, claims and times of the token. Resolves with undefined when it is not worth showing to the
+ * relay.
  *
  * @param read hands out the token, or throws CliError
+ * @param options.claims where the token has its claims
+ * @param options.soonSeconds one that ends sooner is warned of
  * @param skewMs how far the relay's clock is ahead
  */
-export function checkToken(read: () => string, skewMs: number, report: Report): TokenView | undefined {
+export function checkToken(
+  read: () => string,
+  { claims: mapping, soonSeconds = shortSeconds }: { claims?: ClaimMapping | undefined; soonSeconds?: number },
+  skewMs: number,
+  report: Report,
+): TokenView | undefined {
   const check = 'token';
   let payload: JWTPayload;
   let algorithm: string | undefined;
@@ -40,28 +49,29 @@ export function checkToken(read: () => string, skewMs: number, report: Report): 
     );
     return undefined;
   }
-  const { data: claims, error } = roomClaims.safeParse(payload);
+  const { data: claims, error } = roomClaims.safeParse(mapClaims(payload, mapping));
   if (!claims) {
     const names = [...new Set(error.issues.map(({ path }) => String(path[0])))].join(', ');
     const seen = `claims are missing or malformed: ${names}`;
-    report({ check, status: 'fail', code: 'token_invalid', seen, advice: another });
+    const advice = mapping ? another : `${another}. If the relay maps claims of its issuer, pass its mapping: --claims`;
+    report({ check, status: 'fail', code: 'token_invalid', seen, advice });
     return undefined;
   }
   const { role, room, sub } = claims;
   report(formOf(`role ${role} in room ${JSON.stringify(room)} as ${JSON.stringify(sub)}`, payload, algorithm));
-  report(timeOf(claims.exp, payload.nbf, (Date.now() + skewMs) / 1000));
-  return { token: read, role, room };
+  report(timeOf(claims.exp, payload.nbf, (Date.now() + skewMs) / 1000, soonSeconds));
+  return { token: read, role, room, ...(mapping && { claims: mapping }) };
 }
 
 function formOf(seen: string, { aud }: JWTPayload, algorithm: string | undefined): Finding {
   const check = 'token';
   if (algorithm === undefined || !algorithms.includes(algorithm)) {
-    const advice = `A relay takes ${algorithms.join(', ')}.`;
+    const advice = `Use one of ${algorithms.join(', ')}.`;
     return {
       check,
       status: 'fail',
       code: 'token_invalid',
-      seen: `${seen}; its algorithm is not one of a relay's`,
+      seen: `${seen}; relays do not accept its algorithm`,
       advice,
     };
   }
@@ -72,23 +82,29 @@ function formOf(seen: string, { aud }: JWTPayload, algorithm: string | undefined
     status: 'warn',
     code: 'token_wrong_audience',
     seen: `${seen}; it has ${audience}`,
-    advice: `That must be "${defaultAudience}", unless the relay is configured with another one.`,
+    advice: `Use "${defaultAudience}", unless the relay is configured with another audience.`,
   };
 }
 
 /** @param now by the relay's clock, in seconds since the epoch */
-function timeOf(exp: number, nbf: number | undefined, now: number): Finding {
+function timeOf(exp: number, nbf: number | undefined, now: number, soonSeconds: number): Finding {
   const check = 'token.time';
   if (exp <= now) {
-    const seen = `it has expired ${span(now - exp)} ago`;
+    const seen = `it expired ${span(now - exp)} ago`;
     return { check, status: 'fail', code: 'token_expired', seen, advice: another };
   }
-  if (nbf !== undefined && nbf > now + allowedSkewSeconds) {
-    const advice = 'Wait, or set the clock of the machine that makes the tokens.';
-    return { check, status: 'fail', code: 'token_not_yet_valid', seen: `it is valid in ${span(nbf - now)}`, advice };
+  if (nbf !== undefined && nbf > now + clockToleranceSeconds) {
+    const advice = 'Wait, or correct the clock of the machine that issues tokens.';
+    return {
+      check,
+      status: 'fail',
+      code: 'token_not_yet_valid',
+      seen: `it becomes valid in ${span(nbf - now)}`,
+      advice,
+    };
   }
   const seen = `it is valid for ${span(exp - now)}`;
   if (exp - now > soonSeconds) return { check, status: 'ok', seen };
-  const advice = 'Peers need a fresh one before it ends, or the relay closes their connection.';
+  const advice = 'Refresh it in time; the relay closes the connection when it expires.';
   return { check, status: 'warn', code: 'token_expiring', seen, advice };
 }

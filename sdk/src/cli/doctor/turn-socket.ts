@@ -7,7 +7,6 @@ export type WireKind = 'udp' | 'tcp' | 'tls';
 
 /** A way to a STUN or TURN server. */
 export interface Wire {
-  /** The server's address. */
   readonly remote: string;
   /** Set when it is TLS. */
   readonly socket?: Socket;
@@ -20,14 +19,12 @@ export interface Wire {
 const firstRepeatMs = 500;
 const maxMessageBytes = 4096;
 
-/** Rejects with Blocked. */
 export async function openWire(kind: WireKind, host: string, port: number, signal: AbortSignal): Promise<Wire> {
   if (kind === 'udp') return await openUdp(host, port, signal);
   const socket = await (kind === 'tls' ? openTls : openTcp)(host, port, signal);
   return streamWire(socket);
 }
 
-/** The requests that have no response yet. */
 class Pending {
   readonly #waiting = new Map<string, (response: StunResponse) => void>();
   readonly #lost = new AbortController();
@@ -70,7 +67,7 @@ async function openUdp(host: string, port: number, signal: AbortSignal): Promise
     async ask(request, limit) {
       let timer: NodeJS.Timeout | undefined;
       const send = (repeatMs: number) => {
-        socket.send(request, port, remote, () => {}); // what is lost is sent again
+        socket.send(request, port, remote, () => {});
         timer = setTimeout(() => send(repeatMs * 2), repeatMs);
       };
       send(firstRepeatMs);
@@ -111,8 +108,12 @@ function streamWire(socket: Socket): Wire {
 const silent = (protocol: string) =>
   new Blocked({
     code: 'ETIMEDOUT',
-    seen: `no answer over ${protocol}`,
-    advice: `Is it running, and does a firewall here or there drop ${protocol} to this port?`,
+    seen: `it does not answer over ${protocol}`,
+    advice: `Check that it is running, and that no firewall drops ${protocol} to this port.`,
   });
 const closed = () =>
-  new Blocked({ code: 'ECONNRESET', seen: 'it closed the connection', advice: 'Is it a STUN or TURN server?' });
+  new Blocked({
+    code: 'ECONNRESET',
+    seen: 'it closed the connection',
+    advice: 'Check that it is a STUN or TURN server.',
+  });

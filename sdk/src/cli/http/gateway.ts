@@ -1,12 +1,14 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { parseJson, tooDeep } from '../../link/depth.ts';
-import { isJsonRpcMessage, type JsonRpcId, type JsonRpcMessage, type JsonRpcRequest } from '../../link/message.ts';
+import { parseJson } from '../../link/depth.ts';
+import type { JsonRpcId, JsonRpcMessage, JsonRpcRequest } from '../../link/message.ts';
+import { type Reading, readMessage } from '../../link/reading.ts';
 import { Bridge, type End, errorResponse } from '../bridge.ts';
 import { CliError } from '../cli-error.ts';
 import { detail, type Log } from '../log.ts';
 import { idProblem } from '../ids.ts';
+import { oneLine } from '../jsonlines.ts';
 import { type Access, allowance, forbidden, presents, shareWith, unacceptable } from './guard.ts';
 import { paramHeaders } from './params.ts';
 import { readText } from './request.ts';
@@ -36,7 +38,7 @@ export interface GatewayOptions {
 const path = '/mcp';
 /** Each session has a connection, and a server process of its own at the other end. */
 const maxSessions = 100;
-/** Few clients say that they leave: a session that nobody used for so long is over. */
+/** Few clients end their session, so an idle one is closed after this time, in milliseconds. */
 const idleMs = 30 * 60_000;
 const sweepMs = 60_000;
 const knownVersions = new Set(['2024-10-07', '2024-11-05', '2025-03-26', '2025-06-18', '2025-11-25']);
@@ -62,7 +64,10 @@ export class Gateway {
     this.#sweep = setInterval(() => this.#leaveIdle(), sweepMs).unref();
   }
 
-  /** Resolves with the endpoint's URL. Rejects with CliError `bad_option` when the address cannot be listened on. */
+  /**
+   * Resolves with the endpoint's URL. Rejects with CliError `bad_option` when the address cannot be
+   * listened on.
+   */
   async listen(): Promise<string> {
     const { host, port } = this.#options;
     try {
@@ -76,7 +81,6 @@ export class Gateway {
     return `http://${host.includes(':') ? `[${host}]` : host}:${bound}${path}`;
   }
 
-  /** Ends every session; what is open is answered with `reason` as its error. */
   async close(reason: Error): Promise<void> {
     clearInterval(this.#sweep);
     const closed = once(this.#server, 'close');
@@ -91,7 +95,7 @@ export class Gateway {
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method, headers, url = '' } = request;
     if (URL.parse(url, 'http://localhost')?.pathname !== path) {
-      return refuse(response, 404, invalidRequest, `There is nothing here; the MCP endpoint is ${path}`);
+      return refuse(response, 404, invalidRequest, `Not found. The MCP endpoint is ${path}`);
     }
     const { access } = this.#options;
     const problem = forbidden(headers, request.socket.localPort, access);
@@ -129,12 +133,18 @@ export class Gateway {
       if (error instanceof CliError) return refuse(response, 413, invalidRequest, error.message, null, true);
       return refuse(response, 400, parseError, 'The body is not JSON');
     }
-    if (parsed.tooDeep) return refuse(response, 400, invalidRequest, tooDeep);
-    const body = parsed.value;
-    const messages: unknown[] = Array.isArray(body) ? body : [body];
-    const id = idOf(body);
-    if (messages.length === 0 || !messages.every((message) => isJsonRpcMessage(message))) {
-      return refuse(response, 400, invalidRequest, 'The body is not a JSON-RPC message', id);
+    const values: unknown[] = Array.isArray(parsed.value) ? parsed.value : [parsed.value];
+    const messages: JsonRpcMessage[] = [];
+    const malformed: Exclude<Reading, { type: 'message' }>[] = [];
+    for (const value of values) {
+      const reading = readMessage(value, parsed.tooDeep);
+      if (reading.type === 'message') messages.push(reading.message);
+      else malformed.push(reading);
+    }
+    if (malformed.length > 0 || messages.length === 0) {
+      this.#tellServer(malformed, request);
+      const why = `The body is not a JSON-RPC message${malformed[0] ? `: ${malformed[0].why}` : ''}`;
+      return refuse(response, 400, invalidRequest, why, idOf(parsed.value));
     }
     const wrongId = messages.map((message) => isRequest(message) && idProblem(message.id)).find(Boolean);
     if (wrongId) return refuse(response, 400, invalidRequest, wrongId);
@@ -146,10 +156,18 @@ export class Gateway {
     await this.#postModern(message, request, response);
   }
 
+  /** The HTTP client is told that its answers are malformed, but the server waits for them. */
+  #tellServer(malformed: readonly Exclude<Reading, { type: 'message' }>[], { headers }: IncomingMessage): void {
+    const { session } = this.#sessions.get(headers['mcp-session-id']?.toString() ?? '') ?? {};
+    for (const reading of malformed) {
+      if (reading.type === 'malformed' && reading.as !== 'request') void session?.onmalformed?.(reading);
+    }
+  }
+
   async #postModern(message: JsonRpcMessage, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const meta = { headers: paramHeaders(request.headers) };
     if (!isRequest(message)) {
-      // Closing the response is what cancels a request: another client's ids mean nothing here.
+      // A request is cancelled by closing its response: the ids of other clients mean nothing here.
       if (!('method' in message) || message.method === 'notifications/cancelled')
         return void response.writeHead(202).end();
       await this.#shared.tell(message, meta).then(
@@ -166,20 +184,21 @@ export class Gateway {
       clearTimeout(quiet);
       if (!response.headersSent) openEvents(response);
     };
-    // An answer that comes first may still be an HTTP error; something has to be said before a proxy gives up.
+    // An answer that comes first may still be an HTTP error; something has to be said before a
+    // proxy gives up.
     const quiet = setTimeout(stream, keepAliveMs);
     const answer = await this.#shared.ask(
       message,
       meta,
       (notification) => {
         stream();
-        writeEvent(response, eventText(JSON.stringify(notification)));
+        writeEvent(response, eventText(oneLine(notification)));
       },
       gone.signal,
     );
     clearTimeout(quiet);
     if (!response.headersSent) return json(response, statusOf('error' in answer ? answer.error : undefined), answer);
-    writeEvent(response, eventText(JSON.stringify(answer)));
+    writeEvent(response, eventText(oneLine(answer)));
     response.end();
   }
 
@@ -190,23 +209,29 @@ export class Gateway {
       if (!found) return;
       const twice = messages.find((message) => isRequest(message) && found.isAsked(message.id));
       if (twice)
-        return refuse(response, 400, invalidRequest, 'A request with this id is not answered yet', idOf(twice));
+        return refuse(
+          response,
+          400,
+          invalidRequest,
+          'A request with this id is still pending. Use another id',
+          idOf(twice),
+        );
       await found.post(messages, response, { 'mcp-session-id': found.id });
     } else if (messages.length > 1) {
-      refuse(response, 400, invalidRequest, 'initialize does not come in a batch');
+      refuse(response, 400, invalidRequest, 'initialize must not be part of a batch');
     } else if (this.#sessions.size >= maxSessions && !this.#makeRoom(`there are ${maxSessions} sessions`)) {
-      refuse(response, 503, invalidRequest, `There are ${maxSessions} sessions; try again when some have ended`);
+      refuse(response, 503, invalidRequest, `The limit of ${maxSessions} sessions is reached. Try again later`);
     } else {
       this.#begin(first as JsonRpcRequest, response);
     }
   }
 
-  /** Ends the session that nobody waits in and that was not used for longest; false when there is none. */
+  /** Ends the longest idle session; false if all are in use. */
   #makeRoom(why: string): boolean {
     const idle = [...this.#sessions.values()].filter(({ session }) => session.idle);
     const longest = idle.toSorted((one, other) => one.session.lastUsed - other.session.lastUsed)[0]?.session;
     if (!longest) return false;
-    this.#options.log.info(`${why}: the session that was idle for longest makes room`);
+    this.#options.log.info(`${why}: closing the longest idle one`);
     this.#leave(longest);
     return true;
   }
@@ -220,19 +245,25 @@ export class Gateway {
     const { connect, log } = this.#options;
     const name = `session ${(this.#count += 1)}`;
     const session = new HttpSession();
-    const bridge = new Bridge(session, connect(name), { onerror: this.#say(name) });
+    const say = this.#say(name);
+    let opened = false;
+    const onerror = (error: Error) => {
+      say(error);
+      // Clients that left silently must not block new ones: the next attempt gets a slot. A session
+      // that was open before meets a server that is ending, and waits for the next one.
+      if (!opened && (error as { code?: unknown }).code === 'busy') this.#makeRoom('the MCP server accepts no more');
+    };
+    const bridge = new Bridge(session, connect(name), { onerror });
     this.#sessions.set(session.id, { session, bridge });
     void bridge.ended.then(({ side, error }) => {
       this.#sessions.delete(session.id);
       const how = side === 'downstream' ? 'left' : 'ended';
       if (side) log.info(`${name} ${how}${error ? `: ${error.message}` : ''}`);
-      // Clients that left without a word must not keep out those that come: the next attempt gets a place.
-      if ((error as { code?: unknown } | undefined)?.code === 'busy') this.#makeRoom('the MCP server takes no more');
     });
+    response.once('finish', () => (opened = true));
     session.initialize(first, response);
   }
 
-  /** GET and DELETE: sessions only. */
   #session(request: IncomingMessage, response: ServerResponse, method: 'GET' | 'DELETE'): void {
     const { headers } = request;
     // MCP 2026-07-28 has neither.
@@ -244,7 +275,13 @@ export class Gateway {
     if (method === 'GET') {
       const found = session.listen(response, { 'mcp-session-id': session.id }, headers['last-event-id']?.toString());
       // 404 would say that the session is over (MCP 2025-11-25, "Session management").
-      if (!found) refuse(response, 400, invalidRequest, 'The stream of Last-Event-ID is not kept any more');
+      if (!found)
+        refuse(
+          response,
+          400,
+          invalidRequest,
+          'The stream of Last-Event-ID is no longer available. Send the request again',
+        );
       return;
     }
     this.#leave(session);
@@ -256,12 +293,12 @@ export class Gateway {
     const session = this.#sessions.get(id ?? '')?.session;
     const version = headers['mcp-protocol-version']?.toString().trim();
     if (id === undefined) {
-      refuse(response, 400, invalidRequest, 'Mcp-Session-Id is missing: the session begins with initialize');
+      refuse(response, 400, invalidRequest, 'Mcp-Session-Id is missing. Start a session with initialize');
     } else if (!session) {
       // MCP 2025-11-25, "Session management": the client begins another one.
-      refuse(response, 404, -32_001, 'The session is over, or never was. Begin another one with initialize');
+      refuse(response, 404, -32_001, 'The session is unknown or has ended. Start a new one with initialize');
     } else if (version && version !== session.protocolVersion && !knownVersions.has(version)) {
-      refuse(response, 400, invalidRequest, 'MCP-Protocol-Version is not that of the session');
+      refuse(response, 400, invalidRequest, 'MCP-Protocol-Version differs from that of the session');
     } else {
       session.lastUsed = performance.now();
       return session;
@@ -271,7 +308,7 @@ export class Gateway {
 
   #leaveIdle(): void {
     for (const { session } of this.#sessions.values()) {
-      if (session.idle && performance.now() - session.lastUsed > idleMs) session.leave();
+      if (session.idle && performance.now() - session.lastUsed > idleMs) this.#leave(session);
     }
   }
 
@@ -293,7 +330,7 @@ function refuse(
   id: JsonRpcId | null = null,
   close = false,
 ): void {
-  // What was not read of the request would be taken for the next one.
+  // Unread bytes of the body would be parsed as the next request.
   if (close) response.setHeader('connection', 'close');
   json(response, status, { jsonrpc: '2.0', id, error: { code, message: message.replace(/\.?$/, '.') } });
 }

@@ -1,7 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** Who may use an endpoint. */
 export interface Access {
   /** It listens on loopback, and is called by the names of that, with its port. */
   loopback: boolean;
@@ -9,15 +8,15 @@ export interface Access {
   hosts: readonly string[];
   /** Origins whose pages may call, each in full: scheme, host and port. */
   origins: readonly string[];
-  /** The bearer token that every request has to present. */
   token?: string | undefined;
 }
 
 export const loopbackHosts: readonly string[] = ['localhost', '127.0.0.1', '[::1]'];
 
 /**
- * Why a request is refused, if it is: a page whose name was made to lead to this machine (DNS rebinding) shows in Host, a page of
- * another site in Origin (MCP 2025-11-25, "Streamable HTTP, security warning"). Programs send no Origin.
+ * Why a request is refused, if it is: a page whose name was made to lead to this machine (DNS
+ * rebinding) shows in Host, a page of another site in Origin (MCP 2025-11-25, "Streamable HTTP,
+ * security warning"). Programs send no Origin.
  *
  * @param port the port that this endpoint listens on
  */
@@ -28,9 +27,9 @@ export function forbidden(
 ): string | undefined {
   const [, name = '', called = '80'] = /^(\[[^\]]+\]|[^:@/?#\\\s]+)(?::(\d{1,5}))?$/.exec(host.toLowerCase()) ?? [];
   const known = hosts.includes(name) || (loopback && loopbackHosts.includes(name) && Number(called) === port);
-  if (!known) return 'Host is not a name of this endpoint';
+  if (!known) return 'The Host header is not a name of this endpoint. Allow it with --allow-host';
   if (origin === undefined || origins.includes(origin)) return undefined;
-  return 'Pages of this origin may not call this endpoint. Allow it with --allow-origin, if you trust them';
+  return 'This origin is not allowed. If you trust it, allow it with --allow-origin';
 }
 
 /** Whether a request presents the token. How long that takes says nothing of the token. */
@@ -41,7 +40,7 @@ export function presents(token: string, { authorization = '' }: IncomingHttpHead
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 
-/** What MCP puts into requests, of what a page may not without being allowed to. */
+/** The MCP headers that a page may send only with permission. */
 const allowedHeader =
   /^(accept|authorization|content-type|last-event-id|mcp-(session-id|protocol-version|method|name|param-.+))$/i;
 

@@ -6,27 +6,28 @@ import { cancelledId, type End } from '../bridge.ts';
 import { EventStream, readEventId } from './stream.ts';
 import { isRequest, metaOf, takesPriming } from './http-messages.ts';
 
-/** Streams that have ended are kept for clients that lost the end of one, up to so many and so many bytes. */
+/**
+ * Streams that have ended are kept for clients that lost the end of one, up to so many and so many
+ * bytes.
+ */
 const maxEndedStreams = 16;
 const maxEndedBytes = 4 * 1024 * 1024;
 
-/** A request that was posted and not answered. */
 interface Asked {
   readonly stream: EventStream;
   readonly progressToken: unknown;
 }
 
 /**
- * An HTTP client of 2025-11-25 or before as one end of a bridge: a session with an id, a stream for each POST with requests, and
- * one for what the server says unasked.
+ * An HTTP client of 2025-11-25 or before as one end of a bridge: a session with an id, a stream for
+ * each POST with requests, and one for what the server says unasked.
  */
 export class HttpSession implements End {
   onmessage?: End['onmessage'];
+  onmalformed?: End['onmalformed'];
   onclose?: End['onclose'];
   readonly id: string = randomUUID();
-  /** As `initialize` was answered. */
   protocolVersion: string | undefined;
-  /** When it was last used; performance.now(). */
   lastUsed = performance.now();
   readonly #asked = new Map<JsonRpcId, Asked>();
   readonly #streams = new Map<string, EventStream>();
@@ -41,12 +42,14 @@ export class HttpSession implements End {
 
   async start(): Promise<void> {}
 
-  /** Whether nobody waits for anything. */
   get idle(): boolean {
     return this.#initializing === undefined && this.#asked.size === 0 && !this.#unasked.live;
   }
 
-  /** The first request. It is answered with plain JSON, so that no session begins that does not come about. */
+  /**
+   * The first request. It is answered with plain JSON, so that no session begins that does not come
+   * about, unless the server asks something before.
+   */
   initialize(request: JsonRpcRequest, response: ServerResponse): void {
     this.#initializing = { id: request.id, response };
     response.once('close', () => {
@@ -61,16 +64,11 @@ export class HttpSession implements End {
     return this.#asked.has(id);
   }
 
-  /** A POST: `headers` go with its answer. */
   async post(messages: readonly JsonRpcMessage[], response: ServerResponse, headers: Record<string, string>) {
     const requests = messages.filter((message) => isRequest(message));
     if (requests.length > 0) {
-      const stream = new EventStream(`${(this.#count += 1)}`);
-      this.#streams.set(stream.id, stream);
-      for (const request of requests) {
-        this.#asked.set(request.id, { stream, progressToken: metaOf(request)?.['progressToken'] });
-      }
-      stream.attach(response, headers, 0, takesPriming(this.protocolVersion));
+      const asked = requests.map((request) => ({ id: request.id, progressToken: metaOf(request)?.['progressToken'] }));
+      this.#ask(asked, response, headers);
     }
     await Promise.all(messages.map(async (message) => await this.onmessage?.(message)));
     for (const message of messages) this.#settle(cancelledId(message));
@@ -78,8 +76,8 @@ export class HttpSession implements End {
   }
 
   /**
-   * A GET: the stream of an event's id from there on, or the one of what the server says unasked, from what nobody was told yet.
-   * False when there is no such stream (any more).
+   * A GET: the stream of an event id from that event on, or the unsolicited stream from the first
+   * undelivered message. False if the stream is unknown.
    */
   listen(response: ServerResponse, headers: Record<string, string>, lastEventId: string | undefined): boolean {
     if (lastEventId === undefined) {
@@ -92,14 +90,13 @@ export class HttpSession implements End {
     return stream !== undefined;
   }
 
-  /** Server to client. */
   async send(message: JsonRpcMessage, meta?: MessageMeta): Promise<void> {
     this.lastUsed = performance.now();
     if (isResponse(message) && message.id !== undefined) return this.#answer(message.id, message);
+    if (this.#initializing && isRequest(message)) this.#openStream(this.#initializing);
     this.#streamFor(message, meta).write(message);
   }
 
-  /** The client ends the session, or has been gone for too long. */
   leave(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -112,34 +109,51 @@ export class HttpSession implements End {
     this.#initializing?.response.end();
   }
 
-  #answer(id: JsonRpcId, message: JsonRpcMessage): void {
-    const first = this.#initializing;
-    if (first?.id === id) {
-      this.#initializing = undefined;
-      const result = 'result' in message ? message.result : undefined;
-      if (result) this.protocolVersion = String(result['protocolVersion']);
-      const headers = { 'content-type': 'application/json', ...(result ? { 'mcp-session-id': this.id } : {}) };
-      first.response.writeHead(200, headers).end(JSON.stringify(message));
-      if (!result) this.leave();
-      return;
-    }
-    this.#settle(id, message);
+  /** Before a client knows its session, it takes requests only in the answer to its first one. */
+  #openStream({ id, response }: { id: JsonRpcId; response: ServerResponse }): void {
+    if (this.#asked.has(id)) return;
+    this.#ask([{ id, progressToken: undefined }], response, { 'mcp-session-id': this.id });
   }
 
-  /** Nothing more comes for this request: this is its answer, or it was cancelled and gets none (MCP, cancellation). */
+  #ask(
+    requests: { id: JsonRpcId; progressToken: unknown }[],
+    response: ServerResponse,
+    headers: Record<string, string>,
+  ): void {
+    const stream = new EventStream(`${(this.#count += 1)}`);
+    this.#streams.set(stream.id, stream);
+    for (const { id, progressToken } of requests) this.#asked.set(id, { stream, progressToken });
+    stream.attach(response, headers, 0, takesPriming(this.protocolVersion));
+  }
+
+  #answer(id: JsonRpcId, message: JsonRpcMessage): void {
+    const first = this.#initializing;
+    if (first?.id !== id) return this.#settle(id, message);
+    const result = 'result' in message ? message.result : undefined;
+    const headers = { 'content-type': 'application/json', ...(result ? { 'mcp-session-id': this.id } : {}) };
+    if (this.#asked.has(id)) this.#settle(id, message);
+    else first.response.writeHead(200, headers).end(JSON.stringify(message));
+    this.#initializing = undefined;
+    if (result) this.protocolVersion = String(result['protocolVersion']);
+    else this.leave();
+  }
+
+  /** Ends the request: with its answer, or without one after a cancellation (MCP, cancellation). */
   #settle(id: JsonRpcId | undefined, answer?: JsonRpcMessage): void {
     const asked = id === undefined ? undefined : this.#asked.get(id);
-    if (id === undefined || !asked) return; // answered before, or never asked: there is nobody to be told
-    this.#asked.delete(id);
+    // The request was answered before, or is unknown.
+    if (id === undefined || !asked) return;
+    // One that cannot be written is followed by an error.
     if (answer) asked.stream.write(answer);
+    this.#asked.delete(id);
     if ([...this.#asked.values()].some(({ stream }) => stream === asked.stream)) return;
     asked.stream.end();
     this.#forget();
   }
 
   /**
-   * The request's own stream, where it is said or shown which one that is. Pipes and plain mode do not say it: then the newest
-   * request is the likeliest reason, and the stream that is surely read.
+   * The stream of the request, if the message names it. Pipes and plain mode do not, so the newest
+   * request is used: it is the likeliest cause, and its stream is read.
    */
   #streamFor(message: JsonRpcMessage, meta: MessageMeta | undefined): EventStream {
     if (meta?.relatedRequestId !== undefined) return this.#asked.get(meta.relatedRequestId)?.stream ?? this.#unasked;

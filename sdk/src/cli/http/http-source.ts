@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { once } from 'node:events';
+import { proxyFor } from 'mcp-rendezvous-protocol/proxy';
 import { within } from '../async.ts';
 import type { End } from '../bridge.ts';
 import type { Log } from '../log.ts';
@@ -21,13 +22,20 @@ export class HttpSource implements ServerSource {
     this.#log = log;
   }
 
-  /** Says so when nobody listens there. That is no failure: the server may start later, and is asked for each client. */
+  /**
+   * Logs if the server, or the proxy in between, is unreachable. This is not an error, because it
+   * may start later and is contacted for each client.
+   */
   async open(): Promise<void> {
-    const { hostname, port, protocol } = this.#options.url;
+    const proxy = proxyFor(this.#options.url);
+    const { hostname, port, protocol } = proxy?.url ?? this.#options.url;
     const host = hostname.replace(/^\[|\]$/g, '');
     const socket = connect(Number(port) || (protocol === 'https:' ? 443 : 80), host);
     const failed = (error: NodeJS.ErrnoException) =>
-      this.#log.info(`nothing answers at ${this.name} yet (${error.code}); it is tried again when a client comes`);
+      this.#log.info(
+        `${proxy ? `the proxy ${proxy.name} for ` : ''}${this.name} does not answer yet (${error.code}); ` +
+          'retrying when a client connects',
+      );
     await within(
       probeMs,
       once(socket, 'connect').then(() => {}, failed),

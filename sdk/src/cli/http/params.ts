@@ -12,7 +12,6 @@ const prefix = 'mcp-param-';
 /** More than anybody reads, and an end to what a schema can cost. */
 const maxDepth = 16;
 
-/** The `Mcp-Param-*` headers that came with a message. */
 export function paramHeaders(headers: Record<string, string | string[] | undefined>): Record<string, string> {
   const found: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
@@ -25,13 +24,13 @@ export function paramHeaders(headers: Record<string, string | string[] | undefin
 class InvalidSchema extends Error {}
 
 /**
- * The headers that a call needs because the tool's schema says `x-mcp-header` (SEP-2243): a client that speaks over pipes or a
- * data channel knows nothing of them, so that they are made here, from the list of tools that passed.
+ * The headers that a call needs because the tool's schema says `x-mcp-header` (SEP-2243): a client
+ * that speaks over pipes or a data channel knows nothing of them, so that they are made here, from
+ * the list of tools that passed.
  */
 export class ToolHeaders {
   readonly #tools = new Map<string, Mirrored[] | InvalidSchema>();
 
-  /** Looks at the answer to a `tools/list`. */
   learn(answer: JsonRpcMessage): void {
     const tools = 'result' in answer ? answer.result['tools'] : undefined;
     if (!Array.isArray(tools)) return;
@@ -43,13 +42,17 @@ export class ToolHeaders {
   /**
    * The headers of a request, none for most.
    *
-   * @throws CliError `server_refused` for a tool whose schema is invalid: clients do not call those (SEP-2243)
+   * @throws CliError `server_refused` for a tool whose schema is invalid: clients do not call those
+   *   (SEP-2243)
    */
   of({ method, params }: JsonRpcRequest): Record<string, string> {
     const headers: Record<string, string> = {};
     const known = method === 'tools/call' ? this.#tools.get(String(params?.['name'])) : undefined;
     if (known instanceof InvalidSchema) {
-      throw new CliError('server_refused', `The tool cannot be called over HTTP: in its schema ${known.message}.`);
+      throw new CliError(
+        'server_refused',
+        `The tool cannot be called over HTTP because of its schema: ${known.message}.`,
+      );
     }
     for (const { path, header } of known ?? []) {
       const value = path.reduce<unknown>((node, key) => property(node, key), params?.['arguments']);
@@ -75,10 +78,10 @@ function* walk(schema: unknown, path: string[]): Generator<Mirrored> {
   if (name !== undefined) {
     // RFC 9110 §5.6.2, token.
     if (typeof name !== 'string' || !/^[!#$%&'*+\-.^_`|~\w]+$/.test(name)) {
-      throw new InvalidSchema('an x-mcp-header is no name of a header');
+      throw new InvalidSchema('an x-mcp-header is not a valid header name');
     }
     if (!['string', 'integer', 'boolean'].includes(String(property(schema, 'type')))) {
-      throw new InvalidSchema(`x-mcp-header ${name} is at something other than a string, an integer or a boolean`);
+      throw new InvalidSchema(`x-mcp-header ${name} is not on a string, an integer or a boolean`);
     }
     yield { path, header: `${prefix}${name.toLowerCase()}` };
   }

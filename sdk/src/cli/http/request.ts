@@ -1,58 +1,79 @@
-import http from 'node:http';
-import https from 'node:https';
-import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import zlib from 'node:zlib';
+import { type Outgoing, ProxyError, request } from 'mcp-rendezvous-protocol/http';
+import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { CliError } from '../cli-error.ts';
 import { maxMessageBytes } from '../jsonlines.ts';
 
-export interface Outgoing {
-  method: 'POST' | 'GET' | 'DELETE';
-  headers: Record<string, string>;
-  body?: string;
-  signal: AbortSignal;
-}
-
-/** What TCP waits before it asks a silent server whether it is there. */
-const tcpKeepAliveMs = 15_000;
-
 /**
- * Sends a request; resolves with the head of the answer. There is no time limit, because a tool may take an hour. Every request
- * has a connection of its own: one that the server closed meanwhile would fail a POST that may not be repeated (RFC 9110 §9.2.2).
+ * Sends a request; resolves with the head of the answer. There is no time limit, because a tool may
+ * take an hour. Every request has a connection of its own: one that the server closed meanwhile
+ * would fail a POST that may not be repeated (RFC 9110 §9.2.2).
  *
  * @throws CliError `server_unreachable`
  */
-export async function send(url: URL, { method, headers, body, signal }: Outgoing): Promise<http.IncomingMessage> {
-  const client = url.protocol === 'https:' ? https : http;
-  const request = client.request(url, { method, headers, signal, agent: false });
-  request.setSocketKeepAlive(true, tcpKeepAliveMs);
-  request.on('error', () => {}); // once() rejects with the first one; a reset may follow
-  request.end(body);
+export async function send(url: URL, outgoing: Outgoing): Promise<IncomingMessage> {
   try {
-    const [response] = (await once(request, 'response')) as [http.IncomingMessage];
-    return response;
+    return await request(url, outgoing);
   } catch (error) {
-    if (signal.aborted) throw signal.reason;
+    if (outgoing.signal.aborted || error instanceof RendezvousError) throw error;
+    if (error instanceof ProxyError) {
+      throw new CliError('server_unreachable', `The HTTP server is unreachable. ${error.message}`, true);
+    }
     const { code = 'unknown reason' } = error as NodeJS.ErrnoException;
-    throw new CliError('server_unreachable', `The HTTP server does not answer (${code}). Is it running?`, true);
+    throw new CliError(
+      'server_unreachable',
+      `The HTTP server does not answer (${code}). Check that it is running.`,
+      true,
+    );
   }
 }
+
+/**
+ * The body of a message, decoded. Nothing asks for compression, but some servers and proxies
+ * compress all the same (RFC 9110 §8.4).
+ *
+ * @throws CliError `server_refused` for a coding that is not known
+ */
+export function bodyOf(message: IncomingMessage): Readable {
+  const codings = (message.headers['content-encoding'] ?? '').toLowerCase().split(',').toReversed();
+  return codings.reduce<Readable>((body, coding) => decoded(body, coding.trim()), message);
+}
+
+function decoded(body: Readable, coding: string): Readable {
+  if (coding === '' || coding === 'identity') return body;
+  const decoder = decoders[coding]?.();
+  if (!decoder) throw new CliError('server_refused', 'The HTTP server answered in an unknown Content-Encoding.');
+  body.on('error', (error) => decoder.destroy(error));
+  decoder.once('close', () => body.destroy());
+  return body.pipe(decoder);
+}
+
+// Each part of a stream of events is decoded as soon as it is here.
+const decoders: Record<string, () => zlib.Gunzip | zlib.BrotliDecompress | zlib.Inflate> = {
+  gzip: () => zlib.createGunzip(),
+  'x-gzip': () => zlib.createGunzip(),
+  deflate: () => zlib.createInflate(),
+  br: () => zlib.createBrotliDecompress(),
+};
 
 /** What a chunk takes up beside its bytes. */
 const chunkBytes = 256;
 
-/** The whole body as text. */
-export async function readText(response: http.IncomingMessage): Promise<string> {
+/** The whole body as text, without a byte-order mark. */
+export async function readText(body: Readable): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
+  for await (const chunk of body as AsyncIterable<Buffer>) {
     chunks.push(chunk);
     size += chunk.length + chunkBytes;
     if (size > maxMessageBytes) {
-      throw new CliError('message_too_large', `A message over HTTP is longer than ${maxMessageBytes} bytes.`);
+      throw new CliError('message_too_large', `An HTTP message is longer than ${maxMessageBytes} bytes.`);
     }
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return new TextDecoder().decode(Buffer.concat(chunks));
 }
 
-/** The media type of a message without its parameters. */
-export const mediaType = ({ headers }: http.IncomingMessage): string =>
+export const mediaType = ({ headers }: IncomingMessage): string =>
   (headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();

@@ -1,34 +1,34 @@
 import {
+  isId,
   isResponse,
-  type JsonRpcError,
   type JsonRpcId,
   type JsonRpcMessage,
   type JsonRpcNotification,
   type JsonRpcRequest,
-  type JsonRpcResult,
 } from '../../link/message.ts';
 import type { MessageMeta } from '../../link/link.ts';
+import { insteadOf, type Malformed, replyTo } from '../../link/reading.ts';
 import { type End, errorResponse, watchClosing } from '../bridge.ts';
 import { CliError } from '../cli-error.ts';
-import { errorAnswer, isRequest, metaOf, subscriptionKey } from './http-messages.ts';
-
-export type Answer = JsonRpcResult | JsonRpcError;
+import { pendingId } from '../ids.ts';
+import { UnclaimedErrors } from '../unclaimed-errors.ts';
+import { type Answer, errorAnswer, isRequest, metaOf, subscriptionKey } from './http-messages.ts';
 
 /** A request of one HTTP client, under a name of its own on the shared connection. */
 interface Exchange {
   readonly request: JsonRpcRequest;
   readonly notify: (notification: JsonRpcNotification) => void;
   readonly answered: (answer: Answer) => void;
-  /** The server knows of it. */
   sent: boolean;
 }
 
-/** A connection that nobody used for so long is closed. */
+/** Idle time after which the connection is closed, in milliseconds. */
 const idleMs = 30 * 60_000;
 
 /**
- * One connection to the server for all HTTP clients of 2026-07-28 and later, whose requests stand for themselves. Ids, progress
- * tokens and subscription ids are the clients' own and may be the same: on the connection each request has another one.
+ * One connection to the server for all HTTP clients of 2026-07-28 and later, whose requests stand
+ * for themselves. Ids, progress tokens and subscription ids are the clients' own and may be the
+ * same: on the connection each request has another one.
  */
 export class SharedUpstream {
   readonly #connect: () => End;
@@ -41,8 +41,9 @@ export class SharedUpstream {
   }
 
   /**
-   * Resolves with the answer, an error among them if the connection fails, never rejects. `notify` gets what belongs to the
-   * request before. When the signal fires nobody waits for the answer, and the server is told so.
+   * Resolves with the response, which is an error if the connection fails; never rejects. `notify`
+   * receives what belongs to the request before. If the signal fires, the request is cancelled at
+   * the server.
    */
   ask(
     request: JsonRpcRequest,
@@ -53,7 +54,6 @@ export class SharedUpstream {
     return this.#current().ask(request, meta, notify, signal);
   }
 
-  /** A notification that belongs to no request. */
   async tell(notification: JsonRpcNotification, meta: MessageMeta): Promise<void> {
     await this.#current().tell(notification, meta);
   }
@@ -74,6 +74,7 @@ class Connection {
   readonly #end: End;
   readonly #opened: Promise<void>;
   readonly #exchanges = new Map<JsonRpcId, Exchange>();
+  readonly #unclaimed = new UnclaimedErrors(this.#exchanges, (id, error) => this.#answer(id, error));
   readonly #onerror: (error: Error) => void;
   #count = 0;
   #idle: NodeJS.Timeout | undefined;
@@ -82,6 +83,7 @@ class Connection {
     this.#end = end;
     this.#onerror = onerror;
     end.onmessage = (message, meta) => this.#receive(message, meta);
+    end.onmalformed = (malformed) => this.#receiveMalformed(malformed);
     watchClosing(end, {
       onerror,
       // One that does not open closes too, and why is what start() rejects with.
@@ -111,7 +113,7 @@ class Connection {
     if (signal.aborted) cancel();
     try {
       await this.#opened;
-      exchange.sent = this.#exchanges.has(id); // unless it was given up meanwhile
+      exchange.sent = this.#exchanges.has(id);
       if (exchange.sent) await this.#end.send(renamed(request, id), meta);
     } catch (error) {
       this.#answer(id, errorResponse(id, error as Error));
@@ -132,18 +134,37 @@ class Connection {
   }
 
   #receive(message: JsonRpcMessage, meta: MessageMeta | undefined): void {
-    if (isResponse(message)) return message.id === undefined ? undefined : this.#answer(message.id, message);
+    if (isResponse(message)) {
+      if (isId(message.id)) this.#answer(pendingId(message.id, this.#exchanges) ?? message.id, message);
+      else if ('error' in message) this.#unclaimed.add(message);
+      return;
+    }
     if (isRequest(message)) {
       // MCP 2026-07-28: servers ask within their answers only.
-      const refusal = errorAnswer(message.id, -32_601, 'A server of this era asks by an input_required result.');
+      const refusal = errorAnswer(
+        message.id,
+        -32_601,
+        'In this protocol version a server asks with an input_required result.',
+      );
       return void this.#end.send(refusal).catch(this.#onerror);
     }
     const exchange = this.#exchangeOf(message, meta);
-    // Without one it belongs to a request that is over, or to nobody.
+    // Without an exchange it belongs to a completed request.
     exchange?.notify(restoredNotification(message, exchange.request));
   }
 
-  /** Whom a notification is for. Pipes and plain mode do not say it: a log message then goes to the newest who wants any. */
+  #receiveMalformed(malformed: Malformed): void {
+    this.#onerror(new Error(`Received an invalid message: ${malformed.why}.`));
+    const { as } = malformed;
+    const id = pendingId(malformed.id, this.#exchanges);
+    if (as !== 'request' && id !== undefined) this.#answer(id, insteadOf(malformed));
+    else if (as !== 'response') void this.#end.send(replyTo(malformed)).catch(this.#onerror);
+  }
+
+  /**
+   * The receiver of a notification. Pipes and plain mode do not name it: a log message then goes to
+   * the newest request that wants any.
+   */
   #exchangeOf(message: JsonRpcNotification, meta: MessageMeta | undefined): Exchange | undefined {
     if (meta?.relatedRequestId !== undefined) return this.#exchanges.get(meta.relatedRequestId);
     const subscription = metaOf(message)?.[subscriptionKey];
@@ -157,9 +178,10 @@ class Connection {
 
   #answer(id: JsonRpcId, answer: Answer): void {
     const exchange = this.#exchanges.get(id);
-    if (!exchange) return; // cancelled
+    if (!exchange) return;
     this.#exchanges.delete(id);
     exchange.answered(restoredAnswer(answer, exchange.request));
+    this.#unclaimed.check();
     if (this.#exchanges.size > 0 || this.closed) return;
     this.#idle = setTimeout(() => void this.close(lost()), idleMs).unref();
   }
@@ -167,9 +189,9 @@ class Connection {
   async #cancel(id: JsonRpcId): Promise<void> {
     const exchange = this.#exchanges.get(id);
     if (!exchange) return;
-    this.#answer(id, errorResponse(id, new CliError('session_closed', 'The HTTP client has closed the request.')));
+    this.#answer(id, errorResponse(id, new CliError('session_closed', 'The HTTP client closed the request.')));
     if (!exchange.sent) return;
-    const params = { requestId: id, reason: 'The HTTP client has closed the request.' };
+    const params = { requestId: id, reason: 'The HTTP client closed the request.' };
     // When that fails there is nothing left to cancel.
     await this.#end.send({ jsonrpc: '2.0', method: 'notifications/cancelled', params }).catch(() => {});
   }
@@ -181,14 +203,12 @@ class Connection {
   }
 }
 
-/** The request with `id` as its id and as its progress token, if it has one. */
 function renamed(request: JsonRpcRequest, id: JsonRpcId): JsonRpcRequest {
   const meta = metaOf(request);
   if (meta?.['progressToken'] === undefined) return { ...request, id };
   return { ...request, id, params: { ...request.params, _meta: { ...meta, progressToken: id } } };
 }
 
-/** The notification with the client's own names for its request. */
 function restoredNotification(notification: JsonRpcNotification, request: JsonRpcRequest): JsonRpcNotification {
   const { params } = notification;
   if (!params) return notification;

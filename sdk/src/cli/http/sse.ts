@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
+import { createParser } from 'eventsource-parser';
 import { CliError } from '../cli-error.ts';
 import { maxMessageBytes } from '../jsonlines.ts';
 
@@ -7,79 +8,67 @@ import { maxMessageBytes } from '../jsonlines.ts';
 export const keepAliveMs = 15_000;
 /** Bytes that a client has not read, above which it is given up. */
 const maxUnreadBytes = 64 * 1024 * 1024;
+/** What a stream may ask a client to wait, in milliseconds. */
+const retryRange = { least: 100, most: 30_000 };
 
 /** An event of a stream (WHATWG HTML, "Server-sent events"). */
 export interface ServerEvent {
   /** The last id that the stream gave, with this event or before it. */
   id: string | undefined;
-  type: string;
   data: string;
-  /** What the stream asks clients to wait before they come back, in milliseconds. */
+  /** What the stream asks clients to wait before they come back, in milliseconds, within bounds. */
   retryMs: number | undefined;
 }
 
 /**
- * Reads a stream of server-sent events. An event without data is handed out as well if it has an id or a retry: it says how to resume.
+ * Reads a stream of server-sent events. An event may be empty: its id says where to resume.
  *
  * @throws CliError `message_too_large`
  */
 export async function* readEvents(stream: Readable): AsyncGenerator<ServerEvent> {
   let id: string | undefined;
   let retryMs: number | undefined;
-  let type = '';
-  let data: string[] = [];
-  let size = 0;
-  let telling = false;
-  for await (const line of lines(stream)) {
-    if (line === '') {
-      if (data.length > 0 || telling) yield { id, type: type || 'message', data: data.join('\n'), retryMs };
-      type = '';
-      data = [];
-      size = 0;
-      telling = false;
-      continue;
-    }
-    const colon = line.indexOf(':');
-    const field = colon < 0 ? line : line.slice(0, colon);
-    const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
-    if (field === 'data') {
-      data.push(value);
-      size += value.length + 1;
-      if (size > maxMessageBytes) throw tooLong();
-    } else if (field === 'event') type = value;
-    else if (field === 'id' && !value.includes('\0')) {
-      id = value;
-      telling = true;
-    } else if (field === 'retry' && /^\d+$/.test(value)) {
-      retryMs = Number(value);
-      telling = true;
-    }
+  let events: ServerEvent[] = [];
+  let failure: CliError | undefined;
+  const parser = createParser({
+    maxBufferSize: maxMessageBytes,
+    onEvent(event) {
+      id = event.id ?? id;
+      if (event.data.length > maxMessageBytes) failure = tooLong();
+      events.push({ id, data: event.data, retryMs });
+    },
+    onRetry: (ms) => (retryMs = Math.min(Math.max(ms, retryRange.least), retryRange.most)),
+    onError: ({ type }) => type === 'max-buffer-size-exceeded' && (failure = tooLong()),
+  });
+  for await (const text of texts(stream)) {
+    parser.feed(text);
+    if (failure) throw failure;
+    yield* events;
+    events = [];
   }
 }
 
-/** Lines that end with LF, CRLF or CR, which may be split across reads. */
-async function* lines(stream: Readable): AsyncGenerator<string> {
-  stream.setEncoding('utf8');
-  let line = '';
+/**
+ * The text of a stream without a byte-order mark. The parser waits for what follows a CR at the end
+ * of what it has, and a stream may pause there: it is told that the line ends.
+ */
+async function* texts(stream: Readable): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
   let afterReturn = false;
-  for await (const chunk of stream as AsyncIterable<string>) {
-    let from = afterReturn && chunk.startsWith('\n') ? 1 : 0;
-    afterReturn = chunk.endsWith('\r');
-    for (const { 0: end, index } of chunk.matchAll(/\r\n|\n|\r/g)) {
-      if (index < from) continue; // the second half of a CRLF
-      yield line + chunk.slice(from, index);
-      line = '';
-      from = index + end.length;
-    }
-    line += chunk.slice(from);
-    if (line.length > maxMessageBytes) throw tooLong();
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    let text = decoder.decode(chunk, { stream: true });
+    if (afterReturn && text.startsWith('\n')) text = text.slice(1);
+    else if (text === '') continue;
+    afterReturn = text.endsWith('\r');
+    // All of them, or the one before would make a CRLF of the last.
+    yield afterReturn ? text.replaceAll(/\r\n?/g, '\n') : text;
   }
 }
 
 const tooLong = () =>
   new CliError('message_too_large', `The HTTP server sent a message longer than ${maxMessageBytes} bytes.`);
 
-/** An event as it is written. */
+/** An event as it is written; `data` is one line. */
 export const eventText = (data: string, id?: string): string =>
   `${id === undefined ? '' : `id: ${id}\n`}${data === '' ? '' : 'event: message\n'}data: ${data}\n\n`;
 

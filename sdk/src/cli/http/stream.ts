@@ -2,24 +2,23 @@ import type { ServerResponse } from 'node:http';
 import { isRequest } from './http-messages.ts';
 import type { JsonRpcMessage } from '../../link/message.ts';
 import { CliError } from '../cli-error.ts';
+import { oneLine } from '../jsonlines.ts';
 import { eventText, openEvents, writeEvent } from './sse.ts';
 
 /** Bytes of events that a stream keeps for a client that comes back. */
 const maxKeptBytes = 1024 * 1024;
 
 /**
- * A stream of messages to an HTTP client that may lose its connection and come back for what it missed (MCP 2025-11-25,
- * "Resumability and redelivery"): each event has an id, and the last ones are kept.
+ * A stream of messages to an HTTP client that may lose its connection and come back for what it
+ * missed (MCP 2025-11-25, "Resumability and redelivery"): each event has an id, and the last ones
+ * are kept.
  */
 export class EventStream {
   readonly id: string;
-  /** Nothing more will be written. */
   ended = false;
   readonly #events: { number: number; text: string }[] = [];
   #keptBytes = 0;
-  /** Of the last event. */
   #number = 0;
-  /** The last event that was written to a client. */
   #told = 0;
   #response: ServerResponse | undefined;
 
@@ -27,7 +26,6 @@ export class EventStream {
     this.id = id;
   }
 
-  /** Whether a client reads it now. */
   get live(): boolean {
     return this.#response !== undefined && !this.#response.destroyed;
   }
@@ -36,10 +34,14 @@ export class EventStream {
     return this.#keptBytes;
   }
 
-  /** Goes on over this response; the one before it, if any, ends. `after`: the last event that the client has. */
+  /**
+   * Goes on over this response; the one before it, if any, ends. `after`: the last event that the
+   * client has.
+   */
   attach(response: ServerResponse, headers: Record<string, string>, after = this.#told, priming = false): void {
     if (this.ended && after >= this.#number) {
-      // An empty stream would be asked for again and again (WHATWG HTML, "Server-sent events": 204 is what ends that).
+      // A client would reconnect to an empty stream again and again; 204 ends that (WHATWG HTML,
+      // "Server-sent events").
       response.writeHead(204, headers).end();
       return;
     }
@@ -55,14 +57,18 @@ export class EventStream {
     if (this.ended) response.end();
   }
 
-  /** @throws CliError `not_read`: a request that nobody would see in time; notifications that nobody listens to are dropped */
+  /**
+   * @throws CliError `not_read` if a request has no reader in time; notifications without a reader
+   * are dropped
+   */
   write(message: JsonRpcMessage): void {
     const full = this.#keptBytes >= maxKeptBytes;
     if (full && !this.live && isRequest(message)) {
-      throw new CliError('not_read', 'The MCP client does not read what it is sent.', true);
+      throw new CliError('not_read', 'The MCP client does not read its messages.', true);
     }
-    const number = (this.#number += 1);
-    const text = eventText(JSON.stringify(message), `${this.id}_${number}`);
+    const number = this.#number + 1;
+    const text = eventText(oneLine(message), `${this.id}_${number}`);
+    this.#number = number;
     this.#events.push({ number, text });
     this.#keptBytes += text.length;
     while (this.#keptBytes > maxKeptBytes && this.#events.length > 1) {

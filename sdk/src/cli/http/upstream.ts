@@ -1,22 +1,28 @@
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Outgoing } from 'mcp-rendezvous-protocol/http';
 import { parseJson } from '../../link/depth.ts';
-import {
-  insteadOfDeep,
-  isJsonRpcMessage,
-  isResponse,
-  type JsonRpcId,
-  type JsonRpcMessage,
-  type JsonRpcRequest,
-} from '../../link/message.ts';
-import { within } from '../async.ts';
 import type { MessageMeta } from '../../link/link.ts';
+import { isResponse, type JsonRpcId, type JsonRpcMessage, type JsonRpcRequest } from '../../link/message.ts';
+import { insteadOf, type Reading, readMessage } from '../../link/reading.ts';
+import { within } from '../async.ts';
 import { cancelledId, type End, errorResponse } from '../bridge.ts';
 import { CliError } from '../cli-error.ts';
+import { pendingId } from '../ids.ts';
+import { packageVersion } from '../version.ts';
+import {
+  type Answer,
+  claimedVersion,
+  firstModernVersion,
+  isModern,
+  isRequest,
+  standardHeaders,
+} from './http-messages.ts';
+import { MessageOrder } from './message-order.ts';
 import { paramHeaders, ToolHeaders } from './params.ts';
-import { mediaType, type Outgoing, readText, send } from './request.ts';
-import { readEvents } from './sse.ts';
-import { claimedVersion, firstModernVersion, isModern, isRequest, standardHeaders } from './http-messages.ts';
+import { isSuccess, lostAnswer, notRead, refused, refusesForGood } from './rejections.ts';
+import { bodyOf, mediaType, readText, send } from './request.ts';
+import { readEvents, type ServerEvent } from './sse.ts';
 
 export interface UpstreamOptions {
   url: URL;
@@ -34,10 +40,9 @@ const goodbyeMs = 2_000;
 const maxRedirects = 3;
 /** What the server may take to accept what it need not answer. */
 const acceptMs = 30_000;
-/** Characters of messages that wait for others or for the server, above which nothing more is accepted. */
+/** Characters of messages that may wait for others or for the server. */
 const maxWaiting = 64 * 1024 * 1024;
 
-/** A request that the server has not answered. */
 interface Open {
   readonly modern: boolean;
   readonly method: string;
@@ -45,12 +50,14 @@ interface Open {
 }
 
 /**
- * An MCP server that is reached over Streamable HTTP, as one end of a bridge. What a message says decides by which rules it goes:
- * of 2026-07-28 each request stands for itself and is cancelled by closing it; before, there is a session with an id and a stream
- * for what the server has to say unasked, and a stream that breaks is resumed.
+ * An MCP server that is reached over Streamable HTTP, as one end of a bridge. What a message says
+ * decides by which rules it goes: of 2026-07-28 each request stands for itself and is cancelled by
+ * closing it; before, there is a session with an id and a stream for what the server has to say
+ * unasked, and a stream that breaks is resumed.
  */
 export class HttpUpstream implements End {
   onmessage?: End['onmessage'];
+  onmalformed?: End['onmalformed'];
   onclose?: End['onclose'];
   onerror?: End['onerror'];
   readonly #headers: Record<string, string>;
@@ -58,19 +65,19 @@ export class HttpUpstream implements End {
   readonly #open = new Map<JsonRpcId, Open>();
   readonly #abort = new AbortController();
   #url: URL;
-  /** Headers of the session, once `initialize` was answered. */
+  /** Headers of the session: its id, and the version once `initialize` was answered. */
   #session: Record<string, string> | undefined;
   #modernVersion = firstModernVersion;
-  /** What later messages must not overtake: `initialize` until its answer, notifications and responses until they are taken. */
-  #ordered: Promise<unknown> = Promise.resolve();
+  readonly #order = new MessageOrder();
   /** Characters of messages that were handed over and are not sent, or not taken yet. */
   #waiting = 0;
-  #listening = false;
+  /** Ends the stream for what the server has to say unasked. */
+  #listening: AbortController | undefined;
   #closing: Promise<void> | undefined;
 
   constructor({ url, headers }: UpstreamOptions) {
     this.#url = url;
-    this.#headers = headers;
+    this.#headers = { 'user-agent': `mcp-rendezvous/${packageVersion()}`, 'accept-encoding': 'identity', ...headers };
   }
 
   async start(): Promise<void> {}
@@ -79,12 +86,11 @@ export class HttpUpstream implements End {
     const body = JSON.stringify(message);
     if (this.#waiting + body.length > maxWaiting) throw notRead();
     this.#waiting += body.length;
-    const sent = this.#ordered
-      .then(() => this.#callHandler(message, body, meta))
-      .finally(() => (this.#waiting -= body.length));
-    // What fails is for its sender to hear, and does not hold up what comes behind it.
-    if (!isRequest(message) || message.method === 'initialize') this.#ordered = sent.catch(() => {});
-    await sent;
+    try {
+      await this.#order.run(message, () => this.#handOver(message, body, meta));
+    } finally {
+      this.#waiting -= body.length;
+    }
   }
 
   async close(): Promise<void> {
@@ -93,17 +99,23 @@ export class HttpUpstream implements End {
   }
 
   async #close(): Promise<void> {
-    await within(goodbyeMs, this.#ordered);
-    const session = this.#session;
-    if (session?.['mcp-session-id'] !== undefined && !this.#abort.signal.aborted) {
-      const signal = AbortSignal.timeout(goodbyeMs);
-      const goodbye = send(this.#url, { method: 'DELETE', headers: { ...this.#headers, ...session }, signal });
-      await goodbye.then((response) => response.resume()).catch(() => {}); // it is over either way
-    }
+    await within(goodbyeMs, this.#order.settled);
+    if (!this.#abort.signal.aborted) await this.#leaveSession();
     this.#end();
   }
 
-  async #callHandler(message: JsonRpcMessage, body: string, meta: MessageMeta | undefined): Promise<void> {
+  async #leaveSession(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    this.#listening?.abort();
+    this.#listening = undefined;
+    if (session?.['mcp-session-id'] === undefined) return;
+    const signal = AbortSignal.timeout(goodbyeMs);
+    const goodbye = send(this.#url, { method: 'DELETE', headers: { ...this.#headers, ...session }, signal });
+    await goodbye.then((response) => response.resume()).catch(() => {});
+  }
+
+  async #handOver(message: JsonRpcMessage, body: string, meta: MessageMeta | undefined): Promise<void> {
     if (isRequest(message)) return await this.#request(message, body, meta);
     const cancelled = this.#open.get(cancelledId(message) ?? '');
     // MCP 2026-07-28, "Streamable HTTP, cancellation": closing the response is the cancellation.
@@ -117,8 +129,8 @@ export class HttpUpstream implements End {
     if (!isSuccess(response)) throw await this.#refusal(response);
     response.resume();
     if (this.#listening || !('method' in message) || message.method !== 'notifications/initialized') return;
-    this.#listening = true;
-    void this.#listen();
+    this.#listening = new AbortController();
+    void this.#listen(AbortSignal.any([this.#listening.signal, this.#abort.signal]));
   }
 
   #plainHeaders(message: JsonRpcMessage): Record<string, string> {
@@ -134,66 +146,84 @@ export class HttpUpstream implements End {
     this.#open.set(request.id, open);
     if (modern) this.#modernVersion = version;
     const signal = AbortSignal.any([open.abort.signal, this.#abort.signal]);
+    const initializes = request.method === 'initialize' && !modern;
     try {
+      // A client may begin anew.
+      if (initializes) await this.#leaveSession();
       const headers = modern
         ? {
             ...(meta?.headers ? paramHeaders(meta.headers) : this.#tools.of(request)),
             ...standardHeaders(request, version),
           }
-        : request.method === 'initialize'
-          ? {}
-          : (this.#session ?? {});
+        : (this.#session ?? {});
       const response = await this.#post(body, headers, signal);
       const answered = this.#receive(response, request, open, signal);
-      // The headers of all that follows depend on this answer; other answers may take an hour, and hold up nobody.
-      if (request.method === 'initialize' && !modern) await answered;
+      // The headers of later requests depend on this answer. Other answers may take an hour and
+      // must not delay them.
+      if (initializes) await answered;
       else if (mediaType(response) !== 'text/event-stream') await answered;
       else answered.catch((error: Error) => this.#fail(request, open, error));
     } catch (error) {
       this.#open.delete(request.id);
-      if (open.abort.signal.aborted) return; // cancelled: nobody waits
+      if (initializes) this.#session = undefined;
+      if (open.abort.signal.aborted) return;
       throw error instanceof CliError ? error : lostAnswer();
     }
   }
 
-  /** Resolves when the request is answered. */
   async #receive(response: IncomingMessage, request: JsonRpcRequest, open: Open, signal: AbortSignal): Promise<void> {
-    const sessionId = response.headers['mcp-session-id']?.toString();
+    const initializes = open.method === 'initialize' && !open.modern;
+    // The server may ask before it answers, and wants its session's id with what it is told.
+    if (initializes && isSuccess(response)) this.#session = sessionOf(response);
     if (isSuccess(response) && mediaType(response) === 'text/event-stream') {
-      return await this.#stream(response, request, open, sessionId, signal);
+      return await this.#stream(response, request, open, signal);
     }
-    const text = await readText(response);
-    const answers = parse(text).filter((message) => isResponse(message));
-    const answer = answers.find(({ id }) => id === request.id) ?? answers[0];
-    // A server that cannot read a request answers without its id, and there is only one that it can mean.
-    const known = answer && 'error' in answer ? { ...answer, id: request.id } : answer;
+    const readings = readAll(await readText(bodyOf(response)));
     const expired = open.modern ? undefined : this.#expired(response);
     if (expired) throw expired;
-    if (!known || known.id !== request.id) throw refused(response);
-    await this.#deliver(known, request, sessionId);
+    const answer = readings.map((reading) => this.#answerIn(reading, request)).find((found) => found !== undefined);
+    if (!answer) throw refused(response);
+    for (const reading of readings) {
+      if (reading.type !== 'rubbish' && !this.#answerIn(reading, request)) await this.#take(reading, request);
+    }
+    await this.#deliver(answer);
   }
 
-  /** Reads an answer's stream; one that breaks before the answer is resumed where the server offers that. */
-  async #stream(
-    response: IncomingMessage,
-    request: JsonRpcRequest,
-    open: Open,
-    sessionId: string | undefined,
-    signal: AbortSignal,
-  ): Promise<void> {
+  /**
+   * The answer to a request, if it is the one. A server that cannot read a request answers without
+   * its id or with an invented one, and there is only one request that it can mean.
+   */
+  #answerIn(reading: Reading, { id }: JsonRpcRequest): Answer | undefined {
+    const isOf = (given: JsonRpcId | undefined) => pendingId(given, this.#open) === id;
+    if (reading.type === 'malformed') {
+      return reading.as !== 'request' && isOf(reading.id) ? insteadOf({ ...reading, id }) : undefined;
+    }
+    if (reading.type !== 'message' || !isResponse(reading.message)) return undefined;
+    const { message } = reading;
+    if (isOf(message.id)) return { ...message, id };
+    const ofNone = pendingId(message.id ?? undefined, this.#open) === undefined;
+    return 'error' in message && ofNone ? { ...message, id } : undefined;
+  }
+
+  /**
+   * Reads an answer's stream; one that breaks before the answer is resumed where the server offers
+   * that.
+   */
+  async #stream(response: IncomingMessage, request: JsonRpcRequest, open: Open, signal: AbortSignal): Promise<void> {
     let current = response;
     let last: string | undefined;
     let resumes = 0;
     while (true) {
       let retryMs = firstRetryMs;
       try {
-        for await (const event of readEvents(current)) {
+        for await (const event of readEvents(bodyOf(current))) {
           if (event.id !== last) resumes = 0;
           last = event.id;
           retryMs = event.retryMs ?? firstRetryMs;
-          for (const message of this.#messages(event.data)) {
-            await this.#deliver(message, request, sessionId);
-            if (isResponse(message) && message.id === request.id) return;
+          for (const reading of readEvent(event)) {
+            const answer = this.#answerIn(reading, request);
+            if (answer) return await this.#deliver(answer);
+            await this.#take(reading, request);
           }
         }
       } catch (error) {
@@ -201,70 +231,84 @@ export class HttpUpstream implements End {
         if (error instanceof CliError) throw error;
       }
       signal.throwIfAborted();
-      if (this.#open.get(request.id) !== open) return; // cancelled: nobody waits
+      if (this.#open.get(request.id) !== open) return;
       if (last === undefined || !this.#session || (resumes += 1) > maxResumes) throw lostAnswer();
-      await delay(retryMs, undefined, { signal });
-      current = await this.#get(last, signal);
-      if (!isSuccess(current)) throw await this.#refusal(current);
+      current = await this.#resume(last, retryMs, signal);
     }
   }
 
-  /** What the server has to say unasked (MCP 2025-11-25, "Listening for messages"), for as long as the session lasts. */
-  async #listen(): Promise<void> {
-    const { signal } = this.#abort;
+  async #resume(last: string, retryMs: number, signal: AbortSignal): Promise<IncomingMessage> {
+    for (let attempts = 1; ; attempts++) {
+      await delay(retryMs, undefined, { signal });
+      const response = await this.#get(last, signal);
+      if (isSuccess(response)) return response;
+      if (attempts >= maxResumes || refusesForGood(response, false)) throw await this.#refusal(response);
+      response.resume();
+    }
+  }
+
+  /**
+   * What the server has to say unasked (MCP 2025-11-25, "Listening for messages"), for as long as
+   * the session lasts.
+   */
+  async #listen(signal: AbortSignal): Promise<void> {
     let last: string | undefined;
+    let known = false;
     let waitMs = firstRetryMs;
     while (!signal.aborted) {
       try {
         const response = await this.#get(last, signal);
         if (!isSuccess(response)) {
           response.resume();
-          if (this.#expired(response) || refusesForGood(response)) return; // 405: it has no such stream
+          // 405: it has no such stream.
+          if (this.#expired(response) || refusesForGood(response, known)) return;
+          // It may not know the event any more.
+          if (response.statusCode === 400) last = undefined;
           throw new CliError('server_refused', '');
         }
+        known = true;
         waitMs = firstRetryMs;
-        for await (const event of readEvents(response)) {
+        for await (const event of readEvents(bodyOf(response))) {
           last = event.id ?? last;
           waitMs = event.retryMs ?? firstRetryMs;
-          for (const message of this.#messages(event.data)) await this.#deliver(message);
+          for (const reading of readEvent(event)) await this.#take(reading);
         }
       } catch (error) {
-        // The server has gone for a while, or restarts: it is asked again, and says if the session is over.
+        // The server is down or restarting: the stream is requested again, and the response shows
+        // if the session has ended.
         if (error instanceof CliError && error.code === 'message_too_large') {
-          waitMs = maxRetryMs; // the same one may come again
+          waitMs = maxRetryMs;
           this.onerror?.(error);
         }
       }
-      await delay(waitMs, undefined, { signal }).catch(() => {}); // aborted, which ends the loop
+      await delay(waitMs, undefined, { signal }).catch(() => {});
       waitMs = Math.min(waitMs * 2, maxRetryMs);
     }
   }
 
-  async #deliver(message: JsonRpcMessage, request?: JsonRpcRequest, sessionId?: string): Promise<void> {
+  /** What came and is not an answer to `request`, whose stream it came on. */
+  async #take(reading: Reading, request?: JsonRpcRequest): Promise<void> {
+    if (reading.type === 'message') return await this.#deliver(reading.message, request);
+    if (reading.type === 'malformed') return await this.onmalformed?.(reading);
+    this.onerror?.(new Error(`The HTTP server sent an event that is not a JSON-RPC message: ${reading.why}.`));
+  }
+
+  async #deliver(message: JsonRpcMessage, request?: JsonRpcRequest): Promise<void> {
     if (this.#abort.signal.aborted) return;
     if (isResponse(message) && message.id !== undefined) {
-      const open = this.#open.get(message.id);
+      const id = pendingId(message.id, this.#open) ?? message.id;
+      const open = this.#open.get(id);
       if (open?.method === 'tools/list') this.#tools.learn(message);
-      if (open?.method === 'initialize' && !open.modern) this.#begin(message, sessionId);
-      this.#open.delete(message.id);
+      if (open?.method === 'initialize' && !open.modern) this.#begin(message);
+      this.#open.delete(id);
     }
     await this.onmessage?.(message, request && !isResponse(message) ? { relatedRequestId: request.id } : undefined);
   }
 
-  #begin(answer: JsonRpcMessage, sessionId: string | undefined): void {
-    if (!('result' in answer)) return;
-    const version = answer.result['protocolVersion'];
-    this.#session = {
-      ...(typeof version === 'string' ? { 'mcp-protocol-version': version } : {}),
-      ...(sessionId === undefined ? {} : { 'mcp-session-id': sessionId }),
-    };
-  }
-
-  #messages(data: string): JsonRpcMessage[] {
-    if (data === '') return [];
-    const messages = parse(data);
-    if (messages.length === 0) this.onerror?.(new Error('The HTTP server sent an event that is no JSON-RPC message.'));
-    return messages;
+  #begin(answer: JsonRpcMessage): void {
+    const version = 'result' in answer ? answer.result['protocolVersion'] : undefined;
+    if (!('result' in answer)) this.#session = undefined;
+    else this.#session = { ...this.#session, ...(typeof version === 'string' && { 'mcp-protocol-version': version }) };
   }
 
   async #fail(request: JsonRpcRequest, open: Open, error: Error): Promise<void> {
@@ -296,7 +340,10 @@ export class HttpUpstream implements End {
     });
   }
 
-  /** Follows a server that calls its path something else, but never to another one, which would get the headers' secrets. */
+  /**
+   * Follows a redirect to another path, but never to another origin, which would get the secrets of
+   * the headers.
+   */
   async #send(outgoing: Outgoing): Promise<IncomingMessage> {
     for (let redirects = 0; ; redirects++) {
       const response = await send(this.#url, outgoing);
@@ -309,14 +356,10 @@ export class HttpUpstream implements End {
     }
   }
 
-  /** A session that the server does not know (any more) is over, and with it everything that is open (MCP 2025-11-25). */
+  /** An unknown session has ended, and with it all open requests (MCP 2025-11-25). */
   #expired({ statusCode }: IncomingMessage): CliError | undefined {
     if (statusCode !== 404 || this.#session?.['mcp-session-id'] === undefined) return undefined;
-    const error = new CliError(
-      'session_expired',
-      'The HTTP server has ended the MCP session (404). Connect again.',
-      true,
-    );
+    const error = new CliError('session_expired', 'The HTTP server ended the MCP session (404). Connect again.', true);
     this.#end(error);
     return error;
   }
@@ -328,51 +371,26 @@ export class HttpUpstream implements End {
 
   #end(error?: CliError): void {
     if (this.#abort.signal.aborted) return;
-    this.#abort.abort(error ?? new CliError('session_closed', 'The MCP session is over.'));
+    this.#abort.abort(error ?? new CliError('session_closed', 'The MCP session has ended.'));
     this.onclose?.(error);
   }
 }
 
-const isSuccess = ({ statusCode = 0 }: IncomingMessage): boolean => statusCode >= 200 && statusCode < 300;
+/** What an event holds. An empty one says where to resume. */
+const readEvent = ({ data }: ServerEvent): Reading[] => (data === '' ? [] : readAll(data));
 
-const refusesForGood = ({ statusCode = 0 }: IncomingMessage): boolean =>
-  statusCode >= 400 && statusCode < 500 && statusCode !== 408 && statusCode !== 429;
-
-function parse(text: string): JsonRpcMessage[] {
+/** What a body or an event holds. */
+function readAll(text: string): Reading[] {
   try {
     const { value, tooDeep } = parseJson(text);
-    const messages = (Array.isArray(value) ? value : [value]).filter((message) => isJsonRpcMessage(message));
-    return tooDeep ? messages.flatMap((message) => insteadOfDeep(message) ?? []) : messages;
+    const values: unknown[] = Array.isArray(value) ? value : [value];
+    return values.map((one) => readMessage(one, tooDeep));
   } catch {
-    return []; // the caller says what was expected
+    return [{ type: 'rubbish', why: 'it is not JSON' }];
   }
 }
 
-function refused(response: IncomingMessage): CliError {
-  const { statusCode = 0, statusMessage = '', headers } = response;
-  const status = `${statusCode} ${statusMessage}`.trim();
-  const retryable = statusCode >= 500 || statusCode === 429;
-  return new CliError(
-    'server_refused',
-    `The HTTP server answered ${status}${hint(statusCode, headers.location)}.`,
-    retryable,
-  );
+function sessionOf({ headers }: IncomingMessage): Record<string, string> {
+  const id = headers['mcp-session-id']?.toString();
+  return id === undefined ? {} : { 'mcp-session-id': id };
 }
-
-function hint(status: number, location: string | undefined): string {
-  if (status === 401 || status === 403)
-    return ": it wants a credential; pass one with --header, such as 'Authorization: Bearer ${TOKEN}'";
-  if (status === 404 || status === 405) return ': is the path of --url that of its MCP endpoint, such as /mcp?';
-  if (status >= 300 && status < 400 && location)
-    return `, to ${URL.parse(location)?.origin ?? 'another path'}: pass that address as --url`;
-  return status >= 200 && status < 300 ? ' and no JSON-RPC message' : '';
-}
-
-const notRead = () => new CliError('not_read', 'The HTTP server does not take what it is sent.', true);
-
-const lostAnswer = () =>
-  new CliError(
-    'server_unreachable',
-    'The HTTP server closed the connection before its answer. The request may have had an effect.',
-    true,
-  );

@@ -1,22 +1,17 @@
 import { optional } from '../optional.ts';
 
 /**
- * What this adapter uses of node-datachannel, a binding of libdatachannel. Its `polyfill` export, which has the interface of
- * WebRTC, is left aside: it adds more mistakes than it takes away (candidates begin with `a=`, a DataView is sent as nothing,
- * TURN credentials end at their first colon, what arrives before a handler is lost).
+ * What this adapter uses of node-datachannel, a binding of libdatachannel. Its `polyfill` export,
+ * which has the interface of WebRTC, is left aside: it adds more mistakes than it takes away
+ * (candidates begin with `a=`, a DataView is sent as nothing, TURN credentials end at their first
+ * colon, what arrives before a handler is lost).
  */
 export interface Binding {
   PeerConnection: new (name: string, configuration: NativeConfiguration) => NativeConnection;
 }
 
 export interface NativeConfiguration {
-  iceServers: {
-    hostname: string;
-    port: number;
-    username?: string;
-    password?: string;
-    relayType?: 'TurnUdp';
-  }[];
+  iceServers: { hostname: string; port: number }[];
   /** Descriptions are made when they are asked for, and not as soon as there is a channel. */
   disableAutoNegotiation: boolean;
   maxMessageSize: number;

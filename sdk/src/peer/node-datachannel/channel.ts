@@ -5,15 +5,21 @@ import { outgoing } from '../outgoing.ts';
 import type { NativeChannel } from './binding.ts';
 
 /**
- * The binding forgets a channel that is garbage, but not what its threads still want to tell of it: each one is kept here until
- * it has said that it is closed.
+ * The binding forgets a channel that is garbage, but not what its threads still want to tell of it:
+ * each one is kept here until it has said that it is closed.
  */
 const kept = new Set<NativeChannel>();
 
-/** A data channel of libdatachannel that behaves as https://www.w3.org/TR/webrtc/#rtcdatachannel says. */
+/**
+ * A data channel of libdatachannel that behaves as https://www.w3.org/TR/webrtc/#rtcdatachannel
+ * says.
+ */
 export class NodeDataChannel implements RtcDataChannel {
   readonly label: string;
-  /** The binding does not tell whether the other side opened a channel that is not: framed mode numbers its frames. */
+  /**
+   * The binding does not tell whether the other side opened a channel that is not: framed mode
+   * numbers its frames.
+   */
   readonly ordered = true;
   readonly maxRetransmits = null;
   readonly maxPacketLifeTime = null;
@@ -24,7 +30,10 @@ export class NodeDataChannel implements RtcDataChannel {
   onbufferedamountlow: RtcDataChannel['onbufferedamountlow'] = null;
   readonly #channel: NativeChannel;
   readonly #most: () => number;
-  /** What that said when the first message was sent: by then the other side's description is there, and stays. */
+  /**
+   * What that said when the first message was sent: by then the other side's description is there,
+   * and stays.
+   */
   #mostSent: number | undefined;
   readonly #inbox = new EarlyMessageBuffer();
   #state: RtcDataChannel['readyState'] = 'connecting';
@@ -43,9 +52,11 @@ export class NodeDataChannel implements RtcDataChannel {
     channel.onOpen(() => this.#opened());
     channel.onBufferedAmountLow(() => this.#low());
     channel.onMessage((data) => this.#inbox.receive(data));
-    // After `onMessage`, and right after it: of two callbacks that are due, the one that was set first is called first, and a
-    // channel that has told its end tells no message any more. (Node calls a callback a thousand times at a stretch at the most: of more
-    // messages that wait when the end comes, the rest is lost. In framed mode nobody ends a channel before all is acknowledged.)
+    // After `onMessage`, and right after it: of two callbacks that are due, the one that was set
+    // first is called first, and a channel that has told its end tells no message any more. (Node
+    // calls a callback a thousand times at a stretch at the most: of more messages that wait when
+    // the end comes, the rest is lost. In framed mode nobody ends a channel before all is
+    // acknowledged.)
     channel.onClosed(() => this.#ended());
     // A channel of the other side is open before it is seen here.
     if (channel.isOpen()) this.#state = 'open';
@@ -55,7 +66,9 @@ export class NodeDataChannel implements RtcDataChannel {
     return this.#state;
   }
 
-  /** When the last message was sent that may still be on its way, in the time of performance.now(). */
+  /**
+   * When the last message was sent that may still be on its way, in the time of performance.now().
+   */
   get endsBehind(): number {
     return this.#state === 'closed' && !this.#closedHere ? Number.NEGATIVE_INFINITY : this.#lastSent;
   }
@@ -110,7 +123,6 @@ export class NodeDataChannel implements RtcDataChannel {
     });
   }
 
-  /** The end, told once. */
   closed(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
@@ -134,7 +146,9 @@ export class NodeDataChannel implements RtcDataChannel {
       this.#release();
       if (this.#state === 'open') this.#channel.setBufferedAmountLowThreshold(this.#lowThreshold);
     }
-    if (this.#state === 'open') callHandler(this.onbufferedamountlow, undefined);
+    // The binding's thread says so, and more may have been sent since: it says so again then.
+    const isLow = this.#state === 'open' && this.#channel.bufferedAmount() <= this.#lowThreshold;
+    if (isLow) callHandler(this.onbufferedamountlow, undefined);
   }
 
   #release(): void {

@@ -1,19 +1,24 @@
 import { networkInterfaces } from 'node:os';
 import { type CandidateInit, RendezvousError } from 'mcp-rendezvous-protocol';
+import { expandHost, hostAddresses, mostAddresses, usefulAddresses } from '../addresses.ts';
 import { resolveCandidate, takeCandidates } from '../candidates.ts';
 import { callHandler } from '../../util/call-handler.ts';
 import type { RtcConfiguration, RtcPeerConnection, RtcStats } from '../engine.ts';
-import { ConnectionHandlers, reportSilent } from '../handlers.ts';
+import { ConnectionHandlers, reportFailures } from '../handlers.ts';
 import { MdnsResolver } from '../mdns.ts';
 import { type RefusedMedia, withoutMedia, withRefused } from '../media.ts';
-import { type ChosenServer, type ChosenServers, chooseServers, parseServer } from '../servers.ts';
+import { type ChosenServer, chooseServers, parseServer } from '../servers.ts';
 import type { Binding, NativeChannel, NativeConnection } from './binding.ts';
 import { NodeDataChannel } from './channel.ts';
 import { nativeStats } from './stats.ts';
+import { answeringStun } from './stun-choice.ts';
 
 /** What we tell the other side to send at most in one message: PROTOCOL.md §7. */
 const maxMessageSize = 262_144;
-/** libdatachannel ends a connection without waiting for the acknowledgement of what was sent last: so long it is given. */
+/**
+ * libdatachannel ends a connection without waiting for the acknowledgement of what was sent last:
+ * so long it is given.
+ */
 const lingerMs = 2_000;
 /** So much earlier the offerer may try to reach the other side: see setRemoteDescription(). */
 const headStartMs = 100;
@@ -26,14 +31,22 @@ const hasNetwork = (): boolean =>
 
 /** A peer connection of libdatachannel that behaves as https://www.w3.org/TR/webrtc/ says. */
 export class NodeDataChannelConnection extends ConnectionHandlers implements RtcPeerConnection {
-  readonly #servers: ChosenServers;
+  readonly #stun: ChosenServer | undefined;
   readonly #peer: NativeConnection;
   readonly #channels = new Set<NodeDataChannel>();
   readonly #mdns = new MdnsResolver();
-  /** What libdatachannel told before setLocalDescription() was called. */
   #held: (() => void)[] | undefined = [];
-  /** Our own addresses, and the end of them, while there is no answer: see {@link setRemoteDescription}. */
+  /**
+   * Our own addresses, and the end of them, while there is no answer: see {@link
+   * setRemoteDescription}.
+   */
   #unanswered: (() => void)[] | undefined = [];
+  /**
+   * The addresses to offer, where there are many: libjuice offers the first ones that it finds,
+   * which perhaps nobody reaches. It has one socket for all of them.
+   */
+  #useful: string[] | undefined;
+  readonly #expanded = new Set<string>();
   #ongathered: (() => void) | undefined;
   #waiting: NodeJS.Timeout | undefined;
   #localType: 'offer' | 'answer' | undefined;
@@ -50,18 +63,18 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
   constructor(binding: Binding, configuration: RtcConfiguration) {
     super();
     if (configuration.iceTransportPolicy === 'relay') {
-      // It only keeps quiet about its own addresses, and still shows them to the other side by trying to reach it directly.
+      // It only keeps quiet about its own addresses, and still shows them to the other side by
+      // trying to reach it directly.
       throw new RendezvousError(
         'bad_option',
-        'node-datachannel cannot keep to the policy "relay": pass rtc: weriftEngine.',
+        'node-datachannel does not support iceTransportPolicy "relay". Pass rtc: weriftEngine.',
       );
     }
-    this.#servers = chooseServers(configuration, ['turn:udp']);
-    const iceServers = [this.#servers.stun, this.#servers.turn]
-      .filter((server) => server !== undefined)
-      .map(nativeServer);
+    this.#stun = answeringStun(chooseServers(configuration).stun);
     this.#peer = new binding.PeerConnection('', {
-      iceServers,
+      // None for TURN: with one, libdatachannel 0.24.5 locks DTLS and ICE against each other in one
+      // of 500 sessions, in this very thread, which stands still for ever.
+      iceServers: this.#stun ? [nativeServer(this.#stun)] : [],
       disableAutoNegotiation: true,
       maxMessageSize,
       // By itself it has no candidate at all on a machine without a network.
@@ -114,19 +127,22 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
   /** The description that was created last; libdatachannel takes no other one. */
   async setLocalDescription({ type }: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
     this.#assertOpen();
-    if (type !== this.#localType) throw invalidState(`There is no ${type} to set.`);
+    if (type !== this.#localType) throw invalidState(`There is no pending ${type} to set.`);
+    if (hostAddresses().length > mostAddresses) this.#useful = await usefulAddresses();
     const held = this.#held;
     this.#held = undefined;
     queueMicrotask(() => held?.forEach((tell) => tell()));
   }
 
   /**
-   * Between two of libdatachannel the offerer must be the first to reach the other one. If it is reached before it has the answer,
-   * the answer goes to its ICE first and to its DTLS after that, and a handshake that comes in between fails because there is no
-   * fingerprint yet to compare with: one connection in 300 within a machine. Or the ClientHello comes in between, is dropped, and
-   * sent again after a second: every other connection. So as the offerer we tell our own addresses only now; through a NAT or
-   * TURN server nobody could reach us before. And as the answerer we use those inside of an offer only when our answer has had the
-   * time to get there.
+   * Between two of libdatachannel the offerer must be the first to reach the other one. If it is
+   * reached before it has the answer, the answer goes to its ICE first and to its DTLS after that,
+   * and a handshake that comes in between fails because there is no fingerprint yet to compare
+   * with: one connection in 300 within a machine. Or the ClientHello comes in between, is dropped,
+   * and sent again after a second: every other connection. So as the offerer we tell our addresses
+   * only now, those that a STUN server saw included: without a NAT these can be reached by all. As
+   * the answerer we use those inside of an offer only when our answer has had the time to get
+   * there.
    */
   async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
     this.#assertOpen();
@@ -169,8 +185,8 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
     this.#mdns.close();
     clearTimeout(this.#waiting);
     const lastSent = Math.max(...[...this.#channels].map((channel) => channel.endsBehind));
-    // A channel ends behind its last message, a connection at once. One that was never open ends by its own close() only, and
-    // would keep the process alive.
+    // A channel ends behind its last message, a connection at once. One that was never open ends by
+    // its own close() only, and would keep the process alive.
     for (const channel of this.#channels) {
       channel.close();
       queueMicrotask(() => channel.closed());
@@ -181,7 +197,10 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
     await this.#ended.promise;
   }
 
-  /** The other side closes its connection when it sees that the channel is closed: then it has had everything. */
+  /**
+   * The other side closes its connection when it sees that the channel is closed: then it has had
+   * everything.
+   */
   async #endedWithin(ms: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
@@ -193,9 +212,10 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
 
   #describe(type: 'offer' | 'answer', state: string): string {
     this.#assertOpen();
-    // What libdatachannel does not expect here is an exception in C++ that nobody catches: the end of the process.
+    // What libdatachannel does not expect here is an exception in C++ that nobody catches: the end
+    // of the process.
     if (this.#localType === type) return takeCandidates(this.#local()?.sdp ?? '').sdp;
-    if (this.#peer.signalingState() !== state) throw invalidState(`An ${type} is not due.`);
+    if (this.#peer.signalingState() !== state) throw invalidState(`An ${type} is not expected in this state.`);
     if (type === 'offer' && this.#channels.size === 0) throw invalidState('There is nothing to offer yet.');
     this.#peer.setLocalDescription(type);
     this.#localType = type;
@@ -204,7 +224,13 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
 
   #local(): { type: string; sdp: string } | null {
     const described = this.#peer.localDescription();
-    return described && { ...described, sdp: withRefused(described.sdp, this.#refused) };
+    const expanded = new Set<string>();
+    const sdp = described?.sdp.replaceAll(/^a=(candidate:.*)\r\n/gm, (_line, candidate: string) =>
+      expandHost(candidate, this.#useful, expanded)
+        .map((one) => `a=${one}\r\n`)
+        .join(''),
+    );
+    return described && { ...described, sdp: withRefused(sdp ?? '', this.#refused) };
   }
 
   /** An offer with candidates inside is answered when all candidates are gathered. */
@@ -218,7 +244,8 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
   }
 
   #addAll(candidates: CandidateInit[]): void {
-    for (const candidate of candidates) this.#addCandidate(candidate).catch(() => {}); // one of several: the others count
+    // One of several: the others count.
+    for (const candidate of candidates) this.#addCandidate(candidate).catch(() => {});
   }
 
   async #addCandidate(candidate: CandidateInit): Promise<void> {
@@ -234,11 +261,16 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
       const candidate = line.replace(/^a=/, '');
       const type = / typ (\w+)/.exec(candidate)?.[1];
       if (type) this.#localTypes.add(type);
-      this.#tell(() => this.#announce({ candidate, sdpMid, sdpMLineIndex: 0 }));
+      this.#tell(() => {
+        for (const one of expandHost(candidate, this.#useful, this.#expanded)) {
+          this.#announce({ candidate: one, sdpMid, sdpMLineIndex: 0 });
+        }
+      });
     });
     peer.onGatheringStateChange((state) => {
       this.#tell(() => {
-        this.#iceGatheringState = state === 'complete' ? 'complete' : state === 'new' ? 'new' : 'gathering'; // it says in-progress
+        // It says in-progress.
+        this.#iceGatheringState = state === 'complete' ? 'complete' : state === 'new' ? 'new' : 'gathering';
         if (state === 'complete') {
           this.#announce(null);
           this.#ongathered?.();
@@ -248,7 +280,8 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
       });
     });
     peer.onIceStateChange((state) => {
-      // It says `closed` when the connection has failed, and when the other side has ended it; how ICE was before tells more.
+      // It says `closed` when the connection has failed, and when the other side has ended it; how
+      // ICE was before tells more.
       if (this.#closing || state === 'closed') return;
       this.#iceConnectionState = state;
       callHandler(this.oniceconnectionstatechange, undefined);
@@ -287,16 +320,13 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
     const tell = () => {
       if (!this.#closing) callHandler(this.onicecandidate, { candidate });
     };
-    const ours = !candidate || / typ host/.test(candidate.candidate);
-    if (ours && this.#localType === 'offer' && this.#unanswered) this.#unanswered.push(tell);
+    if (this.#localType === 'offer' && this.#unanswered) this.#unanswered.push(tell);
     else tell();
   }
 
   /** libdatachannel says nothing of a server that gave no candidate. */
   #reportServers(): void {
-    const { stun, turn } = this.#servers;
-    const missing = (server: typeof stun, type: string) => (server && !this.#localTypes.has(type) ? [server] : []);
-    reportSilent(this, [...missing(stun, 'srflx'), ...missing(turn, 'relay')]);
+    if (this.#stun && !this.#localTypes.has('srflx')) reportFailures(this, [{ server: this.#stun }]);
   }
 
   #adopt(engineChannel: NativeChannel): NodeDataChannel {
@@ -310,11 +340,9 @@ export class NodeDataChannelConnection extends ConnectionHandlers implements Rtc
   }
 }
 
-function nativeServer({ urls, username, credential }: ChosenServer) {
+function nativeServer({ urls }: ChosenServer) {
   const { host: hostname, port } = parseServer(urls);
-  // As members and not as an address: in that a colon of an ephemeral user name would end it.
-  if (username === undefined || credential === undefined) return { hostname, port };
-  return { hostname, port, username, password: credential, relayType: 'TurnUdp' as const };
+  return { hostname, port };
 }
 
 const invalidState = (message: string) => new DOMException(message, 'InvalidStateError');

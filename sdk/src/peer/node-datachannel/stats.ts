@@ -1,7 +1,9 @@
 import type { RtcStats } from '../engine.ts';
 import type { NativeCandidate, NativeConnection } from './binding.ts';
 
-/** What libdatachannel knows of a connection, in the form of https://www.w3.org/TR/webrtc-stats/. */
+/**
+ * What libdatachannel knows of a connection, in the form of https://www.w3.org/TR/webrtc-stats/.
+ */
 export function nativeStats(peer: NativeConnection): RtcStats[] {
   const pair = peer.getSelectedCandidatePair();
   const transport = {

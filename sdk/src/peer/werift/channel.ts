@@ -20,13 +20,13 @@ export class WeriftChannel implements RtcDataChannel {
     channel.onMessage.subscribe((data) => this.#inbox.receive(data));
     channel.bufferedAmountLow.subscribe(() => callHandler(this.onbufferedamountlow, undefined));
     channel.stateChanged.subscribe((state) => {
-      // Right after `ondatachannel`, whose handler may attach this one: https://www.w3.org/TR/webrtc/#announce-datachannel-open
+      // Right after `ondatachannel`, whose handler may attach this one:
+      // https://www.w3.org/TR/webrtc/#announce-datachannel-open
       if (state === 'open') queueMicrotask(() => callHandler(this.onopen, undefined));
       if (state === 'closed') this.closed();
     });
   }
 
-  /** What of werift's is behind this. */
   get engineChannel(): RTCDataChannel {
     return this.#channel;
   }
@@ -67,14 +67,18 @@ export class WeriftChannel implements RtcDataChannel {
     return this.#inbox.handler;
   }
 
-  /** werift drops what arrives before there is a handler, and binary is a Buffer to it whatever `binaryType` says. */
+  /**
+   * werift drops what arrives before there is a handler, and binary is a Buffer to it whatever
+   * `binaryType` says.
+   */
   set onmessage(handler: RtcDataChannel['onmessage']) {
     this.#inbox.handler = handler;
   }
 
   /** @throws see {@link outgoing} */
   send(data: string | ArrayBufferView<ArrayBuffer>): void {
-    const most = this.#channel.sctp.remoteMaxMessageSize || Number.POSITIVE_INFINITY; // RFC 8841 §6: zero is any size
+    // RFC 8841 §6: zero is any size.
+    const most = this.#channel.sctp.remoteMaxMessageSize || Number.POSITIVE_INFINITY;
     const message = outgoing(data, this.readyState, most);
     // A copy: werift sends what is in the buffer when the packet leaves, not what was in it here.
     this.#channel.send(typeof message === 'string' ? message : Buffer.from(message));
@@ -84,7 +88,10 @@ export class WeriftChannel implements RtcDataChannel {
     this.#channel.close();
   }
 
-  /** The end, told once: werift does not tell the channels that were never open when their connection closes. */
+  /**
+   * The end, told once: werift does not tell the channels that were never open when their
+   * connection closes.
+   */
   closed(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -6,9 +6,10 @@ import { type Description, parseDescription } from '../description.ts';
 import { callHandler } from '../../util/call-handler.ts';
 import { verifyHandshake } from './dtls.ts';
 import { PacketFilter } from './packet-filter.ts';
-import { ConnectionHandlers, ConnectionStates, reportSilent } from '../handlers.ts';
+import { ConnectionHandlers, ConnectionStates, reportFailures } from '../handlers.ts';
+import { Allocations } from './allocations.ts';
 import { iceInternals, peerInternals } from './internals.ts';
-import { prepareCandidates, prepareGathering, prepareServers, silentServers } from './ice-gathering.ts';
+import { isStunSilent, prepareCandidates, prepareGathering, prepareServers } from './ice-gathering.ts';
 import { MdnsResolver } from '../mdns.ts';
 import { NetworkPath } from './network-path.ts';
 import { acknowledgeNow } from './sack.ts';
@@ -22,7 +23,10 @@ const maxMessageSize = 262_144;
 export class WeriftConnection extends ConnectionHandlers implements RtcPeerConnection {
   #servers: ChosenServers;
   readonly #peer: RTCPeerConnection;
-  readonly #transports = new Map<RTCDtlsTransport, { gate: PacketFilter; path: NetworkPath }>();
+  readonly #transports = new Map<
+    RTCDtlsTransport,
+    { gate: PacketFilter; path: NetworkPath; allocations: Allocations }
+  >();
   readonly #channels = new Set<WeriftChannel>();
   readonly #mdns = new MdnsResolver();
   #gathering: Promise<unknown> = Promise.resolve();
@@ -30,14 +34,14 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
   readonly #states = new ConnectionStates(this);
   #closed = false;
 
-  /** @throws RendezvousError `bad_option`; see {@link chooseServers}. */
   constructor(configuration: RtcConfiguration) {
     super();
     this.#servers = chooseServers(configuration);
     this.#peer = new RTCPeerConnection({
-      iceServers: listed(this.#servers),
+      iceServers: [], // we ask them: see ice-gathering.ts
       iceTransportPolicy: configuration.iceTransportPolicy,
-      bundlePolicy: 'max-bundle', // one transport, and no other one later, which nobody would have authenticated
+      // One transport, and no other one later, which nobody would have authenticated.
+      bundlePolicy: 'max-bundle',
       maxMessageSize, // werift's own default, 65,536, is below the browsers'
     });
     this.#prepare();
@@ -91,11 +95,11 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
     return this.#peer.createAnswer();
   }
 
-  /** From the next ICE restart on. @throws RendezvousError `bad_option`; see {@link chooseServers}. */
+  /**
+   * From the next ICE restart on. @throws RendezvousError `bad_option`; see {@link chooseServers}.
+   */
   setConfiguration(configuration: RtcConfiguration): void {
     this.#servers = chooseServers(configuration);
-    // Not by werift's method, which mixes the old list into the new one.
-    peerInternals(this.#peer).config.iceServers = listed(this.#servers);
   }
 
   async setLocalDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
@@ -106,7 +110,8 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
   async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
     // werift takes anything, also what its adapter would read differently.
     const remote = parseDescription(description.sdp);
-    if (!/^a=ice-ufrag:/m.test(remote.sdp)) throw new DOMException('That is not a description.', 'OperationError');
+    if (!/^a=ice-ufrag:/m.test(remote.sdp))
+      throw new DOMException('The session description is invalid.', 'OperationError');
     await this.#peer.setRemoteDescription({ type: description.type, sdp: remote.sdp });
     this.#remote = remote;
     if (description.type === 'answer') this.#search();
@@ -146,7 +151,10 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
     if (this.#closed) return;
     this.#closed = true;
     this.#mdns.close();
-    for (const { gate } of this.#transports.values()) gate.close();
+    for (const { gate, allocations } of this.#transports.values()) {
+      gate.close();
+      allocations.close();
+    }
     await Promise.all([...this.#transports.values()].map(({ path }) => path.close()));
     if (this.#peer.sctp) await acknowledgeNow(this.#peer.sctp);
     await this.#peer.close();
@@ -168,14 +176,15 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
     peer.createDtlsTransport = (options) => {
       const transport = createDtlsTransport(options);
       const gate = new PacketFilter(transport);
-      const prepare = () => {
-        peer.secureManager.updateIceServers();
-        prepareGathering(transport, this.#servers);
-      };
-      const path = new NetworkPath(transport, prepare, () => this.#tell());
-      this.#transports.set(transport, { gate, path });
-      prepareGathering(transport, this.#servers);
-      prepareServers(transport, () => this.#servers);
+      const path = new NetworkPath(
+        transport,
+        () => prepareGathering(transport),
+        () => this.#tell(),
+      );
+      const allocations = new Allocations(transport);
+      this.#transports.set(transport, { gate, path, allocations });
+      prepareGathering(transport);
+      prepareServers(transport, () => this.#servers, allocations);
       prepareCandidates(transport, this.#mdns);
       return transport;
     };
@@ -186,7 +195,8 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
       return transport;
     };
     const gather = peer.gatherCandidates.bind(this.#peer);
-    // werift's setLocalDescription waits for the slowest STUN or TURN server before it answers or connects.
+    // werift's setLocalDescription waits for the slowest STUN or TURN server before it answers or
+    // connects.
     peer.gatherCandidates = async () => {
       this.#gathering = Promise.allSettled([this.#gathering, gather()]);
     };
@@ -226,7 +236,10 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
     });
   }
 
-  /** Tells the states that have changed; after close() none (https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-close). */
+  /**
+   * Tells the states that have changed; after close() none
+   * (https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-close).
+   */
   #tell(): void {
     if (!this.#closed) this.#states.tell();
   }
@@ -236,12 +249,21 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
   }
 
   #search(): void {
+    if (this.#closed) return; // while werift took the description
     for (const { path } of this.#transports.values()) path.search();
   }
 
   #reportServers(): void {
-    const silent = [...this.#transports.keys()].flatMap((transport) => silentServers(transport, this.#servers));
-    reportSilent(this, silent);
+    const { stun } = this.#servers;
+    for (const [transport, { allocations }] of this.#transports) {
+      if (isStunSilent(transport)) {
+        reportFailures(
+          this,
+          stun.map((server) => ({ server })),
+        );
+      }
+      reportFailures(this, allocations.failures);
+    }
   }
 
   #adopt(engineChannel: RTCDataChannel): WeriftChannel {
@@ -251,6 +273,4 @@ export class WeriftConnection extends ConnectionHandlers implements RtcPeerConne
   }
 }
 
-const listed = ({ stun, turn }: ChosenServers) => [stun, turn].filter((server) => server !== undefined);
-
-const notYet = () => new RendezvousError('dtls_untrusted', 'There is no DTLS handshake yet that could be checked.');
+const notYet = () => new RendezvousError('dtls_untrusted', 'There is no DTLS handshake to check yet.');

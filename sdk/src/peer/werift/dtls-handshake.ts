@@ -14,7 +14,10 @@ export const handshakeType = {
   finished: 20,
 } as const;
 
-/** The messages that end a flight: seeing one again means that our answer to it was lost (RFC 6347 §4.2.4). */
+/**
+ * The messages that end a flight: seeing one again means that our answer to it was lost (RFC 6347
+ * §4.2.4).
+ */
 const endsFlight: ReadonlySet<number> = new Set([
   handshakeType.clientHello,
   handshakeType.serverHelloDone,
@@ -27,11 +30,13 @@ const farthestAhead = 16;
 const largestMessage = 16_384;
 
 /**
- * What the other side says in a DTLS handshake, put together, in order, and each message once (RFC 6347 §4.2.2–4.2.3).
+ * What the other side says in a DTLS handshake, put together, in order, and each message once (RFC
+ * 6347 §4.2.2–4.2.3).
  *
- * werift takes the messages in the order of arrival, uses the keys of the last key exchange it is given and remembers the
- * first: what it used need not be what was signed. And it mixes up fragments of several messages. So it is given one
- * message of each number, the first that was complete, and a repeated one only when it is to answer again.
+ * werift takes the messages in the order of arrival, uses the keys of the last key exchange it is
+ * given and remembers the first: what it used need not be what was signed. And it mixes up
+ * fragments of several messages. So it is given one message of each number, the first that was
+ * complete, and a repeated one only when it is to answer again.
  */
 export class Handshake {
   /** What the other side said, in order. */
@@ -128,8 +133,8 @@ class Assembly {
 }
 
 /**
- * Sends a client's first flight at once. werift waits 100 ms with it, for a server that may not be listening yet; such a one
- * gets it again then.
+ * Sends a client's first flight at once. werift waits 100 ms with it, for a server that may not be
+ * listening yet; such a one gets it again then.
  */
 export function connectAtOnce(socket: DtlsInternals): void {
   const { transport } = socket;

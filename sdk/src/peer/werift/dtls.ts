@@ -5,14 +5,17 @@ import { dtlsClient, type DtlsInternals, type HandshakeMessage } from './interna
 import { prf, sha256, sharedSecret } from './prf.ts';
 
 /**
- * Proves that a finished DTLS handshake was made with the holder of the certificate that the other side's description names.
+ * Proves that a finished DTLS handshake was made with the holder of the certificate that the other
+ * side's description names.
  *
- * werift reads the signatures of ServerKeyExchange and CertificateVerify and the verify_data of Finished, and checks none of
- * them. A certificate travels in the clear, so that anyone on the path can present the right one; only the signature
- * shows who has its key, and only Finished that both sides saw the same messages.
+ * werift reads the signatures of ServerKeyExchange and CertificateVerify and the verify_data of
+ * Finished, and checks none of them. A certificate travels in the clear, so that anyone on the path
+ * can present the right one; only the signature shows who has its key, and only Finished that both
+ * sides saw the same messages.
  *
  * @param fingerprint in the form of {@link Description.fingerprint}
- * @throws RendezvousError `dtls_untrusted` when any part of the proof is wrong, missing or unexpected.
+ * @throws RendezvousError `dtls_untrusted` when any part of the proof is wrong, missing or
+ *   unexpected.
  */
 export function verifyHandshake(socket: DtlsInternals, handshake: Handshake, fingerprint: string): void {
   try {
@@ -20,7 +23,7 @@ export function verifyHandshake(socket: DtlsInternals, handshake: Handshake, fin
     else verifyClient(socket, handshake, fingerprint);
   } catch (cause) {
     if (cause instanceof RendezvousError) throw cause;
-    throw untrusted('is not complete or not in the form that DTLS 1.2 gives it', cause);
+    throw untrusted('is incomplete or not valid DTLS 1.2', cause);
   }
 }
 
@@ -30,7 +33,8 @@ const type = handshakeType;
 function verifyServer(socket: DtlsInternals, { received }: Handshake, fingerprint: string): void {
   const { handshakeCache } = socket.dtls;
   const clientHello = handshakeCache[3]?.data[0] ?? handshakeCache[1]?.data[0];
-  const first = received[0]?.msg_type === type.helloVerifyRequest ? 1 : 0; // not part of the transcript: RFC 6347 §4.2.1
+  // Not part of the transcript: RFC 6347 §4.2.1.
+  const first = received[0]?.msg_type === type.helloVerifyRequest ? 1 : 0;
   const [serverHello, certificate, keyExchange, ...rest] = received.slice(first);
   const finished = rest.pop();
   const done = rest.at(-1);
@@ -56,7 +60,8 @@ function verifyServer(socket: DtlsInternals, { received }: Handshake, fingerprin
 /** We are the DTLS server: the other side signed the messages so far in its CertificateVerify. */
 function verifyClient(socket: DtlsInternals, { received }: Handshake, fingerprint: string): void {
   const { handshakeCache } = socket.dtls;
-  // Before the first of two hellos there was no cookie; neither it nor our request for one is part of the transcript.
+  // Before the first of two hellos there was no cookie; neither it nor our request for one is part
+  // of the transcript.
   const helloAt = received.findLastIndex((message) => message.msg_type === type.clientHello);
   const [clientHello, ...theirs] = received.slice(helloAt);
   const ours = handshakeCache[4]?.data.filter((message) => message.msg_type !== type.clientHello) ?? [];
@@ -90,36 +95,42 @@ function verifyClient(socket: DtlsInternals, { received }: Handshake, fingerprin
 
 function expect(messages: readonly (HandshakeMessage | undefined)[], types: readonly number[]): void {
   if (messages.length !== types.length || messages.some((message, i) => message?.msg_type !== types[i])) {
-    throw untrusted('does not have the messages that prove who the other side is');
-  }
-}
-
-/** The certificate that the other side presented, which must be the one that its description names (RFC 8122 §5). */
-function trustedCertificate({ fragment }: HandshakeMessage, fingerprint: string): X509Certificate {
-  const listEnd = 3 + fragment.readUIntBE(0, 3);
-  const leafEnd = 6 + fragment.readUIntBE(3, 3);
-  if (listEnd !== fragment.length || leafEnd > listEnd)
-    throw untrusted('has a certificate message that makes no sense');
-  const leaf = new X509Certificate(fragment.subarray(6, leafEnd));
-  if (`sha-256 ${leaf.fingerprint256}` !== fingerprint) {
-    throw untrusted('was made with another certificate than the one that the other side names in its SDP');
-  }
-  return leaf;
-}
-
-/** The two schemes that werift offers (RFC 5246 §7.4.1.4.1), and the kind of key that each is for. */
-const schemes: Readonly<Record<number, string>> = { 0x0401: 'rsa', 0x0403: 'ec' };
-
-function verifySignature(certificate: X509Certificate, scheme: number, data: Buffer, signature: Buffer): void {
-  const key = certificate.publicKey;
-  if (schemes[scheme] !== key.asymmetricKeyType) throw untrusted('is signed in a way that its certificate is not for');
-  if (!verify('sha256', data, key, signature)) {
-    throw untrusted('was not signed with the key of the certificate that the other side presents');
+    throw untrusted('lacks the messages that authenticate the other side');
   }
 }
 
 /**
- * That the keys in use come from the exchange that was signed, and not from another one (RFC 5246 §8.1, RFC 7627 §4).
+ * The certificate that the other side presented, which must be the one that its description names
+ * (RFC 8122 §5).
+ */
+function trustedCertificate({ fragment }: HandshakeMessage, fingerprint: string): X509Certificate {
+  const listEnd = 3 + fragment.readUIntBE(0, 3);
+  const leafEnd = 6 + fragment.readUIntBE(3, 3);
+  if (listEnd !== fragment.length || leafEnd > listEnd) throw untrusted('has an invalid certificate message');
+  const leaf = new X509Certificate(fragment.subarray(6, leafEnd));
+  if (`sha-256 ${leaf.fingerprint256}` !== fingerprint) {
+    throw untrusted('used a certificate that does not match the fingerprint in the SDP');
+  }
+  return leaf;
+}
+
+/**
+ * The two schemes that werift offers (RFC 5246 §7.4.1.4.1), and the kind of key that each is for.
+ */
+const schemes: Readonly<Record<number, string>> = { 0x0401: 'rsa', 0x0403: 'ec' };
+
+function verifySignature(certificate: X509Certificate, scheme: number, data: Buffer, signature: Buffer): void {
+  const key = certificate.publicKey;
+  if (schemes[scheme] !== key.asymmetricKeyType)
+    throw untrusted('is signed with an algorithm that its certificate does not allow');
+  if (!verify('sha256', data, key, signature)) {
+    throw untrusted('was not signed with the key of the certificate');
+  }
+}
+
+/**
+ * That the keys in use come from the exchange that was signed, and not from another one (RFC 5246
+ * §8.1, RFC 7627 §4).
  *
  * @returns the master secret.
  */
@@ -131,7 +142,7 @@ function verifyMasterSecret(
 ): Buffer {
   const { localKeyPair, masterSecret } = socket.cipher;
   if (!localKeyPair || !masterSecret || !localKeyPair.publicKey.equals(publicKeys.ours)) {
-    throw untrusted('does not show which keys are in use');
+    throw untrusted('does not contain the keys in use');
   }
   const premaster = sharedSecret(localKeyPair, publicKeys.theirs);
   if (!premaster) throw untrusted('uses an unknown curve');
@@ -150,7 +161,7 @@ function verifyFinished(
   finished: HandshakeMessage,
 ): void {
   if (!same(prf(master, label, sha256(serialize(transcript)), 12), finished.fragment)) {
-    throw untrusted('was changed on its way');
+    throw untrusted('was modified in transit');
   }
 }
 
@@ -168,12 +179,12 @@ function parseServerKeyExchange(body: Buffer) {
 
 /** RFC 5246 §4.7. */
 function parseSignature(body: Buffer): { scheme: number; signature: Buffer } {
-  if (body.length !== 4 + body.readUInt16BE(2)) throw untrusted('has a signature that makes no sense');
+  if (body.length !== 4 + body.readUInt16BE(2)) throw untrusted('has an invalid signature');
   return { scheme: body.readUInt16BE(0), signature: body.subarray(4) };
 }
 
 function vector8(body: Buffer): Buffer {
-  if (body.length !== 1 + body.readUInt8(0)) throw untrusted('has a key exchange that makes no sense');
+  if (body.length !== 1 + body.readUInt8(0)) throw untrusted('has an invalid key exchange');
   return body.subarray(1);
 }
 
@@ -188,6 +199,6 @@ const same = (a: Buffer, b: Buffer): boolean => a.length === b.length && timingS
 const untrusted = (what: string, cause?: unknown): RendezvousError =>
   new RendezvousError(
     'dtls_untrusted',
-    `The DTLS handshake ${what}. Somebody may be between the two peers: nothing was sent.`,
+    `The DTLS handshake ${what}. Nothing was sent, because the connection may be intercepted.`,
     cause === undefined ? {} : { cause },
   );

@@ -1,11 +1,24 @@
 import type { RTCDtlsTransport } from 'werift';
-import { type CandidatePair, iceInternals, type IceInternals, type IceProtocol } from './internals.ts';
+import {
+  type CandidatePair,
+  iceInternals,
+  type IceInternals,
+  type IceProtocol,
+  pairSucceeded,
+  type StunMessage,
+} from './internals.ts';
 
 /** RFC 7675 §5.1: how long a path may be used without a new consent. */
 const consentMs = 30_000;
-/** Looking for a path is given up then; a check that is never answered takes werift 8 s, and candidates may come late. */
+/**
+ * Time limit for finding a path, in milliseconds. An unanswered check takes werift 8 s, and
+ * candidates may arrive late.
+ */
 const searchMs = 30_000;
-/** The other side may still send over the old path while it has not seen that the new one works (RFC 8445 §8.3). */
+/**
+ * The other side may still send over the old path until it has seen that the new one works (RFC
+ * 8445 §8.3).
+ */
 const lingerMs = 3_000;
 
 /** The sockets of one restart, or of the first connection. */
@@ -20,10 +33,11 @@ interface OldPath {
 }
 
 /**
- * The network path of one transport, and its replacement by an ICE restart (RFC 8445 §9). What werift does at a restart is not
- * enough: it never starts the checks again once DTLS is connected, it asks neither STUN nor TURN again for sockets that it
- * has, it sends nothing until the new path works, it takes what belongs to the old path for the new one, and a
- * lookup for a path that nobody answers never ends.
+ * The network path of one transport, and its replacement by an ICE restart (RFC 8445 §9). What
+ * werift does at a restart is not enough: it never starts the checks again once DTLS is connected,
+ * it asks neither STUN nor TURN again for sockets that it has, it sends nothing until the new path
+ * works, it takes what belongs to the old path for the new one, and a lookup for a path that nobody
+ * answers never ends.
  */
 export class NetworkPath {
   readonly #transport: RTCDtlsTransport;
@@ -34,7 +48,8 @@ export class NetworkPath {
   #restarting = false;
   #started = false;
   #old: OldPath | undefined;
-  /** Earlier sockets, the oldest first, which bring what the other side still sends to them. */
+  /** When a path of this restart was first seen to work, in the time of performance.now(). */
+  #worksSince: number | undefined;
   #retired: Generation[] = [];
 
   /**
@@ -71,7 +86,7 @@ export class NetworkPath {
     this.#started = true;
     this.#searching = setTimeout(() => this.#giveUp(), searchMs);
     if (!this.#restarting) return; // the first time werift starts by itself
-    // Its end is told by the state; what a search says that was given up for a newer one does not matter.
+    // The state reports its end; the result of a replaced search does not matter.
     this.#transport.iceTransport.start().catch(() => {});
   }
 
@@ -81,13 +96,14 @@ export class NetworkPath {
     await this.#closeRetired();
   }
 
-  /** Goes over to new sockets: a rebound NAT or another network has made the old ones useless, or their candidates. */
+  /** Switches to new sockets: a rebound NAT or another network has made the old ones useless. */
   #leave(): void {
     const { nominated, state, protocols } = this.#ice;
     clearTimeout(this.#searching);
     clearTimeout(this.#lingering);
     this.#started = false;
     this.#restarting = true;
+    this.#worksSince = undefined;
     const sockets = protocols.splice(0);
     if (nominated) {
       this.#old = state === 'failed' ? undefined : { pair: nominated, sockets, until: performance.now() + consentMs };
@@ -106,8 +122,9 @@ export class NetworkPath {
   }
 
   #giveUp(): void {
-    this.#restarting = false;
+    // In this order: until it has failed, the connection would be taken for connected.
     if (!this.#ice.nominated && this.#ice.state !== 'closed') this.#ice.setState('failed');
+    this.#restarting = false;
     this.#changed();
   }
 
@@ -132,12 +149,26 @@ export class NetworkPath {
     const ice = this.#ice;
     const checkComplete = ice.checkComplete.bind(ice);
     ice.checkComplete = (pair) => {
-      if (ice.checkList.includes(pair)) checkComplete(pair);
+      if (!ice.checkList.includes(pair)) return;
+      if (pair.state === pairSucceeded) this.#worksSince ??= performance.now();
+      checkComplete(pair);
     };
     const checkIncoming = ice.checkIncoming.bind(ice);
+    const namesOf = (message: StunMessage) => String(message.getAttributeValue('USERNAME')).split(':');
     ice.checkIncoming = (message, address, protocol) => {
-      const [ours] = String(message.getAttributeValue('USERNAME')).split(':');
-      if (ours === ice.localUsername) checkIncoming(message, address, protocol);
+      if (namesOf(message)[0] === ice.localUsername) checkIncoming(message, address, protocol);
     };
+    ice.options.filterStunResponse = (message) => {
+      const [ours, theirs] = namesOf(message);
+      // libwebrtc stays with what is answered: with its new sockets and our old ones, which it
+      // pairs while it does not know our description, and with the old path, for as long as it
+      // lives.
+      return ours === ice.localUsername || (theirs !== ice.remoteUsername && !this.#isReplaced());
+    };
+  }
+
+  /** A path of this restart has worked for so long that the other side could have chosen it. */
+  #isReplaced(): boolean {
+    return this.#worksSince !== undefined && performance.now() - this.#worksSince > lingerMs;
   }
 }

@@ -16,21 +16,28 @@ import { isAuthenticRequest, isRequest } from './stun-check.ts';
 const contentType = { changeCipherSpec: 20, alert: 21, handshake: 22, applicationData: 23 } as const;
 const recordHeaderLength = 13;
 
-/** Behind the last one: whoever waits to repeat an earlier flight finds that there is no need. */
+/**
+ * A number after the last flight, so that pending retransmissions of earlier flights are skipped.
+ */
 const noFlight = 100;
 
-/** As much as fits at once; a system may allow less (net.core.rmem_max). */
-const receiveBufferBytes = 1_048_576;
+/** Holds the 1 MiB of werift's window; a system may allow less (net.core.rmem_max). */
+const receiveBufferBytes = 1_572_864;
 
-/** What is kept of DTLS that comes before we are ready for it: a first flight and the start of an SCTP association. */
+/**
+ * What is kept of DTLS that comes before we are ready for it: a first flight and the start of an
+ * SCTP association.
+ */
 const mostEarly = 8;
 
 /**
- * The way of every packet from the network into werift, for one transport. werift answers STUN requests that nobody
- * authenticated, takes DTLS records from any address, and believes what anyone says in the clear: one packet with an alert
- * ends a connection, one with a ClientHello starts its handshake over. From here on it sees
+ * Filters every packet from the network into werift, for one transport. werift answers STUN
+ * requests that nobody authenticated, takes DTLS records from any address, and believes what anyone
+ * says in the clear: one packet with an alert ends a connection, one with a ClientHello starts its
+ * handshake over. From here on it sees
  * - STUN requests with the right password (RFC 8445 §7.3), and responses, which it checks itself;
- * - DTLS from addresses that have shown by STUN that they know the password (RFC 7675 §5.1, RFC 8842 §5.1);
+ * - DTLS from addresses that have shown by STUN that they know the password (RFC 7675 §5.1, RFC
+ *   8842 §5.1);
  * - no DTLS record that an established association has no use for.
  */
 export class PacketFilter {
@@ -61,18 +68,21 @@ export class PacketFilter {
     });
   }
 
-  /** The handshake of the association, once it has begun. */
   get handshake(): { socket: DtlsInternals; handshake: Handshake } | undefined {
     const socket = dtlsInternals(this.#transport);
     return socket && this.#handshake && { socket, handshake: this.#handshake };
   }
 
-  /** Ends what a handshake that is not over would go on with: werift repeats its flight for half a minute. */
+  /**
+   * Ends what a handshake that is not over would go on with: werift repeats its flight for half a
+   * minute.
+   */
   close(): void {
     this.#closed = true;
     this.#early.length = 0;
     const socket = dtlsInternals(this.#transport);
-    if (socket) socket.dtls.flight = noFlight;
+    // A step of the handshake that is being computed would begin the next flight.
+    if (socket) Object.defineProperty(socket.dtls, 'flight', { get: () => noFlight, set() {} });
   }
 
   #start(): void {
@@ -83,7 +93,7 @@ export class PacketFilter {
     connectAtOnce(socket);
     socket.onConnect.subscribe(() => this.#letIn());
     this.#letIn();
-    // A path that is found while the connection is being closed starts a handshake that nobody wants any more.
+    // A path found during close would start an unwanted handshake.
     if (this.#closed) this.close();
   }
 
@@ -115,7 +125,8 @@ export class PacketFilter {
   #receiveDtls(data: Buffer, address: Address, receive: Receive): void {
     if (!this.#knows(address)) return;
     const socket = dtlsInternals(this.#transport);
-    // The other side may be ready before us; without its first packet it would wait for a retransmission.
+    // The other side may be ready first; without its first packet it would wait for a
+    // retransmission.
     if (!socket || !this.#handshake) return this.#hold(() => this.#receiveDtls(data, address, receive));
     const kept: Buffer[] = [];
     for (const record of records(data)) {
@@ -145,19 +156,23 @@ export class PacketFilter {
   }
 }
 
-/** Bun tells a UDP socket that nobody listens at the other address any more, and werift does not listen: it would end the process. */
+/**
+ * Bun tells a UDP socket that nobody listens at the other address any more, and werift does not
+ * listen: it would end the process.
+ */
 function tolerateErrors(protocol: IceProtocol): void {
   const connect = protocol.connectionMade?.bind(protocol);
   if (!connect) return;
   protocol.connectionMade = async (...how) => {
     await connect(...how);
-    protocol.transport?.socket?.on('error', () => {}); // ICE's own checks find out
+    protocol.transport?.socket?.on('error', () => {});
   };
 }
 
 /**
- * werift repeats the end of a lost burst after a second at the earliest, and the usual 208 KiB overflow while this process is
- * busy for a moment: 20 calls of 10 KB at once took more than a second in every other session.
+ * werift repeats the end of a lost burst after a second at the earliest, and the usual 208 KiB
+ * overflow while this process is busy for a moment: 20 calls of 10 KB at once took more than a
+ * second in every other session.
  */
 function enlargeBuffers(transport: RTCDtlsTransport): void {
   for (const protocol of iceInternals(transport).protocols) {
@@ -167,7 +182,6 @@ function enlargeBuffers(transport: RTCDtlsTransport): void {
 
 const key = ([host, port]: Address): string => `${host} ${port}`;
 
-/** The records of a datagram, each with its header. */
 function* records(datagram: Buffer): Generator<Buffer> {
   let start = 0;
   while (datagram.length >= start + recordHeaderLength) {
@@ -184,20 +198,26 @@ function judge(record: Buffer, { connected }: DtlsInternals): 'take' | 'hold' | 
     case contentType.changeCipherSpec:
       return 'take';
     case contentType.handshake:
-      // Finished is never in the clear (RFC 5246 §7.4.9). What is, and comes too late, is the Handshake's to drop.
+      // Finished is never in the clear (RFC 5246 §7.4.9). What is, and comes too late, is the
+      // Handshake's to drop.
       return encrypted || record[recordHeaderLength] !== handshakeType.finished ? 'take' : 'drop';
     case contentType.applicationData:
-      // Before Finished werift would take it, and open a channel on half a handshake (RFC 5246 §7.4.9).
+      // Before Finished werift would take it, and open a channel on half a handshake (RFC 5246
+      // §7.4.9).
       return encrypted ? (connected ? 'take' : 'hold') : 'drop';
     case contentType.alert:
-      // werift looks at the ciphertext before it decrypts it, and takes what it reads there for the alert.
+      // werift looks at the ciphertext before it decrypts it, and takes what it reads there for the
+      // alert.
       return encrypted ? 'alert' : 'drop';
     default:
       return 'drop'; // werift takes an unknown type for an alert
   }
 }
 
-/** RFC 5246 §7.2: close_notify and every fatal alert end the connection. Only one that decrypts is the other side's. */
+/**
+ * RFC 5246 §7.2: close_notify and every fatal alert end the connection. Only one that decrypts is
+ * the other side's.
+ */
 function receiveAlert(record: Buffer, socket: DtlsInternals): void {
   let alert: Buffer;
   try {

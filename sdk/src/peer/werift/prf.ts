@@ -1,6 +1,9 @@
 import { createHash, createHmac, createPrivateKey, createPublicKey, createECDH, diffieHellman } from 'node:crypto';
 
-/** The PRF of TLS 1.2 with SHA-256 (RFC 5246 §5), which is that of both cipher suites that werift has. */
+/**
+ * The PRF of TLS 1.2 with SHA-256 (RFC 5246 §5), which is that of both cipher suites that werift
+ * has.
+ */
 export function prf(secret: Buffer, label: string, seed: Buffer, length: number): Buffer {
   const labelled = Buffer.concat([Buffer.from(label), seed]);
   const blocks: Buffer[] = [];
@@ -19,7 +22,10 @@ export const sha256 = (data: Buffer): Buffer => createHash('sha256').update(data
 /** RFC 8422 §5.1.1. */
 const curves = { secp256r1: 23, x25519: 29 };
 
-/** The premaster secret of an ECDHE key exchange (RFC 8422 §5.10), from werift's raw keys; undefined for another curve. */
+/**
+ * The premaster secret of an ECDHE key exchange (RFC 8422 §5.10), from werift's raw keys; undefined
+ * for another curve.
+ */
 export function sharedSecret(
   ours: { readonly curve: number; readonly privateKey: Buffer; readonly publicKey: Buffer },
   theirs: Buffer,

@@ -10,7 +10,8 @@ export const isRequest = (message: Buffer): boolean =>
   message.length >= headerLength && (message.readUInt16BE(0) & 0x0110) === 0;
 
 /**
- * Whether a STUN request is signed with the password of the user that it names, ours (RFC 8489 §9.1.3, RFC 8445 §7.3).
+ * Whether a STUN request is signed with the password of the user that it names, ours (RFC 8489
+ * §9.1.3, RFC 8445 §7.3).
  *
  * @param password of a local username fragment, if there is such a one.
  */

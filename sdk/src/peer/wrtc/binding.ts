@@ -1,7 +1,6 @@
 import type { RtcPeerConnectionConstructor } from '../native.ts';
 import { optional } from '../optional.ts';
 
-/** What this adapter uses of @roamhq/wrtc. */
 export interface WrtcBinding {
   RTCPeerConnection: RtcPeerConnectionConstructor;
 }

@@ -7,18 +7,23 @@ import { outgoing } from '../outgoing.ts';
 /** What @roamhq/wrtc says instead of null. */
 const unlimited = 65_535;
 
-/** What was sent so long ago has been acknowledged, or never will be. */
+/** Data sent this long ago has been acknowledged, or never will be. */
 const settledMs = 4_000;
-/** With nothing sent for so long, nothing is left to be sent: what was lost is sent again after a second (RFC 9260 §16). */
+/**
+ * Without traffic for this long, nothing is left to send: lost data is repeated after a second (RFC
+ * 9260 §16).
+ */
 const quietMs = 1_500;
-/** Who does not take it in this time does not take it. */
+/** A peer that has not read its data by then never will. */
 const mostMs = 20_000;
 const lookEveryMs = 25;
 /** How long an answer about the buffer is reused, as long as little was sent since. */
 const reuseMs = 50;
 const watchEveryMs = 1;
 
-/** A data channel of @roamhq/wrtc that behaves as https://www.w3.org/TR/webrtc/#rtcdatachannel says. */
+/**
+ * A data channel of @roamhq/wrtc that behaves as https://www.w3.org/TR/webrtc/#rtcdatachannel says.
+ */
 export class WrtcChannel implements RtcDataChannel {
   binaryType = 'arraybuffer';
   onopen: RtcDataChannel['onopen'] = null;
@@ -27,7 +32,10 @@ export class WrtcChannel implements RtcDataChannel {
   onbufferedamountlow: RtcDataChannel['onbufferedamountlow'] = null;
   readonly #channel: RtcDataChannel;
   readonly #most: () => number;
-  /** What that said when the first message was sent. Each question waits for a thread of libwebrtc, and the answer does not change. */
+  /**
+   * What that said when the first message was sent. Each question waits for a thread of libwebrtc,
+   * and the answer does not change.
+   */
   #mostSent: number | undefined;
   readonly #traffic: () => Promise<number>;
   readonly #inbox = new EarlyMessageBuffer();
@@ -75,7 +83,8 @@ export class WrtcChannel implements RtcDataChannel {
   get readyState(): RtcDataChannel['readyState'] {
     if (this.#closed) return 'closed';
     if (this.#closing) return 'closing'; // it stays `open` until the other side has closed as well
-    // Once open it is asked no more: each question waits for a thread of libwebrtc, and its end is told.
+    // Not asked again once open, because each query blocks on a libwebrtc thread, and `closed()`
+    // reports the end.
     this.#open ||= this.#channel.readyState === 'open';
     return this.#open ? 'open' : this.#channel.readyState;
   }
@@ -123,8 +132,9 @@ export class WrtcChannel implements RtcDataChannel {
   }
 
   /**
-   * Resolves when nothing more is being sent. Of what is still on its way when it is closed @roamhq/wrtc loses the rest, and it
-   * does not tell what has been acknowledged: its traffic does, as far as the network loses nothing at the very end.
+   * Resolves when nothing more is being sent. Of what is still on its way when it is closed
+   * @roamhq/wrtc loses the rest, and it does not tell what has been acknowledged: its traffic does,
+   * as far as the network loses nothing at the very end.
    */
   async flushed(): Promise<void> {
     const began = performance.now();
@@ -158,7 +168,6 @@ export class WrtcChannel implements RtcDataChannel {
     }, watchEveryMs);
   }
 
-  /** The end, told once: @roamhq/wrtc does not tell the channels when their connection is closed here. */
   closed(): void {
     if (this.#closed) return;
     this.#closed = true;

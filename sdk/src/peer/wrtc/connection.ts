@@ -1,11 +1,12 @@
 import type { CandidateInit } from 'mcp-rendezvous-protocol';
+import { hostAddresses, isUseful, mostAddresses, usefulAddresses } from '../addresses.ts';
 import { resolveCandidate, takeCandidates } from '../candidates.ts';
 import { callHandler } from '../../util/call-handler.ts';
 import type { RtcConfiguration, RtcDataChannel, RtcPeerConnection, RtcStats } from '../engine.ts';
 import { ConnectionHandlers, ConnectionStates } from '../handlers.ts';
 import { MdnsResolver } from '../mdns.ts';
 import { type RefusedMedia, withoutMedia, withRefused } from '../media.ts';
-import { maxMessageSize } from '../sdp.ts';
+import { keepCandidates, maxMessageSize, plainCandidate } from '../sdp.ts';
 import { chooseServers } from '../servers.ts';
 import { readStats } from '../stats.ts';
 import type { WrtcBinding } from './binding.ts';
@@ -21,12 +22,15 @@ export class WrtcConnection extends ConnectionHandlers implements RtcPeerConnect
   readonly #lookout: NodeJS.Timeout;
   readonly #states = new ConnectionStates(this);
   #refused: RefusedMedia = new Map();
+  /** The addresses to offer, where there are many. */
+  #useful: string[] | undefined;
   #closed = false;
 
   /** @throws RendezvousError `bad_option`; see {@link chooseServers}. */
   constructor({ RTCPeerConnection }: WrtcBinding, configuration: RtcConfiguration) {
     super();
-    chooseServers(configuration); // for what it throws: which servers are asked is libwebrtc's to choose
+    // Called for its errors: libwebrtc chooses the servers.
+    chooseServers(configuration);
     this.#peer = new RTCPeerConnection(configuration);
     this.#lookout = setInterval(() => this.#tell(), lookEveryMs).unref();
     this.#listen();
@@ -46,7 +50,10 @@ export class WrtcConnection extends ConnectionHandlers implements RtcPeerConnect
 
   get localDescription(): { type: string; sdp: string } | null {
     const described = this.#peer.localDescription;
-    return described && { type: described.type, sdp: withRefused(described.sdp, this.#refused) };
+    if (!described) return null;
+    const useful = this.#useful;
+    const sdp = useful ? keepCandidates(described.sdp, (text) => isUseful(text, useful)) : described.sdp;
+    return { type: described.type, sdp: withRefused(sdp, this.#refused) };
   }
 
   get remoteDescription(): { type: string; sdp: string } | null {
@@ -75,8 +82,9 @@ export class WrtcConnection extends ConnectionHandlers implements RtcPeerConnect
     this.#peer.setConfiguration?.(configuration);
   }
 
-  setLocalDescription({ type, sdp }: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
-    return this.#peer.setLocalDescription({ type, sdp: withoutMedia(sdp).sdp });
+  async setLocalDescription({ type, sdp }: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
+    if (hostAddresses().length > mostAddresses) this.#useful = await usefulAddresses();
+    await this.#peer.setLocalDescription({ type, sdp: withoutMedia(sdp).sdp });
   }
 
   async setRemoteDescription(description: { type: 'offer' | 'answer'; sdp: string }): Promise<void> {
@@ -84,7 +92,7 @@ export class WrtcConnection extends ConnectionHandlers implements RtcPeerConnect
     const wanted = withoutMedia(sdp);
     await this.#peer.setRemoteDescription({ type: description.type, sdp: wanted.sdp });
     this.#refused = description.type === 'offer' ? wanted.refused : new Map();
-    for (const candidate of candidates) this.#addCandidate(candidate).catch(() => {}); // one of several: the others count
+    for (const candidate of candidates) this.#addCandidate(candidate).catch(() => {});
   }
 
   async addIceCandidate(candidate: CandidateInit): Promise<void> {
@@ -93,11 +101,11 @@ export class WrtcConnection extends ConnectionHandlers implements RtcPeerConnect
     const adding = this.#addCandidate(candidate);
     // A name is not waited for: an answer would have to, too.
     if (!/\.local /i.test(candidate.candidate)) return adding;
-    adding.catch(() => {}); // nobody is left who could be told
+    adding.catch(() => {});
   }
 
   async getStats(): Promise<{ forEach(callback: (report: RtcStats) => void): void }> {
-    return this.#closed ? [] : await this.#peer.getStats(); // of a closed one it throws
+    return this.#closed ? [] : await this.#peer.getStats();
   }
 
   async close(): Promise<void> {
@@ -114,14 +122,18 @@ export class WrtcConnection extends ConnectionHandlers implements RtcPeerConnect
     if (resolved && !this.#closed) await this.#peer.addIceCandidate(resolved);
   }
 
-  /** After close() there are no events: https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-close */
+  /**
+   * After close() there are no events: https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-close
+   */
   #listen(): void {
     const peer = this.#peer;
     const tell = <E>(event: E, handler: () => ((event: E) => void) | null) => {
       if (!this.#closed) callHandler(handler(), event);
     };
-    peer.onicecandidate = ({ candidate }) =>
-      tell({ candidate: candidate && plain(candidate) }, () => this.onicecandidate);
+    peer.onicecandidate = ({ candidate }) => {
+      if (candidate && this.#useful && !isUseful(candidate.candidate, this.#useful)) return;
+      tell({ candidate: candidate && plainCandidate(candidate) }, () => this.onicecandidate);
+    };
     peer.onicecandidateerror = (event) => tell(event, () => this.onicecandidateerror);
     peer.onconnectionstatechange = () => this.#tell();
     peer.oniceconnectionstatechange = () => this.#tell();
@@ -129,7 +141,10 @@ export class WrtcConnection extends ConnectionHandlers implements RtcPeerConnect
     peer.ondatachannel = ({ channel }) => tell({ channel: this.#adopt(channel) }, () => this.ondatachannel);
   }
 
-  /** Tells the states that have changed. @roamhq/wrtc may do so before they have, and then not again: hence the look-out as well. */
+  /**
+   * Tells the states that have changed. @roamhq/wrtc may do so before they have, and then not
+   * again: hence the look-out as well.
+   */
   #tell(): void {
     if (!this.#closed) this.#states.tell();
   }
@@ -153,11 +168,3 @@ export class WrtcConnection extends ConnectionHandlers implements RtcPeerConnect
     return channel;
   }
 }
-
-/** The members of RTCIceCandidateInit, of an object that has more. */
-const plain = ({ candidate, sdpMid, sdpMLineIndex, usernameFragment }: CandidateInit) => ({
-  candidate,
-  sdpMid: sdpMid ?? null,
-  sdpMLineIndex: sdpMLineIndex ?? null,
-  ...(usernameFragment ? { usernameFragment } : {}),
-});

@@ -5,6 +5,7 @@ import { Child } from '../../../src/cli/child.ts';
 import { HttpUpstream } from '../../../src/cli/http/upstream.ts';
 import { RendezvousError } from 'mcp-rendezvous-protocol';
 import { hello, startGateway } from '../support/gateway.ts';
+import { StandingServer } from '../../../src/cli/standing-bridge/standing-server.ts';
 import { eachMessage, type Exchange, json, messages, post, postModern, result, serve } from '../support/http.ts';
 import { runs, until } from '../support/process.ts';
 
@@ -134,7 +135,7 @@ test('the server dies: open calls get an error, and the session is over', async 
   const stream = await pending;
   process.kill(children[0]!.pid!, 'SIGKILL');
   const [answer] = await messages(stream);
-  assert.match(JSON.stringify(answer), /was ended by SIGKILL.*server_exited/);
+  assert.match(JSON.stringify(answer), /was killed by SIGKILL.*server_exited/);
   await until('the end of the session', () =>
     fetch(url, { method: 'DELETE', headers }).then(({ status }) => status === 404),
   );
@@ -184,7 +185,7 @@ test('2026-07-28: clients share a connection, and each has its own ids', async (
 
 test('2026-07-28: a client that closes its request cancels it', async (t) => {
   const { url, lines } = await startGateway(t);
-  await postModern(url, 1, 'echo'); // number 1 on the connection
+  await messages(await postModern(url, 1, 'echo')); // number 1 on the connection
   const abort = new AbortController();
   const silent = postModern(url, 9, 'silence', {}, abort.signal);
   const gone = assert.rejects(silent);
@@ -268,20 +269,24 @@ test('there are only so many sessions', async (t) => {
   const silent = await serve(t, () => {});
   const { url } = await startGateway(t, () => new HttpUpstream({ url: silent.url, headers: {} }));
   const abort = new AbortController();
-  const waiting = Array.from({ length: 100 }, () => post(url, hello, {}, abort.signal).catch(() => {})); // aborted below
-  let response: Response | undefined;
+  // Aborted below.
+  const waiting = Array.from({ length: 100 }, () => post(url, hello, {}, abort.signal).catch(() => {}));
+  let said = '';
   await until('the last one', async () => {
-    const soon = AbortSignal.timeout(500);
-    response = await post(url, hello, {}, soon).catch(() => undefined); // it has got a session, whose server is silent
-    return response?.status === 503;
+    const soon = AbortSignal.timeout(2_000);
+    // It has got a session, whose server is silent.
+    const response = await post(url, hello, {}, soon).catch(() => undefined);
+    if (response?.status === 503) said = await response.text().catch(() => '');
+    return said !== '';
   });
-  assert.match((await response?.text()) ?? '', /There are 100 sessions/);
+  assert.match(said, /The limit of 100 sessions is reached/);
   abort.abort();
   await Promise.all(waiting);
   // Those who did not wait for the answer have no session.
   await until('a free place', async () => {
-    const soon = AbortSignal.timeout(500);
-    return (await post(url, hello, {}, soon).catch(() => undefined))?.status !== 503; // the same: it has got a place
+    const soon = AbortSignal.timeout(2_000);
+    // The same: it has got a place.
+    return (await post(url, hello, {}, soon).catch(() => undefined))?.status !== 503;
   });
 });
 
@@ -307,10 +312,14 @@ test('a server that takes no more: the client is told, and the session that was 
     json(response, result(body.id, { protocolVersion: '2025-11-25' })),
   );
   let busy = false;
-  const { url, open } = await startGateway(t, () => {
-    if (!busy) return new HttpUpstream({ url: upstream.url, headers: {} });
-    return brokenEnd(new RendezvousError('busy', 'Try again later.', { retryable: true }));
-  });
+  const session = () =>
+    busy
+      ? brokenEnd(new RendezvousError('busy', 'Try again later.', { retryable: true }))
+      : new HttpUpstream({ url: upstream.url, headers: {} });
+  const { url, open } = await startGateway(
+    t,
+    () => new StandingServer({ connect: session, waitMs: 20_000, timeoutMs: 30_000, renewable: false, say: () => {} }),
+  );
   const [oldest, second] = [await open(), await open()];
   busy = true;
   const refused = await post(url, hello);
@@ -336,7 +345,7 @@ test('an id that would not come back as it was is refused', async (t) => {
   assert.equal((await ask(`{"jsonrpc":"2.0","id":"${'x'.repeat(2_000)}","method":"echo"}`)).status, 400);
 });
 
-test('a refusal ends with one full stop', async (t) => {
+test('a rejection ends with one full stop', async (t) => {
   const { url } = await startGateway(t);
   const headers = { 'content-type': 'application/json', accept: '*/*' };
   const response = await fetch(url, { method: 'POST', headers, body: `"${'x'.repeat(11 * 1024 * 1024)}"` });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { readEndpoint, readShared } from '../../../src/cli/http/http-flags.ts';
+import { readEndpoint } from '../../../src/cli/http/endpoint-flags.ts';
+import { readShared } from '../../../src/cli/http/http-flags.ts';
 
 const url = 'http://localhost:3000/mcp';
 const shared = (flags: Parameters<typeof readShared>[1], env: Record<string, string> = {}, command: string[] = []) =>
@@ -16,12 +17,12 @@ test('an endpoint and its headers, with variables in them', () => {
 
 test('what is wrong with an endpoint is said, without any secret', () => {
   const cases: [Parameters<typeof shared>, RegExp][] = [
-    [[{}], /nothing to share/],
-    [[{ url }, {}, ['node']], /instead of a command/],
-    [[{ url, discover: true }], /instead of a command and of --discover/],
-    [[{ header: ['a: b'] }, {}, ['node']], /--header is for --url/],
+    [[{}], /No server to share/],
+    [[{ url }, {}, ['node']], /cannot be combined with a command/],
+    [[{ url, discover: true }], /cannot be combined with a command or --discover/],
+    [[{ header: ['a: b'] }, {}, ['node']], /--header needs --url/],
     [[{ url: 'localhost:3000' }], /such as http/],
-    [[{ url: 'http://user:secret@localhost/' }], /no user and password/],
+    [[{ url: 'http://user:secret@localhost/' }], /must not contain a user or password/],
     [[{ url, header: ['a: ${NOT_SET} secret'] }], /NOT_SET is not set/],
     [[{ url, header: ['secret'] }], /'Name: value'/],
     [[{ url, header: ['a b: secret'] }], /'Name: value'/],
@@ -107,12 +108,12 @@ test('origins are whole ones', () => {
     'data:x',
     'x://a/b',
   ]) {
-    assert.throws(() => origins(text), { code: 'bad_option', message: /one whole origin/ }, text);
+    assert.throws(() => origins(text), { code: 'bad_option', message: /must be a complete origin/ }, text);
   }
 });
 
 test('what is for --http only', () => {
   for (const flags of [{ allowHost: ['a'] }, { allowOrigin: ['http://a'] }, { httpTokenFile: 'f' }]) {
-    assert.throws(() => reads(flags), { code: 'bad_option', message: /are for --http\.$/ });
+    assert.throws(() => reads(flags), { code: 'bad_option', message: /need --http\.$/ });
   }
 });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import test, { suite, type TestContext } from 'node:test';
+import test, { type TestContext } from 'node:test';
 import { HttpUpstream } from '../../../src/cli/http/upstream.ts';
+import { TimeLimits } from '../../../../test/support/time-limits.ts';
 import type { JsonRpcMessage } from '../../../src/link/message.ts';
 import { type Body, type Exchange, json, result, serve } from '../support/http.ts';
 import { until } from '../support/process.ts';
@@ -65,6 +66,7 @@ test('a session: its id and version go with everything after initialize, and it 
   // All at once: none may overtake the first.
   await Promise.all([initialize, initialized, call('a', 'tools/list')].map((message) => client.upstream.send(message)));
   await client.answer('a');
+  await until('its stream is asked for', () => seen.some(({ request }) => request.method === 'GET'));
   await client.upstream.close();
   const headers = seen.map(({ request: { method, headers: h }, body }) => [
     body.method ?? method,
@@ -111,11 +113,11 @@ test('nobody answers, then somebody does', async (t) => {
 
 test('answers that are not MCP have a reason', async (t) => {
   const statuses: Record<string, [number, RegExp]> = {
-    a: [401, /401 Unauthorized: it wants a credential; pass one with --header/],
-    b: [404, /404 Not Found: is the path of --url/],
+    a: [401, /401 Unauthorized: authentication required; pass a --header/],
+    b: [404, /404 Not Found: check that the path of --url/],
     c: [500, /500 Internal Server Error\.$/],
-    d: [200, /200 OK and no JSON-RPC message/],
-    e: [302, /302 Found, to https:\/\/elsewhere\.example: pass that address/],
+    d: [200, /200 OK without a JSON-RPC message/],
+    e: [302, /302 Found, to https:\/\/elsewhere\.example: pass that URL/],
   };
   const { url } = await serve(t, ({ response, body }) =>
     response
@@ -196,7 +198,7 @@ test('a stream that breaks before the answer is resumed where it can be, and oth
   assert.deepEqual((await client.request(call('resumable', 'x'))).result, {});
   assert.deepEqual(resumed, ['e-1']);
   const { error } = await client.request(call('lost', 'x'));
-  assert.match(error?.message ?? '', /closed the connection before its answer. The request may have had an effect/);
+  assert.match(error?.message ?? '', /closed the connection before it answered. The request may have been carried out/);
   assert.equal((await client.request(modern(9, 'x'))).error?.data?.code, 'server_unreachable');
 });
 
@@ -236,7 +238,7 @@ test('what the server says unasked comes over a stream of its own, which is open
   assert.deepEqual(gets, [undefined, '1']);
 });
 
-test('2026-07-28: a request is cancelled by closing it, and nobody is told of an error', async (t) => {
+test('2026-07-28: a request is cancelled by closing it, and nobody gets an error', async (t) => {
   const asked = Promise.withResolvers<Exchange>();
   const { url } = await serve(t, (exchange) => asked.resolve(exchange));
   const client = new Client(t, url);
@@ -275,46 +277,46 @@ test('an event of many lines is too long as a whole', async (t) => {
   await cut.promise;
 });
 
-// Side by side, as they wait.
-void suite('servers that take their time', { concurrency: true }, () => {
-  test('a stream that ends again and again without a word is asked for once a second', async (t) => {
-    let gets = 0;
-    const { url } = await serve(
-      t,
-      stateful(({ request, response }) => {
-        if (request.method === 'GET') gets += 1;
-        return response.writeHead(200, events).end(': nothing\n\n');
-      }),
-    );
-    const client = new Client(t, url);
-    await client.request(initialize);
-    await client.upstream.send(initialized);
-    // 5 s; with a wait that doubles, the sixth would come after 31 s.
-    await until('the sixth', () => gets === 6, 25_000);
-  });
+test('a stream that ends again and again without a word is asked for once a second', async (t) => {
+  let gets = 0;
+  const { url } = await serve(
+    t,
+    stateful(({ request, response }) => {
+      if (request.method === 'GET') gets += 1;
+      return response.writeHead(200, events).end(': nothing\n\n');
+    }),
+  );
+  const client = new Client(t, url);
+  await client.request(initialize);
+  await client.upstream.send(initialized);
+  // 6 s; with a wait that doubles, the seventh would come after 61 s.
+  await until('the seventh', () => gets === 7, 40_000);
+});
 
-  test('a server that takes nothing: what waits is bounded, and no notification is waited for for ever', async (t) => {
-    let stuck = true;
-    const { url } = await serve(
-      t,
-      stateful(({ request, response, body }) => {
-        if (request.method === 'GET') return response.writeHead(405).end();
-        if (body.method === 'notifications/x' && stuck) return undefined;
-        return json(response, result(body.id));
-      }),
-    );
-    const client = new Client(t, url);
-    await client.request(initialize);
-    const note = { jsonrpc: '2.0', method: 'notifications/x' } as const;
-    const first = client.upstream.send(note);
-    const params = { text: 'x'.repeat(8 * 1024 * 1024) };
-    const waiting = Array.from({ length: 7 }, () => client.upstream.send({ ...note, params }));
-    await assert.rejects(client.upstream.send({ ...note, params }), { code: 'not_read', retryable: true });
-    const last = client.request(call('last', 'x'));
-    await assert.rejects(first, { code: 'not_read' });
-    stuck = false;
-    await Promise.allSettled(waiting);
-    assert.deepEqual((await last).result, {});
-    await client.upstream.send({ ...note, params });
-  });
+test('a server that takes nothing: what waits is bounded, and no notification is waited for for ever', async (t) => {
+  let stuck = true;
+  const acceptance = new TimeLimits(t, 30_000);
+  const { url } = await serve(
+    t,
+    stateful(({ request, response, body }) => {
+      if (request.method === 'GET') return response.writeHead(405).end();
+      if (body.method === 'notifications/x' && stuck) return undefined;
+      return json(response, result(body.id));
+    }),
+  );
+  const client = new Client(t, url);
+  await client.request(initialize);
+  const note = { jsonrpc: '2.0', method: 'notifications/x' } as const;
+  const first = client.upstream.send(note);
+  const params = { text: 'x'.repeat(8 * 1024 * 1024) };
+  const waiting = Array.from({ length: 7 }, () => client.upstream.send({ ...note, params }));
+  await assert.rejects(client.upstream.send({ ...note, params }), { code: 'not_read', retryable: true });
+  const last = client.request(call('last', 'x'));
+  await until('all are under way', () => acceptance.running === 1 + waiting.length);
+  acceptance.expire();
+  await assert.rejects(first, { code: 'not_read' });
+  stuck = false;
+  await Promise.allSettled(waiting);
+  assert.deepEqual((await last).result, {});
+  await client.upstream.send({ ...note, params });
 });

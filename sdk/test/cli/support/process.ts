@@ -5,6 +5,8 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { compileCache } from '../../../../test/support/compile-cache.ts';
+import type { Machine } from '../../../../test/support/machines.ts';
 import { eventually } from '../../../../test/support/wait.ts';
 import type { JsonRpcMessage } from '../../../src/link/message.ts';
 
@@ -22,10 +24,11 @@ export const fixture = (...modes: string[]): [string, ...string[]] => [process.e
 export const until = (what: string, condition: () => boolean | Promise<boolean>, ms = 60_000) =>
   eventually(condition, ms, what);
 
-/** Whether a process runs: neither ended nor a zombie that nobody has reaped yet. */
+/** Whether a process runs. A zombie does not, of which Linux tells. */
 export function runs(pid: number): boolean {
   try {
-    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+    process.kill(pid, 0);
+    return process.platform !== 'linux' || !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch {
     return false;
   }
@@ -41,11 +44,19 @@ export class Cli {
   readonly #closed: Promise<unknown>;
   #id = 0;
 
-  constructor(t: TestContext, args: readonly string[], env: Record<string, string> = {}) {
+  /** @param machine on which it runs. @default this one */
+  constructor(
+    t: Pick<TestContext, 'after'>,
+    args: readonly string[],
+    env: Record<string, string> = {},
+    machine?: Machine,
+  ) {
     const { PATH = '', HOME = '' } = process.env;
-    const child = spawn(process.execPath, [...fromSource, mainFile, ...args], {
+    const command = [process.execPath, ...fromSource, mainFile, ...args] as const;
+    const [program, ...rest] = machine?.command(...command) ?? command;
+    const child = spawn(program, rest, {
       cwd: root,
-      env: { PATH, HOME, ...env },
+      env: { PATH, HOME, ...compileCache, ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.process = child;
@@ -100,5 +111,5 @@ export class Cli {
 export interface Answer {
   id: number | string;
   result?: Record<string, unknown>;
-  error?: { code: number; message: string; data?: { code: string; retryable: boolean } };
+  error?: { code: number; message: string; data?: { code: string; retryable: boolean; detail?: string } };
 }

@@ -1,7 +1,7 @@
 /**
- * A small MCP server over stdio, written out by hand, that misbehaves when it is asked to. Run it with:
- *   strict    exit at any request before `initialize`
- *   stubborn  ignore the end of input and SIGTERM
+ * A small MCP server over stdio, written out by hand, that misbehaves when it is asked to. Run it
+ * with: strict    exit at any request before `initialize` stubborn  ignore the end of input and
+ * SIGTERM
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -78,7 +78,6 @@ async function answer({ id, method, params }: Message): Promise<void> {
       const forms: Record<string, string> = {
         first: `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${text}}`,
         last: `{"result":${text},"jsonrpc":"2.0","id":${JSON.stringify(id)}}`,
-        question: `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"method":"x","params":${text}}`,
       };
       process.stdout.write(`${forms[String(params?.['form'])]}\n`);
       return;

@@ -1,0 +1,27 @@
+import type { TransportOptions } from '../connect.ts';
+import { roomSession } from './room-session.ts';
+import type { ServerMemory } from './server-memory.ts';
+import { StandingServer } from './standing-server.ts';
+
+export interface StandingOptions extends TransportOptions {
+  /** What the first request waits for a server, and a connection may take, in milliseconds. */
+  timeoutMs: number;
+  /** What later requests wait for a server that is away, in milliseconds. */
+  waitMs: number;
+  /** What the last server said of itself. @default none */
+  memory?: ServerMemory | undefined;
+}
+
+/** The server of the room, whichever it is at the time. Lines of the log begin with `prefix`. */
+export function standingRoom(options: StandingOptions, prefix = ''): StandingServer {
+  const { connection, timeoutMs, waitMs, memory, log } = options;
+  let sessions = 0;
+  return new StandingServer({
+    connect: () => roomSession(options, (sessions += 1) > 1, prefix),
+    waitMs,
+    timeoutMs,
+    memory,
+    renewable: typeof connection.token === 'function',
+    say: (line) => log.info(`${prefix}${line}`),
+  });
+}
