@@ -28,7 +28,8 @@ const config = defineConfig({
     outDir: '../server/dist/console',
     emptyOutDir: true,
     target: 'es2024',
-    // Small files inlined as data: URLs would be the same bytes in every page instead of once in the cache.
+    // Small files inlined as data: URLs would be the same bytes in every page instead of once in
+    // the cache.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,

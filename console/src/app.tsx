@@ -1,7 +1,8 @@
 import { signal } from '@preact/signals';
 import type { ComponentType } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { relayHost } from './place.ts';
+import { takeFromAddress } from './invite/address.ts';
+import { docs, relayHost } from './place.ts';
 import { Connect } from './view/connect.tsx';
 import { Notice } from './view/notice.tsx';
 
@@ -10,8 +11,12 @@ type View = keyof typeof views;
 
 const viewOfHash = (): View =>
   location.hash === '#share' ? 'share' : location.hash === '#overview' ? 'overview' : 'connect';
+takeFromAddress();
 const view = signal<View>(viewOfHash());
-addEventListener('hashchange', () => (view.value = viewOfHash()));
+addEventListener('hashchange', () => {
+  takeFromAddress();
+  view.value = viewOfHash();
+});
 
 /** The whole console. What the first view does not need is loaded when it is asked for. */
 export function App() {
@@ -43,6 +48,11 @@ export function App() {
               {title}
             </a>
           ))}
+          {docs !== undefined && (
+            <a href={docs} target="_blank" rel="noreferrer">
+              Docs
+            </a>
+          )}
         </nav>
       </header>
       <main id="main" tabIndex={-1}>

@@ -13,8 +13,8 @@ interface SettledButtonProps {
 
 /**
  * A button for what cannot be taken back: a consent, or a removal. It does nothing for 0.8 s after
- * it has appeared, moved, or come to stand for something else, whether it is pressed with a pointer,
- * a key or by assistive technology. It keeps the focus meanwhile.
+ * it has appeared, moved, or come to stand for something else, whether it is pressed with a
+ * pointer, a key or by assistive technology. It keeps the focus meanwhile.
  */
 export function SettledButton({ standsFor, onPress, class: look, label, children }: SettledButtonProps) {
   const { ref, live, admit } = useSettled<HTMLButtonElement>(standsFor);
@@ -35,14 +35,22 @@ export function SettledButton({ standsFor, onPress, class: look, label, children
   );
 }
 
+interface SettledLinkProps {
+  href: string;
+  /** The person opens it. */
+  onOpen?: (() => void) | undefined;
+  children: ComponentChildren;
+}
+
 /**
  * The same for a link that opens another page, named by somebody who may name another one at any
  * time.
  */
-export function SettledLink({ href, children }: { href: string; children: ComponentChildren }) {
+export function SettledLink({ href, onOpen, children }: SettledLinkProps) {
   const { ref, live, admit } = useSettled<HTMLAnchorElement>(href);
   const open = (event: Event): void => {
-    if (!admit()) event.preventDefault();
+    if (admit()) onOpen?.();
+    else event.preventDefault();
   };
   return (
     <a

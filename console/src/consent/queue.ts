@@ -10,7 +10,10 @@ export type Question<T> = T & {
 
 /** One question's place among the others. */
 export interface Place {
-  /** Takes the question away for its answer. False when it was answered or withdrawn before: then nothing may come of the answer. */
+  /**
+   * Takes the question away for its answer. False when it was answered or withdrawn before: then
+   * nothing may come of the answer.
+   */
   take: () => boolean;
   /** Whoever asked does not wait any more. False when it was answered or withdrawn before. */
   withdraw: () => boolean;
@@ -19,8 +22,9 @@ export interface Place {
 let count = 0;
 
 /**
- * Questions to the person at this page, oldest first. The first one is what the page shows. When it is withdrawn it stays until the
- * person has dismissed it, so that no other one comes under a finger that is on its way.
+ * Questions to the person at this page, oldest first. The first one is what the page shows. When it
+ * is withdrawn it stays until the person has dismissed it, so that no other one comes under a
+ * finger that is on its way.
  */
 export class Queue<T extends object> {
   readonly questions = signal<readonly Question<T>[]>([]);

@@ -1,18 +1,28 @@
-/** How long a button has to stand for the same thing at the same place before it can be pressed; in milliseconds. */
+/**
+ * How long a button has to stand for the same thing at the same place before it can be pressed; in
+ * milliseconds.
+ */
 export const settleMs = 800;
-/** A page that draws no frame for so long is hidden, or hangs, and shows nothing new; in milliseconds. */
+/**
+ * A page that draws no frame for so long is hidden, or hangs, and shows nothing new; in
+ * milliseconds.
+ */
 const longestFrameMs = 500;
 
 /**
- * Decides whether the press of a button is meant for what the button stands for. People press what they saw a moment ago: a
- * button that has just changed, appeared or moved must not take that for a consent.
+ * Decides whether the press of a button is meant for what the button stands for. People press what
+ * they saw a moment ago: a button that has just changed, appeared or moved must not take that for a
+ * consent.
  */
 export class Settling {
   readonly #now: () => number;
   #state = '';
   #since = Number.POSITIVE_INFINITY;
   #seen = Number.NEGATIVE_INFINITY;
-  /** Whether the press that is going on began when the button was settled; undefined when there is none. */
+  /**
+   * Whether the press that is going on began when the button was settled; undefined when there is
+   * none.
+   */
   #pressed: boolean | undefined;
 
   /** @param now a clock that does not go back, in milliseconds */
@@ -25,7 +35,10 @@ export class Settling {
     return this.#now() - this.#since >= settleMs;
   }
 
-  /** What the button stands for and where it is. To be called for every frame, and before every decision. */
+  /**
+   * What the button stands for and where it is. To be called for every frame, and before every
+   * decision.
+   */
   observe(state: string): void {
     const now = this.#now();
     const hung = now - this.#seen > longestFrameMs;
@@ -36,7 +49,8 @@ export class Settling {
   }
 
   /**
-   * A key or a pointer goes down, anywhere in the page. One that went down too early does not count, however long it is held.
+   * A key or a pointer goes down, anywhere in the page. One that went down too early does not
+   * count, however long it is held.
    *
    * @param repeat the key is held down, and repeats itself
    */
@@ -49,9 +63,13 @@ export class Settling {
     this.#pressed = undefined;
   }
 
-  /** Whether the button is pressed by that. The next press needs the whole time again, so that a double click is one. */
+  /**
+   * Whether the button is pressed by that. The next press needs the whole time again, so that a
+   * double click is one.
+   */
   admit(): boolean {
-    const admitted = this.settled && this.#pressed !== false; // assistive technology presses without a key or pointer
+    // Assistive technology presses without a key or pointer.
+    const admitted = this.settled && this.#pressed !== false;
     if (admitted) this.#begin(this.#now());
     return admitted;
   }

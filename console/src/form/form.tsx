@@ -13,7 +13,10 @@ interface FieldProps<F extends Field = Field> {
   onchange: (value: unknown) => void;
 }
 
-/** The members of an object, each with what it is asked by. `undefined` is a member that is left out. */
+/**
+ * The members of an object, each with what it is asked by. `undefined` is a member that is left
+ * out.
+ */
 export function Members({
   members,
   value,

@@ -31,12 +31,17 @@ export interface Member {
   field: Field;
 }
 
-/** A schema comes from somebody else's server: what is deeper, wider or longer than anyone fills in is asked for as JSON. */
+/**
+ * A schema comes from somebody else's server: what is deeper, wider or longer than anyone fills in
+ * is asked for as JSON.
+ */
 const deepest = 4;
 const mostMembers = 60;
 const mostChoices = 500;
 
-/** Reads a JSON Schema (of any draft, as far as forms go). Never fails, and takes a bounded time. */
+/**
+ * Reads a JSON Schema (of any draft, as far as forms go). Never fails, and takes a bounded time.
+ */
 export function readSchema(schema: unknown): Field {
   return fieldOf(schema, schema, 0);
 }
@@ -131,7 +136,10 @@ function typeOf({ type, properties }: Record<string, unknown>): unknown {
   return others.length === 1 ? others[0] : undefined;
 }
 
-/** Follows references within the schema, and an alternative to null; a few steps, because they may go in circles. */
+/**
+ * Follows references within the schema, and an alternative to null; a few steps, because they may
+ * go in circles.
+ */
 function resolve(schema: unknown, root: unknown): Record<string, unknown> {
   let found: unknown = schema;
   for (let steps = 0; steps < 8; steps++) {

@@ -1,10 +1,18 @@
 import { type Signal, signal } from '@preact/signals';
-import { asText, isObject, methodNotFound, type RequestOptions, type Rpc, RpcError } from '../rpc/rpc.ts';
-import { Queue } from '../consent/queue.ts';
+import { asText, isObject, methodNotFound, type Rpc, RpcError } from '../rpc/rpc.ts';
 import { Recent } from '../rpc/recent.ts';
 import { textOf } from '../rpc/trace.ts';
-import { Tasks } from './tasks.ts';
-import type { LogEntry, Prompt, Resource, ResourceTemplate, ServerInfo, Task, Tool } from './types.ts';
+import { cacheHint } from './cache.ts';
+import type { CallOptions, Dialect, VersionChoice } from './dialect.ts';
+import { metaKey, modernVersion } from './envelope.ts';
+import { Legacy } from './legacy.ts';
+import { Modern } from './modern.ts';
+import { discover, initializeError } from './negotiate.ts';
+import { Questions } from './questions.ts';
+import type { Subscriptions } from './subscriptions.ts';
+import type { CacheHint, LogEntry, Prompt, Resource, ResourceTemplate, Root, ServerInfo, Tool } from './types.ts';
+
+export type { Ask } from './questions.ts';
 
 /** A list of the server's, as far as it is known. */
 export interface Listing<T> {
@@ -13,47 +21,24 @@ export interface Listing<T> {
   error?: string;
   /** There is more than the console takes. */
   cut?: boolean;
+  cache?: CacheHint;
 }
 
-/** Something that the server asks of the person at the console. */
-export interface Ask {
-  kind: 'sampling' | 'elicitation';
-  params: Record<string, unknown>;
-  /** Answers it, once. */
-  answer: (result: Record<string, unknown>) => void;
-  refuse: (message: string) => void;
-}
-
-export interface CallOptions extends RequestOptions {
-  /** Call it as a task; told how that goes. */
-  ontask?: (task: Task) => void;
-}
-
-const protocolVersion = '2025-11-25';
-/** More items of one list than anyone reads; a server that pages without an end is left alone then. */
+/**
+ * More items of one list than anyone reads; a server that pages without an end is left alone then.
+ */
 const mostItems = 10_000;
 const mostPages = 500;
 const mostLogs = 1000;
 const mostLogText = 20_000;
-/** Questions that may wait for the person at the same time; more than that is no conversation. */
-const mostAsks = 10;
 const reloadPauseMs = 1000;
-const taskTtlMs = 600_000;
-
-const capabilities = {
-  roots: { listChanged: true },
-  sampling: {},
-  elicitation: { form: {}, url: {} },
-  tasks: {
-    list: {},
-    cancel: {},
-    requests: { sampling: { createMessage: {} }, elicitation: { create: {} } },
-  },
-};
 
 const empty = <T>(): Listing<T> => ({ items: [], state: 'absent' });
 
-/** One MCP session from the client's side, as signals that the views read. */
+/**
+ * What the client has to do with one MCP server, as signals that the views read, whichever version
+ * of MCP they speak.
+ */
 export class McpSession {
   readonly info = signal<ServerInfo | undefined>(undefined);
   readonly tools: Signal<Listing<Tool>> = signal(empty());
@@ -61,43 +46,50 @@ export class McpSession {
   readonly templates: Signal<Listing<ResourceTemplate>> = signal(empty());
   readonly prompts: Signal<Listing<Prompt>> = signal(empty());
   readonly logs = new Recent<LogEntry>(mostLogs);
-  readonly asks = new Queue<Ask>();
-  readonly roots = signal<{ uri: string; name: string }[]>([]);
+  readonly asks = new Questions();
+  readonly roots = signal<Root[]>([]);
   /** Resources that are subscribed to, with how often each was updated. */
   readonly subscriptions = signal<ReadonlyMap<string, number>>(new Map());
   readonly #rpc: Rpc;
-  readonly #tasks = new Tasks();
+  readonly #legacy: Legacy;
+  #dialect: Dialect;
+  #listening: Subscriptions | undefined;
   /** Lists that are being loaded, and whether they have changed meanwhile. */
   readonly #loading = new Map<string, boolean>();
 
   constructor(rpc: Rpc) {
     this.#rpc = rpc;
-    rpc.onrequest = (method, params, cancelled) => this.#answer(method, params, cancelled);
-    rpc.onnotification = (method, params) => this.#notified(method, params);
+    // Until they have agreed, the client behaves as in the earlier version.
+    this.#legacy = new Legacy(rpc, this.asks, () => this.roots.value);
+    this.#dialect = this.#legacy;
+    rpc.onnotification = (method, params) => {
+      if (this.#dialect.admits(method, params)) this.#notified(method, params);
+    };
   }
 
-  /** Rejects when the server does not answer as an MCP server. The lists are loaded behind it. */
-  async initialize(cancelled: AbortSignal): Promise<void> {
-    const clientInfo = { name: 'mcp-rendezvous-console', title: 'mcp-rendezvous console', version: '0.1.0' };
-    const result = await this.#rpc.request(
-      'initialize',
-      { protocolVersion, capabilities, clientInfo },
-      { signal: cancelled },
-    );
-    const { serverInfo, capabilities: theirs, instructions, protocolVersion: version } = isObject(result) ? result : {};
-    const named = isObject(serverInfo) ? serverInfo : {};
-    this.info.value = {
-      name: asText(named['name'], 'a server without a name'),
-      ...(typeof named['title'] === 'string' && { title: named['title'] }),
-      ...(typeof named['version'] === 'string' && { version: named['version'] }),
-      ...(typeof instructions === 'string' && { instructions }),
-      protocolVersion: asText(version),
-      capabilities: isObject(theirs) ? theirs : {},
-    };
-    this.#rpc.notify('notifications/initialized');
+  /**
+   * Agrees with the server on a version, and begins. The lists are loaded behind it.
+   *
+   * @throws VersionError when there is no such version; RpcError when the server does not answer as
+   *   an MCP server
+   */
+  async open(choice: VersionChoice, cancelled: AbortSignal): Promise<void> {
+    const discovered = await discover(this.#rpc, choice, cancelled);
+    if (discovered) this.#speakModern(discovered);
+    else await this.#speakLegacy(cancelled);
     this.loadTools();
     this.loadResources();
     this.loadPrompts();
+  }
+
+  /** Rejects when the session ends before the server has answered. */
+  ping(): Promise<void> {
+    return this.#dialect.ping();
+  }
+
+  /** What the client listens to, by `subscriptions/listen`: none before 2026-07-28. */
+  get listening(): Subscriptions | undefined {
+    return this.#listening;
   }
 
   can(capability: string): boolean {
@@ -124,29 +116,33 @@ export class McpSession {
   }
 
   /** @throws RpcError, or the reason of `options.signal` */
-  async callTool(name: string, given: unknown, { ontask, ...options }: CallOptions): Promise<unknown> {
-    const params = { name, arguments: given };
-    if (!ontask) return await this.#rpc.request('tools/call', params, options);
-    const created = await this.#rpc.request('tools/call', { ...params, task: { ttl: taskTtlMs } }, options);
-    const task = isObject(created) ? created['task'] : undefined;
-    if (!isObject(task)) return created;
-    return await this.#await(task as unknown as Task, ontask, options); // looked at by nothing but the view
+  callTool(name: string, given: unknown, options: CallOptions): Promise<unknown> {
+    return this.#dialect.callTool({ name, arguments: given }, options);
   }
 
+  /** @throws RpcError */
   readResource(uri: string): Promise<unknown> {
-    return this.#rpc.request('resources/read', { uri });
+    return this.#dialect.request('resources/read', { uri });
   }
 
   async subscribe(uri: string, on: boolean): Promise<void> {
-    await this.#rpc.request(on ? 'resources/subscribe' : 'resources/unsubscribe', { uri });
-    const subscriptions = new Map(this.subscriptions.value);
-    if (on) subscriptions.set(uri, 0);
-    else subscriptions.delete(uri);
-    this.subscriptions.value = subscriptions;
+    await this.#dialect.subscribe(uri, on, () => this.#setSubscribed(uri, false));
+    this.#setSubscribed(uri, on);
+  }
+
+  /** Listens to changes of the lists, where the server reports them by subscription. */
+  listen(): void {
+    const asked = Object.fromEntries(
+      ['tools', 'prompts', 'resources'].flatMap((list) => {
+        const offered = this.info.value?.capabilities[list];
+        return isObject(offered) && offered['listChanged'] === true ? [[`${list}ListChanged`, true]] : [];
+      }),
+    );
+    if (Object.keys(asked).length > 0) this.#listening?.open(asked, () => {});
   }
 
   getPrompt(name: string, given: Record<string, string>): Promise<unknown> {
-    return this.#rpc.request('prompts/get', { name, arguments: given });
+    return this.#dialect.request('prompts/get', { name, arguments: given });
   }
 
   /** What the server suggests for an argument; nothing when it has no suggestions, or fails. */
@@ -159,49 +155,57 @@ export class McpSession {
   ): Promise<string[]> {
     if (!this.can('completions')) return [];
     const params = { ref, argument: { name, value }, context: { arguments: others } };
-    // Suggestions are an extra while somebody types: without them the field works, and the trace has the error.
-    const result = await this.#rpc.request('completion/complete', params, { signal: cancelled }).catch(() => undefined);
+    // Suggestions are an extra while somebody types: without them the field works, and the trace
+    // has the error.
+    const result = await this.#dialect
+      .request('completion/complete', params, { signal: cancelled })
+      .catch(() => undefined);
     const completion = isObject(result) ? result['completion'] : undefined;
     const values = isObject(completion) ? completion['values'] : undefined;
     return Array.isArray(values) ? values.filter((text) => typeof text === 'string').slice(0, 100) : [];
   }
 
-  async setLogLevel(level: string): Promise<void> {
-    await this.#rpc.request('logging/setLevel', { level });
+  setLogLevel(level: string): Promise<void> {
+    return this.#dialect.setLogLevel(level);
   }
 
-  setRoots(roots: { uri: string; name: string }[]): void {
+  setRoots(roots: Root[]): void {
     this.roots.value = roots;
-    this.#rpc.notify('notifications/roots/list_changed');
+    this.#dialect.rootsChanged();
   }
 
-  async #await(task: Task, ontask: (task: Task) => void, options: RequestOptions): Promise<unknown> {
-    const { taskId } = task;
-    ontask(task);
-    const done = new AbortController();
-    const poll = async (): Promise<void> => {
-      while (!done.signal.aborted) {
-        await new Promise((resolve) => setTimeout(resolve, Math.min(Math.max(task.pollInterval || 500, 250), 5000)));
-        if (done.signal.aborted) return;
-        const status = await this.#rpc.request('tasks/get', { taskId }, { signal: done.signal });
-        if (isObject(status)) ontask(status as unknown as Task);
-      }
+  #speakModern(discovered: Record<string, unknown>): void {
+    const modern = new Modern(this.#rpc, this.asks);
+    this.#dialect = modern;
+    this.#listening = modern.subscriptions;
+    const { _meta, supportedVersions } = discovered;
+    const named = isObject(_meta) ? _meta[metaKey('serverInfo')] : undefined;
+    const versions = Array.isArray(supportedVersions) ? supportedVersions : [];
+    this.info.value = {
+      ...describeServer(named, modernVersion, discovered),
+      supportedVersions: versions.filter((one) => typeof one === 'string'),
     };
-    // What polling shows is an extra too: whether the task failed is said by the request for its result.
-    poll().catch(() => {});
-    // A server that refuses to cancel has ended the task already, or answers the request for its result.
-    const cancel = (): void => void this.#rpc.request('tasks/cancel', { taskId }).catch(() => {});
-    options.signal?.addEventListener('abort', cancel, { once: true });
-    try {
-      // It waits until there is one, and questions of the task's come meanwhile.
-      return await this.#rpc.request('tasks/result', { taskId }, options);
-    } finally {
-      options.signal?.removeEventListener('abort', cancel);
-      done.abort();
-    }
+    this.listen();
   }
 
-  /** Loads a list, once at a time: what changes meanwhile is loaded behind it, however often it was announced. */
+  async #speakLegacy(cancelled: AbortSignal): Promise<void> {
+    const result = await this.#legacy.initialize(cancelled).catch((error: unknown) => {
+      throw initializeError(error);
+    });
+    this.info.value = describeServer(result['serverInfo'], asText(result['protocolVersion']), result);
+  }
+
+  #setSubscribed(uri: string, on: boolean): void {
+    const subscriptions = new Map(this.subscriptions.value);
+    if (on) subscriptions.set(uri, 0);
+    else subscriptions.delete(uri);
+    this.subscriptions.value = subscriptions;
+  }
+
+  /**
+   * Loads a list, once at a time: what changes meanwhile is loaded behind it, however often it was
+   * announced.
+   */
   async #load<T>(method: string, member: string, key: string, into: Signal<Listing<T>>): Promise<void> {
     const again = this.#loading.has(method);
     this.#loading.set(method, again);
@@ -218,63 +222,25 @@ export class McpSession {
     const items: T[] = [];
     try {
       let cursor: unknown;
+      let cache: CacheHint | undefined;
       for (
         let pages = 0;
         pages === 0 || (cursor !== undefined && pages < mostPages && items.length < mostItems);
         pages++
       ) {
-        const result = await this.#rpc.request(method, cursor === undefined ? {} : { cursor });
+        const result = await this.#dialect.request(method, cursor === undefined ? {} : { cursor });
         const page = isObject(result) ? result[member] : undefined;
-        if (!Array.isArray(page)) throw new Error(`The answer to ${method} has no list of ${member}.`);
+        if (!Array.isArray(page)) throw new Error(`The response to ${method} has no ${member}.`);
         items.push(...(page.filter((item) => isObject(item) && typeof item[key] === 'string') as T[]));
+        cache ??= isObject(result) ? cacheHint(result) : undefined;
         cursor = isObject(result) && typeof result['nextCursor'] === 'string' ? result['nextCursor'] : undefined;
       }
       const cut = cursor !== undefined || items.length > mostItems;
-      into.value = { items: items.slice(0, mostItems), state: 'ready', cut };
+      into.value = { items: items.slice(0, mostItems), state: 'ready', cut, ...(cache && { cache }) };
     } catch (error) {
       const absent = error instanceof RpcError && error.code === methodNotFound;
       into.value = { items, state: absent ? 'absent' : 'failed', error: (error as Error).message };
     }
-  }
-
-  async #answer(method: string, params: Record<string, unknown>, cancelled: AbortSignal): Promise<unknown> {
-    switch (method) {
-      case 'ping':
-        return {};
-      case 'roots/list':
-        return { roots: this.roots.value };
-      case 'sampling/createMessage':
-        return await this.#ask('sampling', params, cancelled);
-      case 'elicitation/create':
-        return await this.#ask('elicitation', params, cancelled);
-      default:
-        if (method.startsWith('tasks/')) return await this.#tasks.answer(method, params);
-        throw new RpcError(methodNotFound, `This client has no method ${method}.`);
-    }
-  }
-
-  #ask(kind: Ask['kind'], params: Record<string, unknown>, cancelled: AbortSignal): Promise<unknown> | { task: Task } {
-    if (this.asks.waiting >= mostAsks) {
-      throw new RpcError(-32_000, `${mostAsks} questions wait already for the person at this console.`);
-    }
-    if (isObject(params['task']))
-      return this.#tasks.create(params['task'], (over) => this.#question(kind, params, over));
-    return this.#question(kind, params, cancelled);
-  }
-
-  #question(kind: Ask['kind'], params: Record<string, unknown>, cancelled: AbortSignal): Promise<unknown> {
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const place = this.asks.add(({ take }) => ({
-      kind,
-      params,
-      answer: (result) => void (take() && resolve(result)),
-      refuse: (message) => void (take() && reject(new RpcError(-1, message))),
-    }));
-    const withdraw = (): void =>
-      void (place.withdraw() && reject(new RpcError(-32_000, 'The server took its question back.')));
-    cancelled.addEventListener('abort', withdraw);
-    if (cancelled.aborted) withdraw();
-    return promise;
   }
 
   #notified(method: string, params: Record<string, unknown>): void {
@@ -301,4 +267,19 @@ export class McpSession {
       default: // the trace has it
     }
   }
+}
+
+function describeServer(named: unknown, protocolVersion: string, said: Record<string, unknown>): ServerInfo {
+  const { name, title, version } = isObject(named) ? named : {};
+  const { instructions, capabilities } = said;
+  const cache = cacheHint(said);
+  return {
+    name: asText(name, 'a server without a name'),
+    ...(typeof title === 'string' && { title }),
+    ...(typeof version === 'string' && { version }),
+    ...(typeof instructions === 'string' && { instructions }),
+    protocolVersion,
+    ...(cache && { cache }),
+    capabilities: isObject(capabilities) ? capabilities : {},
+  };
 }

@@ -1,7 +1,10 @@
 import { isObject, methodNotFound, RpcError } from '../rpc/rpc.ts';
 import type { Task } from './types.ts';
 
-/** MCP's tasks at the client's side (revision 2025-11-25): a request that the server fetches the answer to later. */
+/**
+ * MCP's tasks at the client's side (revision 2025-11-25): a request that the server fetches the
+ * answer to later.
+ */
 export class Tasks {
   readonly #tasks = new Map<string, { task: Task; result: Promise<unknown>; cancel: AbortController }>();
 
@@ -14,7 +17,7 @@ export class Tasks {
       // Not randomUUID(), which pages over plain http do not have.
       taskId: crypto.getRandomValues(new Uint32Array(4)).join('-'),
       status: 'input_required',
-      statusMessage: 'Waiting for the person at the console.',
+      statusMessage: 'Waiting for the console user.',
       createdAt: now,
       lastUpdatedAt: now,
       ttl,
@@ -35,7 +38,7 @@ export class Tasks {
   async answer(method: string, { taskId }: Record<string, unknown>): Promise<unknown> {
     if (method === 'tasks/list') return { tasks: Array.from(this.#tasks.values(), ({ task }) => ({ ...task })) };
     const known = this.#tasks.get(String(taskId));
-    if (!known) throw new RpcError(-32_602, 'There is no such task.');
+    if (!known) throw new RpcError(-32_602, 'No such task.');
     switch (method) {
       case 'tasks/get':
         return { ...known.task };

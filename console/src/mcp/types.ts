@@ -1,4 +1,7 @@
-/** MCP's objects as far as the console uses them. They come from somebody else's server: every member may be missing or wrong. */
+/**
+ * MCP's objects as far as the console uses them. They come from somebody else's server: every
+ * member may be missing or wrong.
+ */
 
 export interface Tool {
   name: string;
@@ -8,6 +11,7 @@ export interface Tool {
   outputSchema?: unknown;
   annotations?: Record<string, unknown>;
   execution?: { taskSupport?: unknown };
+  _meta?: unknown;
 }
 
 export interface Resource {
@@ -32,12 +36,27 @@ export interface Prompt {
   arguments?: { name: string; description?: string; required?: boolean }[];
 }
 
+/** How long a result stays fresh, and whether it is the same for everybody. */
+export interface CacheHint {
+  ttlMs: number;
+  scope: 'public' | 'private';
+}
+
+/** A folder that the client has for the server. */
+export interface Root {
+  uri: string;
+  name: string;
+}
+
 export interface ServerInfo {
   name: string;
   title?: string;
   version?: string;
   protocolVersion: string;
+  /** All versions that the server speaks, as far as it says so. */
+  supportedVersions?: string[];
   instructions?: string;
+  cache?: CacheHint;
   capabilities: Record<string, unknown>;
 }
 
@@ -50,10 +69,16 @@ export interface LogEntry {
   text: string;
 }
 
-export interface Task {
+/** What a view shows of a task. */
+export interface TaskState {
+  status: string;
+  statusMessage?: string;
+}
+
+/** A task of 2025-11-25. */
+export interface Task extends TaskState {
   taskId: string;
   status: 'working' | 'input_required' | 'completed' | 'failed' | 'cancelled';
-  statusMessage?: string;
   createdAt: string;
   lastUpdatedAt: string;
   ttl: number | null;

@@ -1,4 +1,5 @@
 import { type Signal, signal } from '@preact/signals';
+import type { Path } from 'mcp-rendezvous';
 
 /** What has to happen between the click and the first answer, in this order. */
 export const stepNames = ['relay', 'room', 'peer', 'answer', 'path', 'secure', 'channel', 'session', 'first'] as const;
@@ -22,9 +23,16 @@ export interface Failure {
   message: string;
 }
 
+/** What became of a session that lost its path. */
 export interface Recovery {
   /** Milliseconds since the epoch. */
   lostAt: number;
+  from: Path;
+  /** What the session has had instead; undefined while it has had nothing. */
+  via: Path | undefined;
+  /** Milliseconds without any path. */
+  gapMs: number;
+  /** Until it was over. */
   tookMs?: number;
   /** In words: what was done about it. */
   how: string;
@@ -42,13 +50,24 @@ const mostNotes = 50;
 
 export type Way = 'to-relay' | 'from-relay' | 'to-peer' | 'from-peer';
 
-/** What happened to one connection, from the beginning on: written by those who see it, read by the views. */
+/** This side's connection to the relay: `offline` is one that it had, and has lost. */
+export type RelayLine = 'none' | 'online' | 'offline';
+
+const quality: Record<Path, number> = { direct: 2, turn: 1, relayed: 0 };
+
+/**
+ * What happened to one connection, from the beginning on: written by those who see it, read by the
+ * views.
+ */
 export class Journal {
   /** Milliseconds from the beginning to the end of each step. */
   readonly steps: Signal<Partial<Record<StepName, number>>> = signal({});
   readonly failure = signal<Failure | undefined>(undefined);
   readonly recoveries = signal<Recovery[]>([]);
   readonly notes = signal<Note[]>([]);
+  /** Over what the session goes now, or went last. */
+  readonly path = signal<Path | undefined>(undefined);
+  readonly relay = signal<RelayLine>('none');
   /** The connection that is in use, or is being made. */
   readonly connection = signal<RTCPeerConnection | undefined>(undefined);
   readonly channel = signal<RTCDataChannel | undefined>(undefined);
@@ -57,6 +76,8 @@ export class Journal {
   /** Milliseconds since the epoch. */
   readonly startedAt = Date.now();
   readonly #began = performance.now();
+  /** Since when there is no path at all. */
+  #gapSince: number | undefined;
 
   /** A step is done; only the first time counts. */
   mark(step: StepName): void {
@@ -82,38 +103,66 @@ export class Journal {
     this.notes.value = [...this.notes.value, { at: Date.now(), code, message }].slice(-mostNotes);
   }
 
+  /** The session goes over this path, since now or again. */
+  moved(path: Path): void {
+    const before = this.path.value;
+    this.path.value = path;
+    if (before !== undefined && quality[path] < quality[before]) this.#begin(before);
+    const running = this.#running;
+    if (!running) return;
+    const gapMs = this.#endGap(running);
+    // The relayed path stands in for a better one, which is looked for on.
+    if (path === 'relayed' && running.from !== 'relayed') return this.#amend({ via: path, gapMs });
+    const how = running.how === 'Reconnecting' ? 'The same path recovered' : running.how;
+    this.#amend({ via: path, gapMs, how, tookMs: Date.now() - running.lostAt, outcome: 'restored' });
+  }
+
+  /** The session has no path. */
   lost(): void {
-    this.recoveries.value = [
-      ...this.recoveries.value,
-      { lostAt: Date.now(), how: 'Looking for a way back', outcome: 'running' },
-    ];
+    this.#begin(this.path.value ?? 'direct');
+    this.#gapSince ??= performance.now();
   }
 
   /** What is being tried while the connection is lost. */
   trying(how: string): void {
-    this.#amend((recovery) => ({ ...recovery, how }));
-  }
-
-  restored(): void {
-    this.#amend((recovery) => ({
-      ...recovery,
-      tookMs: Date.now() - recovery.lostAt,
-      outcome: 'restored',
-      how: recovery.how === 'Looking for a way back' ? 'The same path came back' : recovery.how,
-    }));
+    if (this.#running) this.#amend({ how });
   }
 
   ended(): void {
-    this.#amend((recovery) => ({ ...recovery, tookMs: Date.now() - recovery.lostAt, outcome: 'lost' }));
+    const running = this.#running;
+    if (running) this.#amend({ gapMs: this.#endGap(running), tookMs: Date.now() - running.lostAt, outcome: 'lost' });
   }
 
   travel(way: Way): void {
     for (const watcher of this.watchers) watcher(way);
   }
 
-  #amend(change: (recovery: Recovery) => Recovery): void {
+  get #running(): Recovery | undefined {
     const last = this.recoveries.value.at(-1);
-    if (last?.outcome === 'running') this.recoveries.value = [...this.recoveries.value.slice(0, -1), change(last)];
+    return last?.outcome === 'running' ? last : undefined;
+  }
+
+  #begin(from: Path): void {
+    if (this.#running) return;
+    const begun: Recovery = {
+      lostAt: Date.now(),
+      from,
+      via: undefined,
+      gapMs: 0,
+      how: 'Reconnecting',
+      outcome: 'running',
+    };
+    this.recoveries.value = [...this.recoveries.value, begun];
+  }
+
+  #amend(change: Partial<Recovery>): void {
+    this.recoveries.value = [...this.recoveries.value.slice(0, -1), { ...this.recoveries.value.at(-1)!, ...change }];
+  }
+
+  #endGap({ gapMs }: Recovery): number {
+    const since = this.#gapSince;
+    this.#gapSince = undefined;
+    return gapMs + (since === undefined ? 0 : performance.now() - since);
   }
 }
 

@@ -1,4 +1,5 @@
 import { signal } from '@preact/signals';
+import type { TransportStats } from 'mcp-rendezvous';
 import type { Journal } from './journal.ts';
 
 /** One reading, a second after the one before. */
@@ -31,21 +32,24 @@ const everyMs = 1000;
 const kept = 60;
 const mostPairs = 30;
 
-/** Reads a connection's statistics every second: for the figures, the list of pairs, and the path that is drawn. */
+/**
+ * Reads a connection's statistics every second: for the figures, the list of pairs, and the path
+ * that is drawn.
+ */
 export class Meter {
   readonly samples = signal<Sample[]>([]);
   readonly pairs = signal<CandidatePair[]>([]);
   readonly total = signal({ sent: 0, received: 0 });
   readonly #journal: Journal;
-  readonly #roundTripMs: () => Promise<number | undefined>;
-  #last: { connection: RTCPeerConnection; at: number; sent: number; received: number } | undefined;
+  readonly #stats: () => Promise<TransportStats>;
+  #last: { source: unknown; at: number; sent: number; received: number } | undefined;
   /** Bytes of connections that were given up. */
   #before = { sent: 0, received: 0 };
 
-  /** @param roundTripMs what the SDK knows of the round trip */
-  constructor(journal: Journal, roundTripMs: () => Promise<number | undefined>) {
+  /** @param stats of the transport */
+  constructor(journal: Journal, stats: () => Promise<TransportStats>) {
     this.#journal = journal;
-    this.#roundTripMs = roundTripMs;
+    this.#stats = stats;
   }
 
   get selected(): CandidatePair | undefined {
@@ -58,7 +62,8 @@ export class Meter {
     const read = async (): Promise<void> => {
       if (reading) return;
       reading = true;
-      // A connection that is closed meanwhile has no statistics; the next reading is of another one, or there is none.
+      // A connection that is closed meanwhile has no statistics; the next reading is of another
+      // one, or there is none.
       await this.#read().catch(() => {});
       reading = false;
     };
@@ -68,6 +73,12 @@ export class Meter {
   }
 
   async #read(): Promise<void> {
+    // A session that has ended has no figures.
+    const { path, roundTripMs, bytesSent = 0, bytesReceived = 0 } = await this.#stats();
+    if (path === 'relayed') {
+      this.pairs.value = [];
+      return this.#sample('relayed', bytesSent, bytesReceived, roundTripMs);
+    }
     const connection = this.#journal.connection.peek();
     if (!connection || connection.connectionState === 'closed') return;
     const reports = new Map<string, Record<string, unknown>>();
@@ -76,22 +87,24 @@ export class Meter {
     const pairs = readPairs(reports);
     if (pairs.length > 0) this.pairs.value = pairs.slice(0, mostPairs);
     const transport = [...reports.values()].find(({ type }) => type === 'transport');
-    // Firefox has no bytes in its transport, and none of data channels in its pairs; those of the channel are everywhere.
+    // Firefox has no bytes in its transport, and none of data channels in its pairs; those of the
+    // channel are everywhere.
     const channels = [...reports.values()].filter(({ type }) => type === 'data-channel');
     const sum = (member: string): number => channels.reduce((bytes, channel) => bytes + number(channel[member]), 0);
     const sent = number(transport?.['bytesSent']) || sum('bytesSent');
     const received = number(transport?.['bytesReceived']) || sum('bytesReceived');
-    this.#sample(connection, sent, received, await this.#roundTripMs().catch(() => undefined));
+    this.#sample(connection, sent, received, roundTripMs);
   }
 
-  #sample(connection: RTCPeerConnection, sent: number, received: number, roundTripMs: number | undefined): void {
+  /** @param source what has sent so much: another one counts from zero again */
+  #sample(source: unknown, sent: number, received: number, roundTripMs: number | undefined): void {
     const at = performance.now();
     const last = this.#last;
-    const same = last?.connection === connection;
+    const same = last?.source === source;
     if (last && !same) {
       this.#before = { sent: this.#before.sent + last.sent, received: this.#before.received + last.received };
     }
-    const seconds = same ? (at - last.at) / 1000 : 1;
+    const seconds = last && same ? (at - last.at) / 1000 : 1;
     const rate = (now: number, then: number | undefined) => Math.max(0, now - (same ? (then ?? 0) : 0)) / seconds;
     const sample: Sample = {
       roundTripMs: roundTripMs ?? this.selected?.roundTripMs,
@@ -99,7 +112,7 @@ export class Meter {
       received: rate(received, last?.received),
       buffered: this.#journal.channel.peek()?.bufferedAmount ?? 0,
     };
-    this.#last = { connection, at, sent, received };
+    this.#last = { source, at, sent, received };
     this.total.value = { sent: this.#before.sent + sent, received: this.#before.received + received };
     this.samples.value = [...this.samples.value, sample].slice(-kept);
   }

@@ -1,6 +1,8 @@
 import { useState } from 'preact/hooks';
 import { SettledButton } from '../consent/button.tsx';
+import { relay } from '../place.ts';
 import { Text } from '../view/text.tsx';
+import { Life, lives } from './life.tsx';
 import type { Operator } from './operator.ts';
 
 /** Refuses tokens from now on: one, those of a subject, or those of a room. */
@@ -11,7 +13,8 @@ export function Revoke({ operator }: { operator: Operator }) {
   const revoke = async (): Promise<void> =>
     setSays(
       await operator.revoke(by, value, '').then(
-        (removed) => `Revoked for 24 hours. ${removed} ${removed === 1 ? 'peer was' : 'peers were'} removed.`,
+        ({ until, removed }) =>
+          `Revoked until ${new Date(until * 1000).toLocaleString()}. ${removed} ${removed === 1 ? 'peer was' : 'peers were'} removed.`,
         (error: unknown) => (error as Error).message,
       ),
     );
@@ -58,12 +61,13 @@ export function Issue({ operator }: { operator: Operator }) {
   const [role, setRole] = useState('client');
   const [subject, setSubject] = useState('');
   const [token, setToken] = useState('');
+  const [ttl, setTtl] = useState<number>(lives.day);
   const [wrong, setWrong] = useState('');
   const issue = async (): Promise<void> => {
     setToken('');
     setWrong('');
     await operator
-      .issueToken(room, role, subject, '1h')
+      .issueToken({ room, role, sub: subject, ttl })
       .then(setToken, (error: unknown) => setWrong((error as Error).message));
   };
   return (
@@ -76,6 +80,7 @@ export function Issue({ operator }: { operator: Operator }) {
       }}
     >
       <h2>Issue a token</h2>
+      <p class="muted">For a program that connects without an invitation, and so without a secret of its own.</p>
       <div class="field">
         <label for="issue-room">Room</label>
         <input id="issue-room" required value={room} onInput={({ currentTarget }) => setRoom(currentTarget.value)} />
@@ -94,14 +99,23 @@ export function Issue({ operator }: { operator: Operator }) {
           <option>client</option>
           <option>server</option>
         </select>
-        <button type="submit">Issue for one hour</button>
+        <Life value={ttl} onchange={setTtl} />
+        <button type="submit">Issue</button>
       </div>
       {wrong && (
         <small class="wrong" role="alert">
           {wrong}
         </small>
       )}
-      {token && <Text text={token} label="The new token" />}
+      {token && (
+        <>
+          <Text text={token} label="The new token" />
+          <Text text={commandFor(role, token)} label="Command line" />
+        </>
+      )}
     </form>
   );
 }
+
+const commandFor = (role: string, token: string): string =>
+  `MCP_RENDEZVOUS_RELAY=${relay} MCP_RENDEZVOUS_TOKEN=${token} npx mcp-rendezvous ${role === 'server' ? 'expose -- npx -y @modelcontextprotocol/server-everything' : 'connect'}`;

@@ -1,3 +1,5 @@
+import type { Path } from './paths.ts';
+
 /** One line of Prometheus' text format: a metric's name, its labels, its value. */
 export interface Metric {
   name: string;
@@ -18,8 +20,15 @@ export function readMetrics(text: string): Metric[] {
 export const sum = (metrics: Metric[], name: string): number =>
   metrics.reduce((total, metric) => (metric.name === name ? total + metric.value : total), 0);
 
+/** Sessions by path, as clients report them: counted since the instance started. */
+export const sessionsOn = (metrics: Metric[], path: Path): number =>
+  sum(
+    metrics.filter(({ labels }) => labels['path'] === path),
+    'rendezvous_session_paths_total',
+  );
+
 /** What was refused, by reason: counted since the instance started. */
-export function refusals(metrics: Metric[]): Map<string, number> {
+export function rejections(metrics: Metric[]): Map<string, number> {
   const found = new Map<string, number>();
   const add = (why: string, value: number): void => void found.set(why, (found.get(why) ?? 0) + value);
   for (const { name, labels, value } of metrics) {

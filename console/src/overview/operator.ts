@@ -1,6 +1,9 @@
 import { signal } from '@preact/signals';
-import { at } from '../place.ts';
-import { type Metric, readMetrics, refusals, sum } from './metrics.ts';
+import { ask, reach } from '../place.ts';
+import { History } from './history.ts';
+import { Invitations } from './invitations.ts';
+import { type Metric, readMetrics, rejections } from './metrics.ts';
+import type { Path } from './paths.ts';
 
 export interface Room {
   issuer: string;
@@ -17,12 +20,37 @@ export interface Resident {
   jti?: string;
   since: number;
   expiresAt: number;
+  /** When data was last relayed for it, in seconds since the epoch. */
+  relayedAt?: number;
+  /** Of a client's session, as the client reports it. */
+  path?: Path;
   instance: string;
 }
 
-export interface Rates {
-  joins: number;
-  signals: number;
+/**
+ * Why the relay rejected a peer, or whoever had a token for the room; or why a session failed.
+ */
+export interface PeerError {
+  /** The last time, in seconds since the epoch. */
+  at: number;
+  code: string;
+  limit?: string;
+  role: string;
+  sub: string;
+  times: number;
+}
+
+/** Who is in a room, and what went wrong there lately, the latest last. */
+export interface Inside {
+  peers: Resident[];
+  errors: PeerError[];
+}
+
+interface Revocation {
+  /** When tokens of this name count again, in seconds since the epoch. */
+  until: number;
+  /** How many peers were removed by it. */
+  removed: number;
 }
 
 export interface Refusal {
@@ -38,18 +66,22 @@ const pageSize = 50;
 const lookedInto = 20;
 const mostRefusals = 50;
 
-/** What an operator sees of the relay, asked again every two seconds. The token stays in this object. */
+/**
+ * What an operator sees of the relay, asked again every two seconds. The token stays in this
+ * object.
+ */
 export class Operator {
   readonly rooms = signal<Room[]>([]);
   readonly more = signal(false);
-  readonly residents = signal<ReadonlyMap<string, Resident[]>>(new Map());
+  readonly inside = signal<ReadonlyMap<string, Inside>>(new Map());
   readonly metrics = signal<Metric[]>([]);
-  readonly rates = signal<Rates>({ joins: 0, signals: 0 });
+  readonly history = new History();
+  readonly invitations = new Invitations(this);
   readonly refused = signal<Refusal[]>([]);
   readonly error = signal('');
   readonly #token: string;
   readonly #stop = new AbortController();
-  #last: { at: number; joins: number; signals: number; refusals: Map<string, number> } | undefined;
+  #rejected: Map<string, number> | undefined;
   #n = 0;
 
   constructor(token: string) {
@@ -73,14 +105,14 @@ export class Operator {
   async refresh(): Promise<void> {
     const [{ rooms, next }, text] = await Promise.all([
       this.#ask<{ rooms: Room[]; next: string | null }>('GET', `v1/rooms?limit=${pageSize}`),
-      fetch(at('metrics')).then((response) => response.text()),
+      reach('metrics').then((response) => response.text()),
     ]);
-    const residents = await Promise.all(
-      rooms.slice(0, lookedInto).map(async (room) => [keyOf(room), await this.#peersOf(room)] as const),
+    const inside = await Promise.all(
+      rooms.slice(0, lookedInto).map(async (room) => [keyOf(room), await this.#lookInto(room)] as const),
     );
     this.rooms.value = rooms;
     this.more.value = next !== null;
-    this.residents.value = new Map(residents);
+    this.inside.value = new Map(inside);
     this.#read(readMetrics(text));
     this.error.value = '';
   }
@@ -93,55 +125,52 @@ export class Operator {
     await this.refresh();
   }
 
-  /** Answers with how many peers were removed by it. */
-  async revoke(by: 'jti' | 'sub' | 'room', value: string, issuer: string): Promise<number> {
+  async revoke(by: 'jti' | 'sub' | 'room', value: string, issuer: string): Promise<Revocation> {
     const body = { [by]: value, ...(issuer && { issuer }) };
-    const { removed } = await this.#ask<{ removed: number }>('POST', 'v1/revocations', body);
+    const revocation = await this.#ask<Revocation>('POST', 'v1/revocations', body);
     await this.refresh();
-    return removed;
+    return revocation;
   }
 
-  async issueToken(room: string, role: string, sub: string, ttl: string): Promise<string> {
-    return (await this.#ask<{ token: string }>('POST', 'v1/tokens', { room, role, sub, ttl })).token;
+  async issueToken(wanted: { room: string; role: string; sub: string; ttl: number; invite?: number }): Promise<string> {
+    return (await this.#ask<{ token: string }>('POST', 'v1/tokens', wanted)).token;
   }
 
   #read(metrics: Metric[]): void {
-    const now = performance.now();
-    const [joins, signals] = [sum(metrics, 'rendezvous_joins_total'), sum(metrics, 'rendezvous_signals_total')];
-    const found = refusals(metrics);
-    const last = this.#last;
-    if (last) {
-      const seconds = (now - last.at) / 1000;
-      this.rates.value = { joins: (joins - last.joins) / seconds, signals: (signals - last.signals) / seconds };
+    this.history.add(metrics);
+    const found = rejections(metrics);
+    const before = this.#rejected;
+    if (before) {
       const added = [...found].flatMap(([why, count]) => {
-        const times = count - (last.refusals.get(why) ?? 0);
+        const times = count - (before.get(why) ?? 0);
         return times > 0 ? [{ n: ++this.#n, at: Date.now(), why, times }] : [];
       });
       if (added.length > 0) this.refused.value = [...this.refused.value, ...added].slice(-mostRefusals);
     }
-    this.#last = { at: now, joins, signals, refusals: found };
+    this.#rejected = found;
     this.metrics.value = metrics;
   }
 
-  async #peersOf(room: Room): Promise<Resident[]> {
+  async #lookInto(room: Room): Promise<Inside> {
     try {
-      return (await this.#ask<{ peers: Resident[] }>('GET', `v1/rooms/${encodeURIComponent(room.room)}${query(room)}`))
-        .peers;
+      return await this.#ask<Inside>('GET', `v1/rooms/${encodeURIComponent(room.room)}${query(room)}`);
     } catch {
-      return []; // the last one has left since the list came
+      return { peers: [], errors: [] }; // the last one has left since the list came
     }
   }
 
   async #ask<T>(method: string, path: string, body?: object): Promise<T> {
-    const response = await fetch(at(path), {
-      method,
-      headers: { authorization: `Bearer ${this.#token}`, ...(body && { 'content-type': 'application/json' }) },
-      ...(body && { body: JSON.stringify(body) }),
-    });
-    if (response.status === 204) return {} as T;
-    const answer = (await response.json()) as T & { error?: { message?: string } };
-    if (!response.ok) throw new Error(answer.error?.message ?? `The relay answered with HTTP ${response.status}.`);
-    return answer;
+    try {
+      return await ask<T>(path, {
+        method,
+        headers: { authorization: `Bearer ${this.#token}`, ...(body && { 'content-type': 'application/json' }) },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+    } catch (error) {
+      if ((error as Error).cause === 401)
+        throw new Error('This is not the admin token of this relay.', { cause: error });
+      throw error;
+    }
   }
 }
 

@@ -3,7 +3,10 @@ import { signal } from '@preact/signals';
 /** How often a flood is shown, in milliseconds. */
 const everyMs = 50;
 
-/** The newest of a stream of things. However many come at once, they are shown together and cost one rendering. */
+/**
+ * The newest of a stream of things. However many come at once, they are shown together and cost one
+ * rendering.
+ */
 export class Recent<T> {
   readonly items = signal<readonly T[]>([]);
   /** How many there were, the forgotten ones included. */

@@ -44,7 +44,12 @@ export interface RequestOptions {
   /** Cancels the request: the other side is told (`notifications/cancelled`). */
   signal?: AbortSignal;
   onprogress?: (progress: Progress) => void;
+  /** Told the request's id before the request is sent. */
+  onid?: (id: number) => void;
 }
+
+/** Requests that decide how the rest is spoken. They are not cancelled: MCP forbids it for one. */
+const opening = new Set(['initialize', 'server/discover']);
 
 interface Pending {
   resolve(result: unknown): void;
@@ -53,12 +58,15 @@ interface Pending {
 }
 
 /**
- * One end of a JSON-RPC conversation in MCP's dialect: requests both ways, progress, cancellation. Written for a console: it
- * shows what came instead of refusing what does not fit a schema.
+ * One end of a JSON-RPC conversation in MCP's dialect: requests both ways, progress, cancellation.
+ * Written for a console: it shows what came instead of refusing what does not fit a schema.
  */
 export class Rpc {
-  /** Answers the other side's request; what it throws becomes the error. */
-  onrequest?: (method: string, params: Record<string, unknown>, signal: AbortSignal) => Promise<unknown>;
+  /**
+   * Answers the other side's request; what it throws becomes the error. Without it requests stay
+   * without an answer.
+   */
+  onrequest?: ((method: string, params: Record<string, unknown>, signal: AbortSignal) => Promise<unknown>) | undefined;
   onnotification?: (method: string, params: Record<string, unknown>) => void;
   onclose?: () => void;
   readonly #wire: Wire;
@@ -76,16 +84,16 @@ export class Rpc {
   /** Rejects with RpcError, with the transport's error, or with the reason of `signal`. */
   async request(method: string, params: Record<string, unknown> = {}, options: RequestOptions = {}): Promise<unknown> {
     if (this.#closed) throw closed();
-    const { signal, onprogress } = options;
+    const { signal, onprogress, onid } = options;
     signal?.throwIfAborted();
     const id = this.#id++;
+    onid?.(id);
     const meta = onprogress ? { _meta: { ...(params['_meta'] as object | undefined), progressToken: id } } : {};
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#pending.set(id, { resolve, reject, onprogress });
     const cancel = () => {
-      // MCP forbids cancelling `initialize`.
-      if (method !== 'initialize')
-        this.notify('notifications/cancelled', { requestId: id, reason: 'cancelled by hand' });
+      if (!opening.has(method))
+        this.notify('notifications/cancelled', { requestId: id, reason: 'cancelled by the user' });
       reject(signal?.reason as Error);
     };
     signal?.addEventListener('abort', cancel, { once: true });
@@ -95,7 +103,8 @@ export class Rpc {
     } finally {
       signal?.removeEventListener('abort', cancel);
       this.#pending.delete(id);
-      // When sending fails, the caller has that error; that the connection ends behind it is no second one.
+      // When sending fails, the caller has that error; that the connection ends behind it is no
+      // second one.
       promise.catch(() => {});
     }
   }
@@ -133,11 +142,11 @@ export class Rpc {
   }
 
   async #answer(id: unknown, method: string, params: Record<string, unknown>): Promise<void> {
+    if (!this.onrequest) return;
     const cancelling = new AbortController();
     this.#answering.set(id, cancelling);
     let answer: Message;
     try {
-      if (!this.onrequest) throw new RpcError(methodNotFound, `No method ${method} here.`);
       answer = { jsonrpc: '2.0', id, result: await this.onrequest(method, params, cancelling.signal) };
     } catch (error) {
       const code = error instanceof RpcError ? error.code : internalError;
@@ -149,8 +158,8 @@ export class Rpc {
   }
 
   #send(message: Message): void {
-    // A connection that ends says so by onclose, and in the place of a response that is too large the
-    // transport sends an error: there is nobody else to tell.
+    // A connection that ends says so by onclose, and in the place of a response that is too large
+    // the transport sends an error: there is nobody else to tell.
     this.#wire.send(message).catch(() => {});
   }
 
@@ -163,7 +172,7 @@ export class Rpc {
   }
 }
 
-const closed = () => new RpcError(connectionClosed, 'The connection has ended, and no answer came.');
+const closed = () => new RpcError(connectionClosed, 'The connection ended before the response arrived.');
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

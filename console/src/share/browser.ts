@@ -1,4 +1,7 @@
-/** What a browser gives a page, once the person has agreed. Every function rejects with words that a client can show. */
+/**
+ * What a browser gives a page, once the person has agreed. Every function rejects with words that a
+ * client can show.
+ */
 
 const patienceMs = 20_000;
 const widestPicture = 1280;
@@ -10,7 +13,7 @@ export async function whereAmI(
 ): Promise<{ latitude: number; longitude: number; accuracyMeters: number }> {
   const { coords } = await new Promise<GeolocationPosition>((resolve, reject) => {
     const failed = ({ message }: GeolocationPositionError) =>
-      reject(new Error(message || 'The browser did not say where it is.'));
+      reject(new Error(message || 'The browser did not provide a location.'));
     geolocation.getCurrentPosition(resolve, failed, { timeout: patienceMs, maximumAge: 60_000 });
   });
   return { latitude: coords.latitude, longitude: coords.longitude, accuracyMeters: coords.accuracy };
@@ -38,7 +41,7 @@ type FileContents = { uri: string; mimeType: string } & ({ text: string } | { bl
 export async function pickFiles(): Promise<FileContents[]> {
   const files = await chooseFiles();
   if (files.reduce((total, { size }) => total + size, 0) > mostFileBytes) {
-    throw new Error(`The files that were picked have more than ${mostFileBytes / 1e6} MB.`);
+    throw new Error(`The selected files exceed ${mostFileBytes / 1e6} MB.`);
   }
   return await Promise.all(files.map((file) => contentsOf(file)));
 }
@@ -54,7 +57,10 @@ async function contentsOf(file: File): Promise<FileContents> {
   }
 }
 
-/** The File System Access API where there is one (https://wicg.github.io/file-system-access), else a file input. */
+/**
+ * The File System Access API where there is one (https://wicg.github.io/file-system-access), else a
+ * file input.
+ */
 async function chooseFiles(): Promise<File[]> {
   const { showOpenFilePicker } = window as Picking;
   if (showOpenFilePicker) {
@@ -66,7 +72,7 @@ async function chooseFiles(): Promise<File[]> {
   input.multiple = true;
   return await new Promise((resolve, reject) => {
     input.onchange = () => resolve([...(input.files ?? [])]);
-    input.oncancel = () => reject(new Error('No file was picked.'));
+    input.oncancel = () => reject(new Error('No file was selected.'));
     input.click();
   });
 }

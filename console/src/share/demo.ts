@@ -11,8 +11,7 @@ export function createDemoServer(): McpServer {
     { name: 'demonstration', title: 'Demonstration server', version: '1.0.0' },
     {
       capabilities: { logging: {} },
-      instructions:
-        'This server runs in the page that you look at. What you call comes here over a WebRTC data channel.',
+      instructions: 'This server runs in the page you are viewing. Calls reach it over a WebRTC data channel.',
     },
   );
 
@@ -23,7 +22,7 @@ export function createDemoServer(): McpServer {
     'add',
     {
       title: 'Add',
-      description: 'Adds two numbers. Its result has a schema, and comes as structured content.',
+      description: 'Adds two numbers. Returns structured content with a schema.',
       inputSchema: z.object({ a: z.number().default(19), b: z.number().default(23) }),
       outputSchema: z.object({ sum: z.number() }),
     },
@@ -33,7 +32,7 @@ export function createDemoServer(): McpServer {
     'count',
     {
       title: 'Count',
-      description: 'Counts and reports progress on the way. Cancel it, if you like.',
+      description: 'Counts and reports progress. You can cancel it.',
       inputSchema: z.object({ to: z.int().min(1).max(100).default(10).describe('How far') }),
     },
     async ({ to }, { mcpReq: { _meta, notify, signal } }) => {
@@ -49,14 +48,14 @@ export function createDemoServer(): McpServer {
   );
   server.registerTool(
     'picture',
-    { title: 'Picture', description: 'Draws a picture, and sends it as an image.' },
+    { title: 'Picture', description: 'Draws a picture and returns it as an image.' },
     () => ({
       content: [{ type: 'image' as const, data: picture(), mimeType: 'image/png' }],
     }),
   );
   server.registerTool(
     'ask',
-    { title: 'Ask me', description: 'Asks you for your name (elicitation), and greets you.' },
+    { title: 'Ask me', description: 'Asks for your name (elicitation) and greets you.' },
     async ({ mcpReq }) => {
       const answer = await mcpReq.send({
         method: 'elicitation/create',

@@ -47,18 +47,19 @@ export class Gate {
   }
 
   /**
-   * Asks the person, and runs the work within the click that allows it: browsers open pickers and the clipboard then only. Rejects
-   * with Denied, with what the work throws, or with Withdrawn when the client cancels.
+   * Asks the person, and runs the work within the click that allows it: browsers open pickers and
+   * the clipboard then only. Rejects with Denied, with what the work throws, or with Withdrawn when
+   * the client cancels.
    */
   async permit<T>(peer: RemotePeer, what: string, cancelled: AbortSignal, work: () => Promise<T>): Promise<T> {
     if (this.requests.waiting >= mostRequests)
-      throw new Denied('Too many requests wait already for the person at that tab.');
+      throw new Denied('Too many requests are already waiting for the user of that tab.');
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const place = this.requests.add(({ take }) => ({
       peer,
       what,
       allow: () => void (take() && work().then(resolve, reject)),
-      deny: () => void (take() && reject(new Denied('The person at that tab did not allow it.'))),
+      deny: () => void (take() && reject(new Denied('The user of that tab denied the request.'))),
     }));
     const withdraw = (): void => void (place.withdraw() && reject(new Withdrawn('The request was withdrawn.')));
     cancelled.addEventListener('abort', withdraw);

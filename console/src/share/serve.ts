@@ -1,16 +1,27 @@
 import { computed, signal } from '@preact/signals';
-import { listen, type RemotePeer, type TransportState, type WebRTCServerTransport } from 'mcp-rendezvous';
+import {
+  type DiagnosticEvent,
+  listen,
+  type Listener,
+  type MadeInvitation,
+  type RemotePeer,
+  type TransportState,
+  type WebRTCServerTransport,
+} from 'mcp-rendezvous';
 import type { McpServer } from '@modelcontextprotocol/server';
+import type { Faults } from './faults.ts';
+import { type Access, withRelay } from '../mcp/connection.ts';
 import { Journal } from '../observe/journal.ts';
 import { observedRtc } from '../observe/rtc.ts';
-import { observedWebSocket } from '../observe/socket.ts';
-import { relay } from '../place.ts';
+import { observedSteps } from '../observe/steps.ts';
 
 export interface Visitor {
   n: number;
   peer: RemotePeer;
   since: number;
   state: TransportState;
+  /** It has proven that it has the end-to-end secret. */
+  verified: () => boolean;
   stats: WebRTCServerTransport['stats'];
 }
 
@@ -23,17 +34,19 @@ export class Serving {
   readonly seen = signal(0);
   readonly state = signal<'joining' | 'open' | 'closed'>('joining');
   readonly connected = computed(() => this.visitors.value.some(({ state }) => state !== 'closed'));
-  #close: (() => Promise<void>) | undefined;
+  #listener: Listener | undefined;
 
   /** Rejects, with the SDK's error, when the room cannot be joined. */
-  async open(token: string, secret: string | undefined, createServer: (peer: RemotePeer) => McpServer): Promise<void> {
+  async open(access: Access, createServer: (peer: RemotePeer) => McpServer, faults?: Faults): Promise<void> {
     const { journal } = this;
+    const steps = observedSteps(journal);
     const options = {
-      relay,
-      token,
-      rtc: observedRtc(journal),
-      webSocket: observedWebSocket(journal),
-      ...(secret && { secret }),
+      ...withRelay(access),
+      rtc: observedRtc(journal, faults),
+      ...(faults && { webSocket: faults.webSocket }),
+      ondiagnostic: (event: DiagnosticEvent) => {
+        if (event.type !== 'path_changed' || event.peer === this.visitors.value.at(-1)?.peer.id) steps(event);
+      },
     };
     const listener = await listen(options, async (transport, peer) => {
       this.#watch(transport, peer);
@@ -43,9 +56,26 @@ export class Serving {
     listener.onerror = ({ code, message }) => journal.note(code, message);
     listener.onclose = (error) => {
       this.state.value = 'closed';
+      journal.relay.value = 'none';
       if (error) journal.fail(error.code, error.message);
     };
-    this.#close = () => listener.close();
+    this.#listener = listener;
+  }
+
+  /**
+   * Makes an invitation for one client.
+   *
+   * @throws RendezvousError `invite_forbidden` when the token does not allow it, `bad_option`
+   *   without an invitation for this tab itself
+   */
+  async invite(): Promise<MadeInvitation> {
+    if (!this.#listener) throw new Error('This tab is not shared.');
+    return await this.#listener.invite();
+  }
+
+  /** Takes one back, and ends the sessions of its holder. */
+  async revoke(id: string): Promise<void> {
+    await this.#listener?.revoke(id);
   }
 
   /** Ends the newest connection as a broken network would: the session has to survive it. */
@@ -55,17 +85,25 @@ export class Serving {
 
   async close(): Promise<void> {
     this.state.value = 'closed';
-    await this.#close?.();
+    await this.#listener?.close();
   }
 
   #watch(transport: WebRTCServerTransport, peer: RemotePeer): void {
     const n = this.seen.value++;
-    const visitor: Visitor = { n, peer, since: Date.now(), state: 'connecting', stats: () => transport.stats() };
+    const visitor: Visitor = {
+      n,
+      peer,
+      since: Date.now(),
+      state: 'connecting',
+      verified: () => transport.peer?.verified ?? false,
+      stats: () => transport.stats(),
+    };
     this.visitors.value = [...this.visitors.value, visitor];
+    // The drawing has one client: the newest.
+    transport.onpathchange = (path) => n === this.seen.value - 1 && this.journal.moved(path);
     transport.onstatechange = (state) => {
-      if (state === 'connected') this.journal.mark('session');
-      if (state === 'connected') this.journal.restored();
-      if (state === 'recovering') this.journal.lost();
+      if (state === 'recovering' && n === this.seen.value - 1) this.journal.lost();
+      if (state === 'closed' && n === this.seen.value - 1) this.journal.ended();
       this.visitors.value =
         state === 'closed'
           ? this.visitors.value.filter((other) => other.n !== n)

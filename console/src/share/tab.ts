@@ -5,13 +5,16 @@ import type { Gate } from './gate.ts';
 
 const text = (value: string): CallToolResult => ({ content: [{ type: 'text', text: value }] });
 
-/** What this tab has, as an MCP server for one client: some of it for everyone in the room, the rest each time with permission. */
+/**
+ * What this tab has, as an MCP server for one client: some of it for everyone in the room, the rest
+ * each time with permission.
+ */
 export function createTabServer(peer: RemotePeer, gate: Gate): McpServer {
   const server = new McpServer(
     { name: 'shared-tab', title: 'A shared browser tab', version: '1.0.0' },
     {
       instructions:
-        'A tab in somebody’s browser. Most tools ask the person there for permission, so that an answer may take a while.',
+        'A tab in a user’s browser. Most tools ask the user for permission, so a response may take a while.',
     },
   );
 
@@ -27,7 +30,7 @@ export function createTabServer(peer: RemotePeer, gate: Gate): McpServer {
     'page',
     {
       title: 'Page',
-      description: 'What the tab shows, and what kind of browser it is.',
+      description: 'The content of the tab and the browser type.',
       annotations: { readOnlyHint: true },
     },
     () =>
@@ -57,14 +60,14 @@ export function createTabServer(peer: RemotePeer, gate: Gate): McpServer {
       name,
       {
         title,
-        description: `${description} The person at the tab is asked each time.`,
+        description: `${description} The user of the tab is asked each time.`,
         annotations: { readOnlyHint: true },
       },
       ({ mcpReq: { signal } }) =>
         gate.record(peer, name, () => {
           // The person is not asked for what the browser would not give.
           if (!overHttp && !isSecureContext)
-            throw new Error(`Browsers give a page the ${name} only over https and on localhost.`);
+            throw new Error(`Browsers allow access to the ${name} only over https or on localhost.`);
           return gate.permit(peer, what, signal, work);
         }),
     );
@@ -72,7 +75,7 @@ export function createTabServer(peer: RemotePeer, gate: Gate): McpServer {
   withPermission('clipboard', 'Clipboard', 'The text in the clipboard.', 'read the text in your clipboard', async () =>
     text(await navigator.clipboard.readText()),
   );
-  withPermission('location', 'Location', 'Where the device is.', 'know where this device is', async () => {
+  withPermission('location', 'Location', 'The location of the device.', 'know where this device is', async () => {
     const place = await whereAmI(navigator.geolocation);
     return { ...text(JSON.stringify(place)), structuredContent: place };
   });
@@ -82,6 +85,6 @@ export function createTabServer(peer: RemotePeer, gate: Gate): McpServer {
   const pick = async () => ({
     content: (await pickFiles()).map((resource) => ({ type: 'resource' as const, resource })),
   });
-  withPermission('files', 'Files', 'Files that the person picks.', 'read files that you pick', pick, true);
+  withPermission('files', 'Files', 'Files that the user selects.', 'read files that you select', pick, true);
   return server;
 }

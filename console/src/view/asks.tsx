@@ -1,24 +1,27 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { AppAsk } from '../apps/ask.tsx';
 import { SettledButton } from '../consent/button.tsx';
 import type { Question } from '../consent/queue.ts';
 import { Withdrawn } from '../consent/withdrawn.tsx';
 import { Members } from '../form/form.tsx';
 import { initialOf, readSchema } from '../form/schema.ts';
 import type { Ask, McpSession } from '../mcp/session.ts';
+import type { Root } from '../mcp/types.ts';
 import { asText } from '../rpc/rpc.ts';
+import { Folders, rootsOf } from './folders.tsx';
 import { Messages } from './messages.tsx';
 import { More } from './permission.tsx';
 import { Json, Line } from './text.tsx';
 import { WebLink } from './weblink.tsx';
 
 /** What the server asks of the person at the console, one question after the other. */
-export function Asks({ session: { asks } }: { session: McpSession }) {
+export function Asks({ session: { asks, roots } }: { session: McpSession }) {
   const [ask, ...others] = asks.questions.value;
   if (!ask) return null;
   return (
-    <section class="ask" role="dialog" aria-label="The server asks">
-      <AskView key={ask.n} ask={ask} more={others.length} ondismiss={(n) => asks.dismiss(n)} />
+    <section class="ask" role="dialog" aria-label={ask.kind === 'app' ? 'An app asks' : 'The server asks'}>
+      <AskView key={ask.n} ask={ask} more={others.length} roots={roots.value} ondismiss={(n) => asks.dismiss(n)} />
     </section>
   );
 }
@@ -28,23 +31,31 @@ interface AskProps {
   ondismiss: (n: number) => void;
 }
 
-function AskView({ ask, more, ondismiss }: AskProps & { more: number }) {
+function AskView({ ask, more, roots, ondismiss }: AskProps & { more: number; roots: Root[] }) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => heading.current?.focus(), []);
   const title =
-    ask.kind === 'sampling'
-      ? 'The server asks for a model’s answer'
-      : ask.params['mode'] === 'url'
-        ? 'The server asks you to open an address'
-        : 'The server asks you something';
+    ask.kind === 'app'
+      ? 'An app asks'
+      : ask.kind === 'sampling'
+        ? 'The server requests a model response'
+        : ask.kind === 'roots'
+          ? 'The server asks for your folders'
+          : ask.params['mode'] === 'url'
+            ? 'The server asks you to open a URL'
+            : 'The server asks you something';
   return (
     <>
       <h2 ref={heading} tabIndex={-1}>
         {title}
       </h2>
       <More count={more} />
-      {ask.kind === 'sampling' ? (
+      {ask.kind === 'app' ? (
+        <AppAsk ask={ask} ondismiss={ondismiss} />
+      ) : ask.kind === 'sampling' ? (
         <Sampling ask={ask} ondismiss={ondismiss} />
+      ) : ask.kind === 'roots' ? (
+        <RootsQuestion ask={ask} roots={roots} ondismiss={ondismiss} />
       ) : ask.params['mode'] === 'url' ? (
         <UrlElicitation ask={ask} ondismiss={ondismiss} />
       ) : (
@@ -62,7 +73,7 @@ function Sampling({ ask, ondismiss }: AskProps) {
       onSubmit={(event) => {
         event.preventDefault();
         const content = { type: 'text', text };
-        ask.answer({ role: 'assistant', content, model: 'a person at a console', stopReason: 'endTurn' });
+        ask.answer({ role: 'assistant', content, model: 'a console user', stopReason: 'endTurn' });
       }}
     >
       {typeof systemPrompt === 'string' && systemPrompt !== '' && (
@@ -86,9 +97,24 @@ function Sampling({ ask, ondismiss }: AskProps) {
         />
       </div>
       <Answers ask={ask} accept="Answer" ondismiss={ondismiss}>
-        <SettledButton standsFor={`refuse ${ask.n}`} onPress={() => ask.refuse('The person at the console refused.')}>
-          Refuse
-        </SettledButton>
+        <Refusing ask={ask} />
+      </Answers>
+    </form>
+  );
+}
+
+function RootsQuestion({ ask, roots, ondismiss }: AskProps & { roots: Root[] }) {
+  const [text, setText] = useState(roots.map(({ uri }) => uri).join('\n'));
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        ask.answer({ roots: rootsOf(text) });
+      }}
+    >
+      <Folders id="roots-answer" value={text} onchange={setText} />
+      <Answers ask={ask} accept="Answer" ondismiss={ondismiss}>
+        <Refusing ask={ask} />
       </Answers>
     </form>
   );
@@ -138,13 +164,13 @@ const UrlElicitation = ({ ask, ondismiss }: AskProps) => (
 
 /** `children`: the other answers than that which submits the form. */
 const Answers = ({
-  ask: { n, withdrawn },
+  ask: { n, withdrawn, by },
   accept,
   ondismiss,
   children,
 }: AskProps & { accept: string; children: ComponentChildren }) =>
   withdrawn ? (
-    <Withdrawn n={n} by="server" ondismiss={ondismiss} />
+    <Withdrawn n={n} by={by ?? 'server'} ondismiss={ondismiss} />
   ) : (
     <div class="row">
       <SettledButton class="primary" standsFor={`accept ${n}`}>
@@ -153,6 +179,12 @@ const Answers = ({
       {children}
     </div>
   );
+
+const Refusing = ({ ask: { n, refuse } }: { ask: Question<Ask> }) => (
+  <SettledButton standsFor={`refuse ${n}`} onPress={() => refuse('The console user declined.')}>
+    Refuse
+  </SettledButton>
+);
 
 const Declining = ({ ask: { n, answer } }: { ask: Question<Ask> }) => (
   <>

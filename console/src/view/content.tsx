@@ -6,7 +6,9 @@ import { Json, Line, saveFile, size, Text } from './text.tsx';
 /** Blocks of one result that are shown at once. */
 const mostBlocks = 50;
 
-/** What a tool, a prompt or a model says, block by block. None of it is ever markup of this page. */
+/**
+ * What a tool, a prompt or a model says, block by block. None of it is ever markup of this page.
+ */
 export function Content({ blocks, onread }: { blocks: unknown; onread?: ((uri: string) => void) | undefined }) {
   const [most, setMost] = useState(mostBlocks);
   if (!Array.isArray(blocks)) return <Json value={blocks} label="Content" />;

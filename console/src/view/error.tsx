@@ -5,7 +5,6 @@ import { WebLink } from './weblink.tsx';
 /** MCP's code for: somebody has to open an address first, and then call again. */
 const urlElicitationRequired = -32_042;
 
-/** What came in place of a result. */
 export function ErrorBox({ error, tookMs }: { error: unknown; tookMs?: number | undefined }) {
   const isRpc = error instanceof RpcError;
   const { message } = error as Error;
@@ -22,7 +21,7 @@ export function ErrorBox({ error, tookMs }: { error: unknown; tookMs?: number | 
       {isRpc && error.data !== undefined && (
         <details>
           <summary>Data</summary>
-          <Json value={error.data} label="Data of the error" />
+          <Json value={error.data} label="Error data" />
         </details>
       )}
     </div>

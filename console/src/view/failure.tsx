@@ -2,7 +2,6 @@ import { adviceFor } from '../observe/advice.ts';
 import { type Failure, stepLabels } from '../observe/journal.ts';
 import { Line } from './text.tsx';
 
-/** Where it failed, why, and what to do. */
 export const FailureCard = ({ failure }: { failure: Failure }) => (
   <section class="failure" role="alert">
     <h2>

@@ -17,7 +17,7 @@ export function Figures({ meter }: { meter: Meter }) {
       <Figure name="Received" value={`${bytes(last?.received ?? 0)}/s`} detail={`${bytes(received)} in all`}>
         <Spark samples={samples} of={(sample) => sample.received} />
       </Figure>
-      <Figure name="Waiting to be sent" value={bytes(last?.buffered ?? 0)}>
+      <Figure name="Send queue" value={bytes(last?.buffered ?? 0)}>
         <Spark samples={samples} of={({ buffered }) => buffered} />
       </Figure>
     </dl>
@@ -59,8 +59,9 @@ function Spark({ samples, of }: { samples: Sample[]; of: (sample: Sample) => num
 }
 
 /** What ICE tried. */
-export function Pairs({ meter }: { meter: Meter }) {
+export function Pairs({ meter, relayed }: { meter: Meter; relayed: boolean }) {
   const pairs = meter.pairs.value;
+  if (relayed) return <p class="muted">The data goes through the relay. No pair is in use.</p>;
   if (pairs.length === 0) return <p class="muted">No pair of candidates yet.</p>;
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="ICE candidate pairs">

@@ -20,10 +20,10 @@ export function Log({ session }: { session: McpSession }) {
       <div class="row">
         {session.can('logging') && (
           <label class="inline">
-            Least level{' '}
+            Minimum level{' '}
             <select value={level} onChange={({ currentTarget }) => void set(currentTarget.value)}>
               <option value="" disabled>
-                the server’s own
+                {session.listening ? 'none' : 'server default'}
               </option>
               {logLevels.map((name) => (
                 <option key={name}>{name}</option>
@@ -37,7 +37,11 @@ export function Log({ session }: { session: McpSession }) {
       </div>
       {logs.length === 0 ? (
         <p class="empty">
-          {session.can('logging') ? 'The server has logged nothing yet.' : 'This server does not send its log.'}
+          {!session.can('logging')
+            ? 'This server does not send its log.'
+            : session.listening && !level
+              ? 'Choose a level: the server logs only for requests that ask for it.'
+              : 'No log messages yet.'}
         </p>
       ) : (
         <div role="log" aria-label="Log messages" tabIndex={0} class="scroll-log">

@@ -1,23 +1,28 @@
-import type { Task } from '../mcp/types.ts';
+import type { TaskState } from '../mcp/types.ts';
 import { isObject, type Progress } from '../rpc/rpc.ts';
 import { textOf } from '../rpc/trace.ts';
 import { Content } from './content.tsx';
 import { ErrorBox } from './error.tsx';
 import { Json, Line, ms, Text } from './text.tsx';
 
-/** A call of a tool, while it runs and when it is over. */
 export interface Call {
+  /** Which one of the tool's. */
+  n: number;
+  /** The arguments. */
+  given: unknown;
   /** Gone when it is over. */
   cancel?: AbortController;
   progress?: Progress;
-  task?: Task;
+  task?: TaskState;
+  /** How often the server has answered that it needs something first. */
+  round?: number;
   result?: unknown;
   error?: unknown;
   tookMs?: number;
 }
 
 export function Outcome({
-  call: { cancel, progress, task, result, error, tookMs },
+  call: { cancel, progress, task, round, result, error, tookMs },
   onread,
 }: {
   call: Call;
@@ -35,7 +40,8 @@ export function Outcome({
           <Line>
             {task
               ? `Task ${task.status}. ${task.statusMessage ?? ''}`
-              : (progress?.message ?? 'Waiting for the answer')}
+              : (progress?.message ??
+                (round === undefined ? 'Waiting for the answer' : `The server needs input (round ${round})`))}
           </Line>
         </span>
       </div>
@@ -59,7 +65,7 @@ function Result({
   return (
     <div class={isError === true ? 'result error' : 'result'}>
       <h3>
-        {isError === true ? 'The tool says that it failed' : 'Result'}
+        {isError === true ? 'Tool error' : 'Result'}
         {tookMs !== undefined && <span class="muted"> {ms(tookMs)}</span>}
       </h3>
       {content !== undefined && <Content blocks={content} onread={onread} />}

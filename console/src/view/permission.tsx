@@ -11,7 +11,7 @@ export function Requests({ gate: { requests } }: { gate: Gate }) {
   const decision = `${n} ${peer.subject} ${what}`;
   return (
     <section class="ask" role="alertdialog" aria-label="A client asks" aria-describedby="request">
-      <h2>May it?</h2>
+      <h2>Allow this?</h2>
       <More count={others.length} />
       <p id="request">
         <strong>
@@ -23,7 +23,7 @@ export function Requests({ gate: { requests } }: { gate: Gate }) {
         <Withdrawn n={n} by="client" ondismiss={(gone) => requests.dismiss(gone)} />
       ) : (
         <div class="row">
-          <SettledButton class="primary" standsFor={`allow ${decision}`} onPress={request.allow}>
+          <SettledButton class="allow" standsFor={`allow ${decision}`} onPress={request.allow}>
             Allow once
           </SettledButton>
           <SettledButton standsFor={`deny ${decision}`} onPress={request.deny}>
@@ -35,6 +35,8 @@ export function Requests({ gate: { requests } }: { gate: Gate }) {
   );
 }
 
-/** Above the buttons, which stay where they are while others come and go: the panel grows upwards. */
+/**
+ * Above the buttons, which stay where they are while others come and go: the panel grows upwards.
+ */
 export const More = ({ count }: { count: number }) =>
   count > 0 ? <p class="muted">{count} more after this one.</p> : null;

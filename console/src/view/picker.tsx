@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Listing } from '../mcp/session.ts';
+import { Cache } from './cache.tsx';
 import { Line } from './text.tsx';
 
 interface PickerProps<T> {
@@ -16,15 +17,18 @@ interface PickerProps<T> {
   children: (item: T) => ComponentChildren;
 }
 
-/** Items that are drawn at once: a server may have thousands. */
-const step = 100;
+/**
+ * Items that are drawn at once: a server may have thousands. On a phone what is chosen stands below
+ * the list, which must not push it away.
+ */
+const step = window.matchMedia('(max-width: 860px)').matches ? 8 : 100;
 
 /** A list to choose from, with a filter, and what is chosen beside it. */
 export function Picker<T>({ noun, listing, keyOf, titleOf, detailOf, reload, first, children }: PickerProps<T>) {
   const [filter, setFilter] = useState('');
   const [chosen, setChosen] = useState(first);
   const [most, setMost] = useState(step);
-  const { items, state, error, cut } = listing;
+  const { items, state, error, cut, cache } = listing;
   if (state === 'absent') return <p class="empty">This server has no {noun}.</p>;
   if (state === 'loading') return <p class="empty">Loading the {noun} …</p>;
   const wanted = filter.trim().toLowerCase();
@@ -56,6 +60,7 @@ export function Picker<T>({ noun, listing, keyOf, titleOf, detailOf, reload, fir
           </p>
         )}
         {cut === true && <p class="muted">There are more than {items.length}; the rest is left out.</p>}
+        <Cache hint={cache} />
         <ul aria-label={noun}>
           {found.slice(0, most).map((item, n) => (
             <li key={n}>

@@ -9,7 +9,6 @@ import { Picker } from './picker.tsx';
 import { Json, Line } from './text.tsx';
 import { Description } from './description.tsx';
 
-/** The server's prompts, with arguments that it completes. */
 export const Prompts = ({ session }: { session: McpSession }) => (
   <Picker
     noun="prompts"

@@ -1,7 +1,9 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { McpSession } from '../mcp/session.ts';
 import type { Resource, ResourceTemplate } from '../mcp/types.ts';
+import { cacheHint } from '../mcp/cache.ts';
 import { isObject } from '../rpc/rpc.ts';
+import { Cache } from './cache.tsx';
 import { Completing } from './completing.tsx';
 import { ResourceContents } from './content.tsx';
 import { ErrorBox } from './error.tsx';
@@ -83,6 +85,7 @@ function ResourceView({ resource, session, readNow }: { resource: Resource; sess
       </div>
       <div class="outcome" role="status" aria-live="polite">
         {error !== undefined && <ErrorBox error={error} />}
+        {isObject(result) && <Cache hint={cacheHint(result)} />}
         {result !== undefined && <ResourceContents contents={isObject(result) ? result['contents'] : result} />}
       </div>
     </article>
@@ -103,7 +106,7 @@ function TemplateView({ template: { uriTemplate, title, name, description }, ses
   const names = [...new Set(Array.from(uriTemplate.matchAll(expression), ([, , list = '']) => variables(list)).flat())];
   const uri = expand(uriTemplate, values);
   return (
-    <article class="card" aria-label="Template of resources">
+    <article class="card" aria-label="Resource template">
       <header>
         <h2>
           <Line>{title ?? name ?? uriTemplate}</Line>

@@ -1,12 +1,16 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useState } from 'preact/hooks';
-import { describe } from '../mcp/connection.ts';
-import { askForTrial, development, readToken } from '../place.ts';
+import { createInvitation, createSecret } from 'mcp-rendezvous/token';
+import { opened as inAddress } from '../invite/address.ts';
+import { readInvitation } from '../invite/read.ts';
+import { type Access, describe } from '../mcp/connection.ts';
+import { askForTrial, development, readToken, relay } from '../place.ts';
 import { Gate } from '../share/gate.ts';
 import type { Serving, Visitor } from '../share/serve.ts';
 import { Diagram, type Phase } from './diagram.tsx';
 import { FailureCard } from './failure.tsx';
-import { Invitation } from './invitation.tsx';
+import { InvitationCard } from './invitationcard.tsx';
+import { Invite } from './invite.tsx';
 import { Requests } from './permission.tsx';
 import { Line } from './text.tsx';
 import { Recoveries, Timeline } from './timeline.tsx';
@@ -17,8 +21,8 @@ interface Sharing {
   serving: Serving;
   gate: Gate;
   room: string;
-  /** A client's token, where this page may make one. */
-  invitation: string | undefined;
+  /** Undefined: this page cannot invite, as it has no invitation itself. */
+  invited: boolean;
 }
 
 /** This tab as an MCP server. */
@@ -26,9 +30,10 @@ export function Share() {
   const [sharing, setSharing] = useState<Sharing>();
   const busy = useSignal(false);
   const wrong = useSignal('');
+  const [pasted, setPasted] = useState<string>();
   useEffect(() => () => void sharing?.serving.close(), [sharing]);
 
-  const share = async (token: string, secret: string | undefined, invitation?: string): Promise<void> => {
+  const share = async (access: Access, room: string): Promise<void> => {
     busy.value = true;
     const [{ Serving }, { createTabServer }] = await Promise.all([
       import('../share/serve.ts'),
@@ -36,9 +41,9 @@ export function Share() {
     ]);
     const serving = new Serving();
     const gate = new Gate();
-    setSharing({ serving, gate, room: readToken(token)?.room ?? '', invitation });
+    setSharing({ serving, gate, room, invited: 'invitation' in access });
     await serving
-      .open(token, secret, (peer) => createTabServer(peer, gate))
+      .open(access, (peer) => createTabServer(peer, gate))
       .catch((error: unknown) => {
         serving.journal.fail(...describe(error));
         serving.state.value = 'closed';
@@ -47,15 +52,35 @@ export function Share() {
   };
   const shareTrial = async (): Promise<void> => {
     try {
-      const { server, client } = await askForTrial();
-      await share(server, undefined, client);
+      const { server, room } = await askForTrial();
+      // The root of the secrets is made here, so that not even the relay has it.
+      const invitation = createInvitation({ relay, token: server, secret: createSecret(), name: 'A shared tab' });
+      await share({ invitation }, room);
     } catch (error) {
       wrong.value = (error as Error).message;
       busy.value = false;
     }
   };
+  const text = pasted ?? inAddress.value;
+  const dismiss = (): void => {
+    setPasted(undefined);
+    inAddress.value = undefined;
+  };
 
   if (sharing) return <Shared sharing={sharing} onclose={() => setSharing(undefined)} />;
+  if (text !== undefined) {
+    return (
+      <InvitationCard
+        text={text}
+        role="server"
+        onaccept={(invitation) => {
+          dismiss();
+          void share({ invitation }, readInvitation(invitation).invitation?.room ?? '');
+        }}
+        ondismiss={dismiss}
+      />
+    );
+  }
   return (
     <>
       <section class="hero">
@@ -63,8 +88,7 @@ export function Share() {
         <p class="lead">
           It becomes an MCP server: its clock, its clipboard, its camera, its location and files that you pick. Except
           for the clock and the page’s own data, you are asked each time that a client calls.
-          {!isSecureContext &&
-            ' Over plain http, as here, browsers keep the clipboard, the camera and the location to themselves.'}
+          {!isSecureContext && ' Over plain http, browsers block the clipboard, the camera and the location.'}
         </p>
         {development && (
           <button type="button" class="primary big" disabled={busy.value} onClick={() => void shareTrial()}>
@@ -81,13 +105,14 @@ export function Share() {
         role="server"
         submit="Share"
         busy={busy.value}
-        onsubmit={({ token, secret }) => void share(token, secret)}
+        onsubmit={({ token, secret }) => void share({ token, secret }, readToken(token)?.room ?? '')}
+        oninvitation={setPasted}
       />
     </>
   );
 }
 
-function Shared({ sharing: { serving, gate, room, invitation }, onclose }: { sharing: Sharing; onclose: () => void }) {
+function Shared({ sharing: { serving, gate, room, invited }, onclose }: { sharing: Sharing; onclose: () => void }) {
   const { journal } = serving;
   const visitors = serving.visitors.value;
   const failure = journal.failure.value;
@@ -111,9 +136,10 @@ function Shared({ sharing: { serving, gate, room, invitation }, onclose }: { sha
           here={{ title: 'This tab', detail: 'MCP server' }}
           there={{
             title: visitors.length > 1 ? `${visitors.length} clients` : (newest?.peer.subject ?? 'A client'),
-            detail: newest ? 'MCP client' : 'not here yet',
+            detail: newest ? 'MCP client' : 'not available',
           }}
-          path={undefined}
+          path={newest && journal.path.value}
+          relay={journal.relay.value}
           label={phase === 'connected' ? 'encrypted' : ''}
           caption={caption}
           journal={journal}
@@ -133,16 +159,19 @@ function Shared({ sharing: { serving, gate, room, invitation }, onclose }: { sha
       <div class="columns">
         <section class="card" aria-label="Invitation">
           <h2>Let a client in</h2>
-          {invitation ? (
-            <Invitation token={invitation} />
+          {invited ? (
+            serving.state.value === 'open' && <Invite serving={serving} />
           ) : (
-            <p>Clients need a token with the role “client” for this room.</p>
+            <p>
+              Clients need a token with the role “client” for this room. To invite them from here, share this tab by an
+              invitation: “mcp-rendezvous invite --role server” makes one.
+            </p>
           )}
         </section>
         <section class="card" aria-label="Clients and calls">
           <h2>Clients</h2>
           {visitors.length === 0 ? (
-            <p class="empty">Nobody is here yet.</p>
+            <p class="empty">No client is connected yet.</p>
           ) : (
             <ul class="plain">
               {visitors.map((visitor) => (
@@ -187,7 +216,7 @@ function captionOf(serving: Serving, clients: number, room: string): string {
     case 'joining':
       return 'Joining the room';
     case 'closed':
-      return 'Not shared any more';
+      return 'No longer shared';
     case 'open':
       return clients === 0
         ? `Shared in room ${room}, waiting for a client`
@@ -196,6 +225,7 @@ function captionOf(serving: Serving, clients: number, room: string): string {
 }
 
 /** Nobody is here: only the way to the relay is done. */
-function pick({ relay, room }: Serving['journal']['steps']['value']) {
-  return { ...(relay !== undefined && { relay }), ...(room !== undefined && { room }) };
-}
+const pick = ({ relay: reached, room }: Serving['journal']['steps']['value']) => ({
+  ...(reached !== undefined && { relay: reached }),
+  ...(room !== undefined && { room }),
+});

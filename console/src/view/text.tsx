@@ -7,8 +7,8 @@ import { useNotice } from './notice.tsx';
 const shownAtOnce = 20_000;
 
 /**
- * Makes visible what a text may hide: control characters, and those that turn the writing around (CVE-2021-42574) or have no width.
- * Line feeds and tabs stay.
+ * Makes visible what a text may hide: control characters, and those that turn the writing around
+ * (CVE-2021-42574) or have no width. Line feeds and tabs stay.
  */
 export const visible = (text: string): string =>
   text.replaceAll(hidden, (char) => {
@@ -32,10 +32,10 @@ export function Text({ text, label, save }: { text: string; label: string; save?
   const notice = useNotice();
   const rest = text.length - most;
   const copy = async (): Promise<void> => {
-    if (!isSecureContext) return notice('Pages may copy over https and on localhost only: select the text.');
+    if (!isSecureContext) return notice('Copying needs https or localhost. Select the text instead.');
     await navigator.clipboard.writeText(text).then(
       () => notice('Copied.'),
-      () => notice('The browser did not allow to copy.'),
+      () => notice('The browser blocked copying. Select the text instead.'),
     );
   };
   return (
@@ -93,6 +93,13 @@ export const ms = (value: number): string =>
       : value < 10_000
         ? `${Math.round(value)} ms`
         : `${(value / 1000).toFixed(1)} s`;
+
+/** A time in words, from seconds. */
+export function ago(seconds: number): string {
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`;
+}
 
 /** Lets the browser save something under a name, which is not the server's to choose freely. */
 export function saveFile(content: Blob, name: string): void {

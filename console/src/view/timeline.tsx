@@ -1,4 +1,4 @@
-import type { Journal, StepName } from '../observe/journal.ts';
+import type { Journal, Recovery, StepName } from '../observe/journal.ts';
 import { stepLabels, stepNames } from '../observe/journal.ts';
 import { ms } from './text.tsx';
 
@@ -52,24 +52,35 @@ function stateOf(name: StepName, current: StepName | undefined, failed: boolean)
   return failed ? 'failed' : 'running';
 }
 
-/** What happened when the connection was lost. */
+const lostWords = { direct: 'Direct path lost', turn: 'TURN path lost', relayed: 'Relayed path lost' } as const;
+
+/** What the session had instead, and for how long it had nothing. */
+function meanwhile({ via, gapMs, outcome }: Recovery): string {
+  const gap = gapMs > 0 ? `No path for ${ms(gapMs)}` : '';
+  if (via !== 'relayed') return gap;
+  return `${gap}${gap ? ', then through' : 'Through'} the relay${outcome === 'running' ? ' so far' : ''}`;
+}
+
+/** What happened when a path was lost. */
 export function Recoveries({ journal }: { journal: Journal }) {
   const recoveries = journal.recoveries.value;
   if (recoveries.length === 0) return null;
-  const outcomes = { running: 'under way', restored: 'restored, nothing lost', lost: 'not restored' };
+  const describe = ({ outcome, tookMs }: Recovery): string => {
+    if (outcome === 'running') return 'Looking for a better path';
+    const took = tookMs === undefined ? '' : ` ${outcome === 'restored' ? 'in' : 'after'} ${ms(tookMs)}`;
+    return outcome === 'restored' ? `Restored${took}. No messages lost` : `Not restored${took}`;
+  };
   return (
     <section class="recoveries" aria-label="Recoveries">
       <h2>Recoveries</h2>
       <ol>
-        {recoveries.slice(-20).map(({ lostAt, how, outcome, tookMs }) => (
-          <li key={lostAt} class={outcome}>
-            <time>{new Date(lostAt).toLocaleTimeString()}</time>
-            <span>Path lost</span>
-            <span>{how}</span>
-            <strong>
-              {outcomes[outcome]}
-              {tookMs !== undefined && ` after ${ms(tookMs)}`}
-            </strong>
+        {recoveries.slice(-20).map((recovery) => (
+          <li key={recovery.lostAt} class={recovery.outcome}>
+            <time>{new Date(recovery.lostAt).toLocaleTimeString()}</time>
+            <span>{lostWords[recovery.from]}</span>
+            <span>{meanwhile(recovery)}</span>
+            <span>{recovery.how}</span>
+            <strong>{describe(recovery)}</strong>
           </li>
         ))}
       </ol>

@@ -1,5 +1,9 @@
-import { useId, useState } from 'preact/hooks';
-import { readToken } from '../place.ts';
+import type { ComponentChildren } from 'preact';
+import { useEffect, useId, useState } from 'preact/hooks';
+import { looksLikeInvitation, readInvitation } from '../invite/read.ts';
+import { ownAudience, readToken, relayNow, type TokenClaims } from '../place.ts';
+import { canScan, Scanner } from './scanner.tsx';
+import { ago } from './text.tsx';
 
 export interface Given {
   token: string;
@@ -8,11 +12,15 @@ export interface Given {
 }
 
 interface TokenFormProps {
+  /** An invitation was pasted or scanned in place of a token. */
+  oninvitation: (text: string) => void;
   /** The role that is wanted here. */
   role: 'client' | 'server';
   submit: string;
   busy: boolean;
   onsubmit: (given: Given) => void;
+  /** Further options. */
+  children?: ComponentChildren;
 }
 
 const elsewhere = {
@@ -20,34 +28,65 @@ const elsewhere = {
   server: 'This is a client’s token: paste it under “Connect”.',
 };
 
+/** By how much the relay lets clocks differ. */
+const toleranceSeconds = 60;
+
+/** The audience of a token, where this relay certainly takes another one. */
+const foreignAudience = ({ audience }: TokenClaims): string | undefined =>
+  ownAudience !== undefined && audience !== undefined && !audience.includes(ownAudience)
+    ? audience.join(', ')
+    : undefined;
+
 /** What `mcp-rendezvous secret` prints; the SDK also checks that nothing in it is mistyped. */
 const secretForm = /^mcps1[\w-]{49}$/;
 
 function secretAdvice(bad: boolean): string {
-  if (!isSecureContext)
-    return 'Not over plain http: browsers give a page the cryptography for it over https and on localhost only.';
   if (bad)
-    return 'This is not an end-to-end secret. Make one with “mcp-rendezvous secret”, and paste all of it on both sides.';
-  return 'The same on both sides, made by “mcp-rendezvous secret”: then not even the relay could sit in between.';
+    return 'This is not an end-to-end secret. Create one with “mcp-rendezvous secret”, and paste it completely on both sides.';
+  return 'The same on both sides, created by “mcp-rendezvous secret”. Then not even the relay can intercept the connection.';
 }
 
-/** Where a token is pasted. Its fields have no name, so that no form could ever put them into an address. */
-export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
+/**
+ * Where a token is pasted. Its fields have no name, so that no form could ever put them into an
+ * address.
+ */
+export function TokenForm({ role, submit, busy, onsubmit, oninvitation, children }: TokenFormProps) {
   const id = useId();
   const [token, setToken] = useState('');
   const [secret, setSecret] = useState('');
   const [relayOnly, setRelayOnly] = useState(false);
+  const [scanning, setScanning] = useState(false);
+  const [scans, setScans] = useState(false);
+  useEffect(() => void canScan().then(setScans, () => setScans(false)), []);
   const typed = token.trim();
+  const invited = looksLikeInvitation(typed);
+  const take = (text: string): void => {
+    // One that is typed, or copied in parts, is shown when it is complete.
+    const complete = looksLikeInvitation(text) && readInvitation(text).invitation !== undefined;
+    setToken(complete ? '' : text);
+    if (complete) oninvitation(text);
+  };
   const claims = readToken(typed);
-  const fits = claims?.role === role;
+  const known = claims?.role !== undefined;
+  const expired = claims?.expiresAt !== undefined && claims.expiresAt + toleranceSeconds <= relayNow();
+  const fits = claims !== undefined && !expired && (!known || claims.role === role);
   const typedSecret = secret.trim();
   const badSecret = typedSecret !== '' && !secretForm.test(typedSecret);
   const ready = fits && !badSecret;
   const says = (): string => {
-    if (typed === '') return `From your backend: a room token with the role “${role}”. It stays in this page’s memory.`;
-    if (!claims) return 'This is not a room token: three parts, separated by dots.';
+    if (typed === '')
+      return `An invitation, or a room token with the role “${role}” from your backend. It stays in this page’s memory.`;
+    if (invited) return readInvitation(typed).wrong ?? '';
+    if (!claims) return 'This is neither an invitation nor a room token. A token has three parts, separated by dots.';
+    if (expired)
+      return `This token expired ${ago(relayNow() - (claims.expiresAt ?? 0))} ago. Request a new one where it came from.`;
     if (!fits) return elsewhere[role];
+    if (!known)
+      return 'It does not say role, room and subject where a room token does. The relay lets it in if it maps the claims of its issuer.';
     const ends = claims.expiresAt === undefined ? '' : `, until ${new Date(claims.expiresAt * 1000).toLocaleString()}`;
+    const foreign = foreignAudience(claims);
+    if (foreign !== undefined)
+      return `This token is for “${foreign}”, which is not what this relay accepts: it will probably reject it.`;
     return `As ${claims.subject} in room ${claims.room}${ends}.`;
   };
   return (
@@ -60,7 +99,7 @@ export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
       }}
     >
       <div class="field">
-        <label for={id}>Room token</label>
+        <label for={id}>Invitation or room token</label>
         <div class="row">
           <input
             id={id}
@@ -68,15 +107,29 @@ export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
             class="grow"
             autoComplete="off"
             spellcheck={false}
-            placeholder="Paste a token"
+            placeholder="Paste it here"
             aria-describedby={`${id}-d`}
             value={token}
-            onInput={({ currentTarget }) => setToken(currentTarget.value)}
+            onInput={({ currentTarget }) => take(currentTarget.value)}
           />
+          {scans && !scanning && (
+            <button type="button" onClick={() => setScanning(true)}>
+              Scan
+            </button>
+          )}
           <button type="submit" class="primary" disabled={!ready || busy}>
             {submit}
           </button>
         </div>
+        {scanning && (
+          <Scanner
+            onfound={(text) => {
+              setScanning(false);
+              take(text);
+            }}
+            onclose={() => setScanning(false)}
+          />
+        )}
         <small id={`${id}-d`} class={typed !== '' && !fits ? 'wrong' : ''} aria-live="polite">
           {says().slice(0, 400)}
         </small>
@@ -92,7 +145,6 @@ export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
             id={`${id}-s`}
             type="password"
             autoComplete="off"
-            disabled={!isSecureContext}
             spellcheck={false}
             placeholder="mcps1…"
             aria-describedby={`${id}-sd`}
@@ -115,6 +167,7 @@ export function TokenForm({ role, submit, busy, onsubmit }: TokenFormProps) {
             </span>
           </label>
         )}
+        {children}
       </details>
     </form>
   );

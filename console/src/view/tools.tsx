@@ -1,9 +1,11 @@
 import { type Signal, signal } from '@preact/signals';
 import { useMemo, useState } from 'preact/hooks';
+import { App } from '../apps/lazy.tsx';
+import { toolUi } from '../apps/tool.ts';
 import { JsonInput, Members } from '../form/form.tsx';
 import { initialOf, readSchema } from '../form/schema.ts';
 import type { McpSession } from '../mcp/session.ts';
-import type { Task, Tool } from '../mcp/types.ts';
+import type { Tool } from '../mcp/types.ts';
 import { Description } from './description.tsx';
 import { type Call, Outcome } from './outcome.tsx';
 import { Picker } from './picker.tsx';
@@ -54,25 +56,31 @@ function ToolView({ tool, session, onread }: { tool: Tool; session: McpSession; 
   const call = draft.call.value;
   const setValue = (to: unknown): void => void (draft.value.value = to);
   const [asJson, setAsJson] = useState(field.kind !== 'group');
-  const { taskSupport } = tool.execution ?? {};
+  const { resourceUri } = toolUi(tool);
+  // Since 2026-07-28 the server decides.
+  const taskSupport = session.listening ? undefined : tool.execution?.taskSupport;
   const [asTask, setAsTask] = useState(taskSupport === 'required');
 
   const run = async (): Promise<void> => {
     const cancel = new AbortController();
     const began = performance.now();
-    const update = (change: Partial<Call>): void => void (draft.call.value = { ...draft.call.value, ...change });
-    draft.call.value = { cancel };
+    const made = { n: (draft.call.value?.n ?? 0) + 1, given: value ?? {} };
+    const update = (change: Partial<Call>): void =>
+      void (draft.call.value = { ...made, ...draft.call.value, ...change });
+    draft.call.value = { ...made, cancel };
     const end = (change: Partial<Call>): void =>
-      void (draft.call.value = { ...change, tookMs: performance.now() - began });
+      void (draft.call.value = { ...made, ...change, tookMs: performance.now() - began });
     try {
-      const result = await session.callTool(tool.name, value ?? {}, {
+      const result = await session.callTool(tool.name, made.given, {
         signal: cancel.signal,
         onprogress: (progress) => update({ progress }),
-        ...(asTask && { ontask: (task: Task) => update({ task }) }),
+        ontask: (task) => update({ task }),
+        onround: (round) => update({ round }),
+        asTask,
       });
       end({ result });
     } catch (error) {
-      end({ error: cancel.signal.aborted ? new Error('Cancelled. The server was told.') : error });
+      end({ error: cancel.signal.aborted ? new Error('Cancelled. The server was notified.') : error });
     }
   };
 
@@ -134,6 +142,7 @@ function ToolView({ tool, session, onread }: { tool: Tool; session: McpSession; 
         <Json value={tool.inputSchema} label="Input schema" />
         {tool.outputSchema !== undefined && <Json value={tool.outputSchema} label="Output schema" />}
       </details>
+      {call && resourceUri !== undefined && <App session={session} tool={tool} uri={resourceUri} call={call} />}
     </article>
   );
 }
@@ -145,12 +154,16 @@ const hints = {
 } as const;
 
 /** What the server says of the tool; a hint, and no promise. */
-function Hints({ tool: { annotations, execution } }: { tool: Tool }) {
+function Hints({ tool }: { tool: Tool }) {
+  const { annotations, execution } = tool;
   const words = Object.entries(hints).flatMap(([name, [yes, no]]): string[] => {
     const value = annotations?.[name];
     return value === true ? [yes] : value === false && no ? [no] : [];
   });
   if (execution?.taskSupport === 'required') words.push('a task');
+  const { resourceUri, forModels } = toolUi(tool);
+  if (resourceUri !== undefined) words.push('has an app');
+  if (!forModels) words.push('for apps only');
   return (
     <>
       {words.map((word) => (

@@ -6,7 +6,9 @@ const step = 100;
 /** Characters of each message that the filter looks into. */
 const searched = 5000;
 
-/** Every JSON-RPC message of the session; filtered by text, direction and kind; exported as JSON. */
+/**
+ * Every JSON-RPC message of the session; filtered by text, direction and kind; exported as JSON.
+ */
 export function TraceView({ trace }: { trace: Trace }) {
   const [filter, setFilter] = useState('');
   const [direction, setDirection] = useState<Direction | ''>('');
@@ -26,10 +28,11 @@ export function TraceView({ trace }: { trace: Trace }) {
     );
   }, [entries, filter, direction, kind]);
   const save = (): void => {
-    const rows = found.map(({ at, direction: way, method, tookMs, text }) => ({
+    const rows = found.map(({ at, direction: way, method, protocol, tookMs, text }) => ({
       at: new Date(at).toISOString(),
       direction: way,
       method,
+      ...(protocol && { protocol }),
       ...(tookMs !== undefined && { tookMs: Math.round(tookMs * 10) / 10 }),
       message: parsed(text),
     }));
@@ -102,7 +105,7 @@ export function TraceView({ trace }: { trace: Trace }) {
 }
 
 function Row({ entry, open, toggle }: { entry: TraceEntry; open: boolean; toggle: () => void }) {
-  const { at, direction, kind, method, id, tookMs, size: length, text } = entry;
+  const { at, direction, kind, method, id, protocol, tookMs, size: length, text } = entry;
   return (
     <li class={`${direction} ${kind}`}>
       <button type="button" aria-expanded={open} onClick={toggle}>
@@ -121,6 +124,9 @@ function Row({ entry, open, toggle }: { entry: TraceEntry; open: boolean; toggle
               <Line most={12}>{`#${textOf(id)}`}</Line>
             </>
           )}
+        </span>
+        <span class="muted protocol">
+          <Line most={12}>{protocol}</Line>
         </span>
         <span class="muted">{tookMs === undefined ? '' : ms(tookMs)}</span>
         <span class="muted">{bytes(length)}</span>

@@ -7,11 +7,10 @@ export function VisitorRow({ visitor }: { visitor: Visitor }) {
   const [words, setWords] = useState('');
   useEffect(() => {
     const read = async (): Promise<void> => {
-      const { localCandidateType, roundTripMs, protocol } = await visitor.stats();
-      const way = localCandidateType === 'relay' ? 'through TURN' : 'directly';
-      setWords(
-        `${way}, over ${(protocol ?? 'udp').toUpperCase()}${roundTripMs === undefined ? '' : `, ${ms(roundTripMs)} away`}`,
-      );
+      const { path, roundTripMs, protocol } = await visitor.stats();
+      const over = protocol === undefined ? '' : `, over ${protocol.toUpperCase()}`;
+      const away = roundTripMs === undefined ? '' : `, ${ms(roundTripMs)} away`;
+      setWords(path === undefined ? '' : `${ways[path]}${over}${away}`);
     };
     const timer = setInterval(() => void read().catch(() => setWords('')), 1000);
     return () => clearInterval(timer);
@@ -24,7 +23,10 @@ export function VisitorRow({ visitor }: { visitor: Visitor }) {
       </strong>{' '}
       <span class="muted">
         {visitor.state} {words}
+        {words && (visitor.verified() ? ', verified by its secret' : ', vouched for by the relay')}
       </span>
     </li>
   );
 }
+
+const ways = { direct: 'directly', turn: 'through TURN', relayed: 'through the relay' } as const;

@@ -1,9 +1,15 @@
+import type { Path } from 'mcp-rendezvous';
 import { useEffect, useState } from 'preact/hooks';
+import { isAppOpen } from '../apps/open.ts';
 import type { Connection } from '../mcp/connection.ts';
+import { isHopeless } from '../observe/advice.ts';
 import { type Journal, stepLabels } from '../observe/journal.ts';
+import type { CandidatePair } from '../observe/meter.ts';
+import type { Drills } from '../share/drill.ts';
 import type { Serving } from '../share/serve.ts';
 import { Asks } from './asks.tsx';
-import { Diagram, type Path, type Phase } from './diagram.tsx';
+import { Diagram, type Phase } from './diagram.tsx';
+import { Failures } from './drills.tsx';
 import { FailureCard } from './failure.tsx';
 import { Figures, Pairs } from './figures.tsx';
 import { Log } from './log.tsx';
@@ -18,14 +24,19 @@ import { TraceView } from './trace.tsx';
 
 interface WorkbenchProps {
   connection: Connection;
-  /** The demonstration's other end, which is in this page. */
-  serving: Serving | undefined;
+  /** The demonstration's other end, which is in this page, and what can be done to it. */
+  demo: Demo | undefined;
   onclose: () => void;
   onagain: () => void;
 }
 
+export interface Demo {
+  serving: Serving;
+  drills: Drills;
+}
+
 /** One connection: drawn, measured, and used. */
-export function Workbench({ connection, serving, onclose, onagain }: WorkbenchProps) {
+export function Workbench({ connection, demo, onclose, onagain }: WorkbenchProps) {
   const { journal, meter, trace } = connection;
   const session = connection.session.value;
   const failure = journal.failure.value;
@@ -39,14 +50,13 @@ export function Workbench({ connection, serving, onclose, onagain }: WorkbenchPr
   };
   const info = session?.info.value;
   const peer = connection.peer.value;
-  const selected = meter.selected;
-  const path = selected && {
-    local: selected.local.type,
-    remote: selected.remote.type,
-    protocol: selected.local.protocol,
-  };
+  const path = journal.path.value;
+  const selected = path === 'relayed' ? undefined : meter.selected;
   const roundTripMs = meter.samples.value.at(-1)?.roundTripMs;
-  const caption = captionOf(phase, journal, path, roundTripMs);
+  const caption = captionOf(phase, journal, selected, roundTripMs);
+  const over = phase === 'failed' || phase === 'closed';
+  const hopeless = failure !== undefined && isHopeless(failure.code);
+  const versions = failure?.code === 'unsupported_version';
 
   const tabs: Tab[] = session
     ? [
@@ -76,37 +86,32 @@ export function Workbench({ connection, serving, onclose, onagain }: WorkbenchPr
             {caption}
           </p>
           <div class="row">
-            {serving && phase === 'connected' && (
-              <button
-                type="button"
-                onClick={() => serving.cut()}
-                title="Ends the data channel as a broken network would"
-              >
-                Cut the connection
-              </button>
-            )}
-            {phase === 'failed' || phase === 'closed' ? (
+            {over && !hopeless && (
               <button type="button" class="primary" onClick={onagain}>
                 Try again
+              </button>
+            )}
+            {over ? (
+              <button type="button" class={hopeless ? 'primary' : ''} onClick={onclose}>
+                {!hopeless ? 'Back' : versions ? 'Choose another version' : 'Use another token or invitation'}
               </button>
             ) : (
               <button type="button" onClick={() => connection.close()}>
                 Disconnect
               </button>
             )}
-            <button type="button" class="quiet" onClick={onclose}>
-              Back
-            </button>
           </div>
         </div>
         <Diagram
           phase={phase}
           here={{ title: 'This page', detail: 'MCP client' }}
           there={{
-            title: info ? (info.title ?? info.name) : serving ? 'This page, too' : (peer?.subject ?? 'The other peer'),
-            detail: serving ? 'MCP server, in this page' : peer ? `MCP server, ${peer.subject}` : 'MCP server',
+            title: info ? (info.title ?? info.name) : demo ? 'This page, too' : (peer?.subject ?? 'The other peer'),
+            detail: demo ? 'MCP server, in this page' : peer ? `MCP server, ${peer.subject}` : 'MCP server',
           }}
           path={path}
+          candidates={selected && { local: selected.local.type, remote: selected.remote.type }}
+          relay={journal.relay.value}
           label={labelOf(phase, roundTripMs)}
           caption={caption}
           journal={journal}
@@ -114,9 +119,17 @@ export function Workbench({ connection, serving, onclose, onagain }: WorkbenchPr
           failedAt={failure?.step}
         />
         {failure && <FailureCard failure={failure} />}
-        {!(failure && meter.samples.value.length === 0) && <Figures meter={meter} />}
+        {session && peer && !over && (
+          <p class="muted vouched">
+            {peer.verified
+              ? `${peer.subject} is verified by its secret: no relay can be in between.`
+              : `The relay vouches for ${peer.subject}. By an invitation, or with a secret, both ends verify each other.`}
+          </p>
+        )}
+        {demo && session && <Failures drills={demo.drills} connection={connection} serving={demo.serving} />}
         <details class="depth" open={phase === 'failed' || phase === 'connecting'}>
           <summary>Timeline and network paths</summary>
+          {!(failure && meter.samples.value.length === 0) && <Figures meter={meter} />}
           <div class="columns">
             <section aria-label="Timeline">
               <h2>From the click to the first answer</h2>
@@ -124,7 +137,7 @@ export function Workbench({ connection, serving, onclose, onagain }: WorkbenchPr
             </section>
             <section aria-label="Network paths">
               <h2>Candidate pairs</h2>
-              <Pairs meter={meter} />
+              <Pairs meter={meter} relayed={path === 'relayed'} />
             </section>
           </div>
         </details>
@@ -136,7 +149,7 @@ export function Workbench({ connection, serving, onclose, onagain }: WorkbenchPr
         label="MCP session"
         jump={jump > 0 ? `Resources ${jump}` : ''}
       />
-      {session && <Asks session={session} />}
+      {session && !isAppOpen.value && <Asks session={session} />}
     </>
   );
 }
@@ -148,32 +161,47 @@ function phaseOf({ state, journal, session }: Connection): Phase {
   return session.value ? 'connected' : 'connecting';
 }
 
-function captionOf(phase: Phase, journal: Journal, path: Path | undefined, roundTripMs: number | undefined): string {
+function captionOf(
+  phase: Phase,
+  { current, path, relay, failure }: Journal,
+  pair: CandidatePair | undefined,
+  roundTripMs: number | undefined,
+): string {
   switch (phase) {
     case 'idle':
       return 'Not connected';
-    case 'connecting': {
-      const { current } = journal;
+    case 'connecting':
+      if (current === 'peer')
+        return 'Connecting: meet the other peer. No server is online in this room yet; start it, and this goes on';
       return current ? `Connecting: ${stepLabels[current].toLowerCase()}` : 'Connecting';
-    }
     case 'connected': {
-      if (!path) return 'Connected';
       const away = roundTripMs === undefined ? '' : `, ${ms(roundTripMs)} away`;
-      return `Connected ${pathWords(path)}${away}`;
+      const offline = relay.value === 'offline' ? '. The relay is offline' : '';
+      return `Connected ${pathWords(path.value, pair)}${away}${offline}`;
     }
     case 'recovering':
-      return 'The network path is lost. Messages wait while another one is sought';
+      return 'There is no path at the moment. Messages are queued while one is found';
     case 'closed':
       return 'Disconnected';
     case 'failed':
-      return `Failed at: ${stepLabels[journal.failure.value?.step ?? 'relay'].toLowerCase()}`;
+      return `Failed at: ${stepLabels[failure.value?.step ?? 'relay'].toLowerCase()}`;
   }
 }
 
-function pathWords({ local, remote, protocol }: Path): string {
-  const over = `over ${protocol.toUpperCase()}`;
-  if (local === 'relay' || remote === 'relay') return `through a TURN server, ${over}`;
-  return local === 'srflx' || remote === 'srflx' ? `directly through a NAT, ${over}` : `directly, ${over}`;
+function pathWords(path: Path | undefined, pair: CandidatePair | undefined): string {
+  const over = pair ? `, over ${pair.local.protocol.toUpperCase()}` : '';
+  switch (path) {
+    case 'relayed':
+      return 'through the relay, encrypted end to end';
+    case 'turn':
+      return `through a TURN server${over}`;
+    case 'direct': {
+      const nat = pair?.local.type === 'srflx' || pair?.remote.type === 'srflx';
+      return `directly${nat ? ' through a NAT' : ''}${over}`;
+    }
+    case undefined:
+      return '';
+  }
 }
 
 const labelOf = (phase: Phase, roundTripMs: number | undefined): string => {
@@ -181,7 +209,7 @@ const labelOf = (phase: Phase, roundTripMs: number | undefined): string => {
     case 'connected':
       return roundTripMs === undefined ? 'encrypted' : ms(roundTripMs);
     case 'recovering':
-      return 'recovering';
+      return 'no path';
     case 'connecting':
     case 'idle':
     case 'closed':
