@@ -9,23 +9,28 @@ const root = join(import.meta.dirname, '..');
 /** What each package may import of the others. */
 const packages: Record<string, RegExp> = {
   'protocol/src': /^$/,
-  'sdk/src': /^mcp-rendezvous-protocol(\/token)?$/,
-  'server/src': /^mcp-rendezvous-protocol(\/token)?$/,
+  'sdk/src': /^mcp-rendezvous-protocol(\/(token|http|proxy))?$/,
+  'server/src': /^mcp-rendezvous-protocol(\/(token|http|proxy))?$/,
   'console/src': /^mcp-rendezvous(\/token)?$|^mcp-rendezvous-protocol(\/token)?$/,
 };
 
-/** What each part of a package may import of its other parts. A name is a folder, or a file at the top. */
+/**
+ * What each part of a package may import of its other parts. A name is a folder, or a file at the
+ * top.
+ */
 const layers: Record<string, Record<string, string[]>> = {
   'sdk/src': {
     util: [],
-    token: [],
+    token: ['util'],
     signaling: ['util'],
     peer: ['signaling', 'util'],
     link: ['peer', 'signaling', 'util'],
-    transport: ['link', 'peer', 'signaling', 'util'],
+    relayed: ['link', 'peer', 'signaling', 'util'],
+    transport: ['relayed', 'link', 'peer', 'signaling', 'util'],
     a2a: ['signaling', 'util'],
     browser: ['transport', 'link', 'peer', 'signaling'],
     index: ['browser', 'signaling'],
+    opentelemetry: ['util'],
     testing: ['link', 'peer', 'util'],
     cli: ['transport', 'link', 'peer', 'signaling', 'token', 'util'],
   },
@@ -37,7 +42,7 @@ const nodeOnly = [
   /^index\.ts$/,
   /^signaling\/tcp\.ts$/,
   /\.node\.ts$/,
-  /^peer\/(?:werift|wrtc|node-datachannel|candidates|mdns|optional)/,
+  /^peer\/(?:werift|wrtc|node-datachannel|addresses|candidates|mdns|optional)/,
 ];
 
 /** Names that mean the same in each place: an entry, or one part of each engine's adapter. */
@@ -160,6 +165,7 @@ void suite('architecture', () => {
       'browser.ts',
       'peer/default.browser.ts',
       'transport/network.browser.ts',
+      'signaling/web-socket.browser.ts',
       'token.ts',
       'a2a/index.ts',
     ];
@@ -173,8 +179,8 @@ void suite('architecture', () => {
     }
     const forNode = [...loaded].filter((path) => nodeOnly.some((pattern) => pattern.test(path)));
     assert.deepEqual(forNode, []);
-    const bound = violations(trees.get('protocol/src')!, (_, { imports }) =>
-      imports.filter((specifier) => specifier.startsWith('node:')),
+    const bound = violations(trees.get('protocol/src')!, (path, { imports }) =>
+      path.startsWith('node/') ? [] : imports.filter((specifier) => specifier.startsWith('node:')),
     );
     assert.deepEqual(bound, []);
   });
@@ -201,5 +207,23 @@ void suite('architecture', () => {
       [...loaded].filter((path) => /^peer\/(?:werift|wrtc|node-datachannel)/.test(path)),
       [],
     );
+  });
+
+  test('no comment is wider than 100 columns, no file longer than 400 lines', () => {
+    const files = globSync('{protocol,sdk,server,console,bench,test,examples,scripts}/**/*.{ts,tsx}', {
+      cwd: root,
+      exclude: (path) => /(?:^|\/)(?:dist|node_modules)(?:\/|$)/.test(path),
+    });
+    const comment = /^\s*(?:\/\/|\/\*|\*)|[;,{}()[\]] \/\/ /;
+    const wide: string[] = [];
+    const long: string[] = [];
+    for (const file of files) {
+      const lines = readFileSync(join(root, file), 'utf8').trimEnd().split('\n');
+      if (lines.length > 400) long.push(file);
+      for (const [index, line] of lines.entries()) {
+        if (line.length > 100 && comment.test(line)) wide.push(`${file}:${index + 1}`);
+      }
+    }
+    assert.deepEqual({ wide, long }, { wide: [], long: [] });
   });
 });

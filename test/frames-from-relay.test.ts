@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type RendezvousError, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';
 import type { WebSocket } from 'ws';
+import { HeldTimers } from './support/held-timers.ts';
 import { claims, joined, joinServer, otherRelay, send, token } from './support/other-relay.ts';
 import { eventually } from './support/wait.ts';
 
@@ -21,11 +22,15 @@ test('an offer that comes in one read with `joined` is taken', async (t) => {
     });
     tcp.uncork();
   });
-  const transport = new WebRTCServerTransport({ relay, token: await token('server'), connectTimeoutMs: 5_000 });
+  const connectTimeoutMs = 5_000;
+  const timeout = new HeldTimers(t, connectTimeoutMs);
+  const transport = new WebRTCServerTransport({ relay, token: await token('server'), connectTimeoutMs });
   t.after(() => transport.close());
   // It waits on for another client, and then says what the one that came has said.
-  await assert.rejects(transport.start(), { code: 'bad_signal' });
+  const started = assert.rejects(transport.start(), { code: 'bad_signal' });
   await eventually(() => answers.includes('failed'));
+  timeout.fire();
+  await started;
   assert(!answers.includes('busy'));
 });
 
@@ -102,7 +107,7 @@ test('an ICE server of the relay whose address cannot be read is named, and that
   t.after(() => transport.close());
   await assert.rejects(transport.start(), {
     code: 'bad_option',
-    message: /^The relay names "turn:…@turn\.example" as an ICE server.*STUN_URLS, TURN_URLS/,
+    message: /^The relay announces the invalid ICE server "turn:…@turn\.example".*STUN_URLS or TURN_URLS/,
   });
 });
 
@@ -141,14 +146,18 @@ test('a peer that is lost is nobody to connect to; when it is back its channel g
   send(sockets[0], { type: 'outcome', id: '1', code: 'gone' });
   await eventually(() => peers.length === 1);
   assert.deepEqual([connection.knows('one'), connection.online('one')], [false, false]);
-  assert.equal((await connection.anyPeer(AbortSignal.timeout(5_000))).id, 'two');
+  assert.equal((await connection.anyPeer(AbortSignal.timeout(60_000))).id, 'two');
   await one.send(message);
   await two.send(message);
-  await eventually(() => signals[0]?.length === 2);
-  assert.deepEqual(signals[0], ['one candidate 1', 'two candidate 1']);
+  // What is not acknowledged within a second is repeated, so that some may be there twice.
+  const since = (n: number) => [...new Set(signals[0]?.slice(n))];
+  await eventually(() => since(0).includes('two candidate 1'));
+  assert.deepEqual(since(0), ['one candidate 1', 'two candidate 1']);
+  const before = signals[0]!.length;
   send(sockets[0], { type: 'peer', id: 'one', state: 'online', claims: claims('one', 'client') });
-  await eventually(() => signals[0]?.length === 4);
-  assert.deepEqual(signals[0]?.slice(2), ['one candidate 1', 'one candidate 2']);
+  const ofOne = () => since(before).filter((signal) => signal.startsWith('one'));
+  await eventually(() => ofOne().length === 2);
+  assert.deepEqual(ofOne(), ['one candidate 1', 'one candidate 2']);
   assert.equal(connection.online('one'), true);
 
   sockets[0].terminate();

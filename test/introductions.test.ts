@@ -95,7 +95,7 @@ void suite('whom a relay introduces to whom', { concurrency: 2 }, () => {
     });
   }
 
-  test('without a secret nobody finds out: what SECURITY.md says', async (t) => {
+  test('without a secret nobody finds out: what docs/security-model.md says', async (t) => {
     const { started } = await cross(t, { client: { room: 'other' } });
     assert.deepEqual(
       started.map(({ status }) => status),

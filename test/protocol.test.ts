@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createHash, hkdfSync } from 'node:crypto';
 import { suite, test } from 'node:test';
-import { crc32 } from 'node:zlib';
 import * as z from 'zod/mini';
-import { closeCodes, frameFromRelay, frameToRelay, peerData, type Verdict, verdictOf } from 'mcp-rendezvous-protocol';
+import {
+  closeCodes,
+  createInvitation,
+  deriveSecret,
+  parseInvitation,
+  type Verdict,
+  verdictOf,
+} from 'mcp-rendezvous-protocol';
 import {
   decode,
   type DataFrame,
@@ -14,19 +18,24 @@ import {
   encodeData,
   encodePing,
   encodePong,
-  hello,
 } from '../sdk/src/link/frame.ts';
-import { parseMessage } from '../sdk/src/link/message.ts';
-import { importKey, prove, sessionKey, type Witness } from '../sdk/src/link/proof.ts';
+import { parseMessage } from '../sdk/src/link/reading.ts';
+import { pathKey, prove, relayedSession, sessionKey, type Witness } from '../sdk/src/link/proof.ts';
 import { Reassembler } from '../sdk/src/link/send-receive-window.ts';
-import { certificateBinding, relayContext, signalingContext } from '../sdk/src/link/transcript.ts';
+import { certificateBinding, relayContext, relayedPrologue, signalingContext } from '../sdk/src/link/transcript.ts';
+import { decodeRelayed, encodeRelayed } from '../protocol/src/relayed-frame.ts';
 import { parseDescription } from '../sdk/src/peer/description.ts';
 import { readFraming } from '../sdk/src/peer/framing.ts';
-import { outcomeCode } from '../protocol/src/frames.ts';
+import { NoiseHandshake } from '../sdk/src/relayed/noise.ts';
+import { loadPrimitives } from '../sdk/src/relayed/primitives.ts';
+import { frameFromRelay, frameToRelay, outcomeCode } from '../protocol/src/frames.ts';
+import { hello } from '../protocol/src/link-data.ts';
+import { peerData } from '../protocol/src/peer-data.ts';
 import { secretKeyBytes } from '../protocol/src/secret.ts';
+import { examples, Formulas, rows, secretOf, section, text } from './support/protocol-document.ts';
 
 /** PROTOCOL.md says what the schemas take: its examples parse, its tables are theirs. */
-const text = readFileSync(join(import.meta.dirname, '..', 'PROTOCOL.md'), 'utf8');
+
 /** The example of AUTH: the offerer's first, results in hex. */
 const pair = z.tuple([z.string(), z.string()]);
 const auth = z.object({
@@ -41,7 +50,40 @@ const auth = z.object({
   proofs: pair,
   sessionKey: z.string(),
 });
-const schemas = { 'to-relay': frameToRelay, 'from-relay': frameFromRelay, data: peerData, hello, auth };
+/** Read in its own test, by the function that reads invitations. */
+const invitation = z.object({
+  relay: z.string(),
+  room: z.string(),
+  token: z.string(),
+  secret: z.string(),
+  name: z.string(),
+});
+/** The examples of the handshake of the relayed path: the client's first. */
+const relayed = z.object({
+  iss: z.string(),
+  room: z.string(),
+  client: z.string(),
+  session: z.string(),
+  gen: z.number(),
+  psk: z.string(),
+  ephemerals: pair,
+  payload: z.string(),
+  plain: z.string(),
+  messages: pair,
+  hash: z.string(),
+  exported: z.string(),
+  begins: z.object({ session: z.string(), sessionKey: z.string(), pathKey: z.string() }),
+  sealed: z.string(),
+});
+const schemas = {
+  'to-relay': frameToRelay(),
+  'from-relay': frameFromRelay(),
+  data: peerData(),
+  hello: hello(),
+  auth,
+  invitation,
+  relayed,
+};
 
 /** The values of the member by which a union's frames are told apart. */
 function kindsOf(union: z.core.$ZodType, member: string): string[] {
@@ -50,102 +92,7 @@ function kindsOf(union: z.core.$ZodType, member: string): string[] {
 }
 
 /** What tests of this file run, by what stands behind the opening fence. */
-const executed = [...Object.keys(schemas).map((word) => `json ${word}`), 'hex frame', 'sdp', 'formula'];
-
-interface Example {
-  line: number;
-  /** What stands behind the opening fence's language. */
-  word: string;
-  body: string;
-}
-
-function examples(language = 'json'): Example[] {
-  const fences = text.matchAll(new RegExp(`^\`\`\`${language} *(.*)\\n([^]*?)^\`\`\`$`, 'gm'));
-  return Array.from(fences, ({ index, 1: word = '', 2: body = '' }) => ({
-    line: text.slice(0, index).split('\n').length,
-    word,
-    body,
-  }));
-}
-
-/** The lines between a section's heading and the next one of its depth. */
-function section(heading: string): string {
-  const start = text.indexOf(`\n${heading}\n`);
-  assert.notEqual(start, -1, `PROTOCOL.md has no heading "${heading}"`);
-  const [depth = ''] = heading.split(' ');
-  const end = text.indexOf(`\n${depth} `, start + heading.length);
-  return text.slice(start, end === -1 ? undefined : end);
-}
-
-/** The rows of a section's tables, headings aside, whose first cell is a code word: that word, and the other cells. */
-function rows(of: string): [word: string, ...cells: string[]][] {
-  return Array.from(of.matchAll(/^\| `(\w+)` \|(.*)\|$(?!\n\| ---)/gm), ([, word = '', rest = '']) => [
-    word,
-    ...rest.split('|').map((cell) => cell.trim()),
-  ]);
-}
-
-/** The formulas of AUTH as the text has them; `terms` are the bytes of what they name. */
-class Formulas {
-  readonly #lines: Map<string, string>;
-
-  constructor(body: string) {
-    this.#lines = new Map(Array.from(body.matchAll(/^(.+?) += (.+)$/gm), ([, name = '', said = '']) => [name, said]));
-  }
-
-  /** The words behind the name's equals sign. */
-  said(name: string): string {
-    return this.#lines.get(name) ?? assert.fail(`no formula of the ${name}`);
-  }
-
-  value(name: string, terms: Record<string, Uint8Array>): Buffer {
-    const evaluate = (expression: string): Buffer => {
-      const [, call, within = ''] = /^(HMAC-SHA-256|fields)\(([^]*)\)$/.exec(expression) ?? [];
-      if (call === 'HMAC-SHA-256') {
-        const [key = '', ...message] = split(within, ', ');
-        return createHmac('sha256', evaluate(key))
-          .update(evaluate(message.join(', ')))
-          .digest();
-      }
-      if (call === 'fields') return Buffer.concat(split(within, ', ').map(evaluate).flatMap(withLength));
-      const parts = split(expression, ' | ');
-      if (parts.length > 1) return Buffer.concat(parts.map(evaluate));
-      const quoted = /^"(.+)"$/.exec(expression)?.[1];
-      return Buffer.from(quoted ?? terms[expression] ?? assert.fail(`${name} names ${expression}`));
-    };
-    return evaluate(this.said(name));
-  }
-}
-
-function withLength(part: Buffer): Buffer[] {
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(part.length);
-  return [length, part];
-}
-
-/** Where the separator is outside of brackets. What a term says behind a comma is prose, and belongs to it. */
-function split(expression: string, separator: string): string[] {
-  const parts: string[] = [];
-  let depth = 0;
-  let start = 0;
-  for (let at = 0; at < expression.length; at += 1) {
-    if (expression[at] === '(') depth += 1;
-    if (expression[at] === ')') depth -= 1;
-    if (depth > 0 || !expression.startsWith(separator, at)) continue;
-    parts.push(expression.slice(start, at));
-    start = at + separator.length;
-  }
-  return [...parts, expression.slice(start)];
-}
-
-/** The bytes of a secret as the text says it: not as the SDK reads it. */
-function secretOf(secret: string): Buffer {
-  const [body, checksum] = [secret.slice(0, 48), Buffer.from(secret.slice(48), 'base64url')];
-  assert.equal(secret.length, 54);
-  assert.equal(body.slice(0, 5), 'mcps1');
-  assert.equal(checksum.readUInt32BE(), crc32(body));
-  return Buffer.from(body.slice(5), 'base64url');
-}
+const executed = [...Object.keys(schemas).map((word) => `json ${word}`), 'hex frame', 'hex relayed', 'sdp', 'formula'];
 
 void suite('PROTOCOL.md', () => {
   test('every block is of a kind that a test of this file runs', () => {
@@ -199,13 +146,16 @@ void suite('PROTOCOL.md', () => {
         .map(({ body }) => (JSON.parse(body) as Record<string, string>)[discriminator] ?? '');
       return [...new Set(values)].toSorted();
     };
-    assert.deepEqual(shown('to-relay', 'type'), kindsOf(frameToRelay, 'type'));
-    assert.deepEqual(shown('from-relay', 'type'), kindsOf(frameFromRelay, 'type'));
-    assert.deepEqual(shown('data', 'kind'), kindsOf(peerData, 'kind'));
+    assert.deepEqual(shown('to-relay', 'type'), kindsOf(frameToRelay(), 'type'));
+    assert.deepEqual(shown('from-relay', 'type'), kindsOf(frameFromRelay(), 'type'));
+    assert.deepEqual(shown('data', 'kind'), kindsOf(peerData(), 'kind'));
   });
 
-  /** The frames of the examples, one a line. */
-  const frames = () => examples('hex').flatMap(({ body }) => body.trim().split('\n').map(fromHex));
+  /** The frames of the examples, one per line. */
+  const frames = (kind = 'frame') =>
+    examples('hex')
+      .filter(({ word }) => word === kind)
+      .flatMap(({ body }) => body.trim().split('\n').map(fromHex));
   const fromHex = (line: string) => Uint8Array.from(Buffer.from(line.replaceAll(' ', ''), 'hex'));
 
   test('every frame in hex is read and written as it stands there', () => {
@@ -257,14 +207,32 @@ void suite('PROTOCOL.md', () => {
     ]);
   });
 
+  test('the invitation of the example is read as it stands there, and its secret is derived as the text says', async () => {
+    const { body = '' } = examples().find(({ word }) => word === 'invitation') ?? {};
+    const said = invitation.parse(JSON.parse(body));
+    const written = `mcpr1${Buffer.from(JSON.stringify(said)).toString('base64url')}`;
+    const { role, subject, id, expiresAt, ...read } = parseInvitation(written, { now: 0 });
+    assert.deepEqual(read, said);
+    assert.deepEqual([role, subject, expiresAt], ['client', 'agent-7', 1_790_000_000]);
+    assert.equal(createInvitation(said), written);
+    const [, root = '', jti = ''] =
+      /With the root `(mcps1\S+)` and the `jti` `(\S+)`/.exec(section('## 2. Room tokens')) ?? [];
+    assert.equal(jti, id);
+    assert.equal(await deriveSecret(root, jti), said.secret);
+    const key = Buffer.from(hkdfSync('sha256', secretOf(root), '', jti, 32));
+    assert.deepEqual(secretOf(said.secret), key);
+  });
+
   test('the formulas of AUTH, the example behind them and the SDK come to the same', async () => {
-    const [formula, ...more] = examples('formula');
+    const [formula, ofRelayed, ...more] = examples('formula');
+    assert.ok(ofRelayed);
     assert.deepEqual(more, []);
     const formulas = new Formulas(formula?.body ?? '');
     const example = examples().find(({ word }) => word === 'auth');
     const said = auth.parse(JSON.parse(example?.body ?? ''));
     const [offererSdp, answererSdp] = said.fingerprints.map(
-      (value) => `v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=fingerprint:${value}\r\n`,
+      (value) =>
+        `v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=setup:active\r\na=fingerprint:${value}\r\n`,
     );
     assert.ok(offererSdp && answererSdp);
     const read = [offererSdp, answererSdp].map((sdp) => parseDescription(sdp).fingerprint);
@@ -308,8 +276,8 @@ void suite('PROTOCOL.md', () => {
       ['the 32 bytes of the secret', 'when a session is resumed, the session key', []],
     );
 
-    const keys: [Uint8Array, CryptoKey, string[]?][] = [
-      [secret, await importKey(new Uint8Array(secret)), said.proofs],
+    const keys: [Uint8Array, Uint8Array<ArrayBuffer>, string[]?][] = [
+      [secret, new Uint8Array(secret), said.proofs],
       [ofSession(secret), await sessionKey(witness, secret)],
       [ofSession(Buffer.alloc(0)), await sessionKey(witness, undefined)],
     ];
@@ -326,10 +294,76 @@ void suite('PROTOCOL.md', () => {
     }
   });
 
+  test('relayed data in hex is read and written as it stands there', () => {
+    for (const bytes of frames('relayed')) {
+      const { peer, payload } = decodeRelayed(bytes) ?? assert.fail('it is not read');
+      assert.deepEqual(encodeRelayed(peer, payload), bytes);
+    }
+  });
+
+  test('the formulas of the relayed path and the SDK come to the same', async () => {
+    const formulas = new Formulas(examples('formula')[1]?.body ?? '');
+    const bytes = (values: Record<string, string>) =>
+      Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Buffer.from(value)]));
+    const named = { iss: 'https://i.example', room: 'desk', session: 'hTq3b0mXk2nV8sJ4yLwZrA', gen: '7' };
+    const prologue = formulas.value('prologue', bytes({ ...named, 'sub of the client': 'agent-7' }));
+    const peers = { issuer: named.iss, room: named.room, client: 'agent-7' };
+    assert.deepEqual(Buffer.from(relayedPrologue(peers, named.session, 7)), prologue);
+    const [h, exported] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
+    const label = formulas.value('label', { h });
+    const key = formulas.value('session key', { exported, label });
+    const name = createHash('sha256').update(label).digest().subarray(0, 16).toString('base64url');
+    assert.match(formulas.said('session'), /^base64url\(the first 16 bytes of SHA-256\(label\)\)$/);
+    const begun = await relayedSession(h, new Uint8Array(exported));
+    assert.equal(begun.name, name);
+    assert.deepEqual(Buffer.from(await pathKey(begun.key)), formulas.value('path key', { 'session key': key }));
+  });
+
+  test('the handshakes of the relayed path and the SDK come to the same', async () => {
+    await loadPrimitives();
+    const hex = (digits: string) => Uint8Array.from(Buffer.from(digits, 'hex'));
+    const shown = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+    const all = examples().filter(({ word }) => word === 'relayed');
+    assert.equal(all.length, 3);
+    const begun: z.infer<typeof relayed>[] = [];
+    for (const { body } of all) {
+      const said = relayed.parse(JSON.parse(body));
+      begun.push(said);
+      const peers = { issuer: said.iss, room: said.room, client: said.client };
+      const prologue = relayedPrologue(peers, said.session, said.gen);
+      const psk = said.psk === '' ? undefined : hex(said.psk);
+      const [client, server] = said.ephemerals.map(
+        (key, n) => new NoiseHandshake({ initiator: n === 0, prologue, psk, ephemeral: hex(key) }),
+      ) as [NoiseHandshake, NoiseHandshake];
+      const first = client.write();
+      assert.equal(server.read(first).length, 0);
+      const second = server.write(new TextEncoder().encode(said.payload));
+      assert.equal(new TextDecoder().decode(client.read(second)), said.payload);
+      assert.deepEqual([first, second].map(shown), said.messages);
+      const [ofClient, ofServer] = [client.split(), server.split()];
+      assert.deepEqual([ofClient.handshakeHash, ofClient.exported].map(shown), [said.hash, said.exported]);
+      const { name, key } = await relayedSession(ofClient.handshakeHash, new Uint8Array(ofClient.exported));
+      assert.deepEqual([name, shown(await pathKey(key))], [said.begins.session, said.begins.pathKey]);
+      const sealed = ofClient.send.seal(hex(said.plain));
+      assert.equal(shown(sealed), said.sealed);
+      assert.equal(shown(ofServer.receive.open(sealed)), said.plain);
+    }
+    // The last one goes on with the session that the one with the secret began.
+    const [none, secret, more] = begun.map(({ psk, session }) => ({ psk, session }));
+    const example = auth.parse(JSON.parse(examples().find(({ word }) => word === 'auth')?.body ?? ''));
+    assert.deepEqual([none?.psk, secret?.psk], ['', Buffer.from(secretKeyBytes(example.secret) ?? []).toString('hex')]);
+    assert.deepEqual(more, { psk: begun[1]?.begins.pathKey, session: begun[1]?.begins.session });
+  });
+
   test("the SDP's attribute asks for the version of framed mode that there is", () => {
     const [example, ...more] = examples('sdp');
     assert.deepEqual(more, []);
-    assert.deepEqual(readFraming(example?.body ?? ''), { versions: ['1'], restart: false });
+    assert.deepEqual(readFraming(example?.body ?? ''), {
+      versions: ['1'],
+      restart: false,
+      batch: false,
+      reoffer: false,
+    });
   });
 
   test('§5 lists the close codes, in the ranges of their verdicts', () => {
@@ -359,6 +393,6 @@ void suite('PROTOCOL.md', () => {
 
   test('§4 lists the outcome codes', () => {
     const codes = rows(section('### `outcome`')).map(([code]) => code);
-    assert.deepEqual(codes, outcomeCode.options);
+    assert.deepEqual(codes, outcomeCode().options);
   });
 });

@@ -25,7 +25,7 @@ test('under a new identity no channel goes on, also to a peer that is still ther
   sockets[0]?.terminate();
   await eventually(() => connection.id === 'self-2');
   assert.equal(ends.length, 1);
-  assert.match(ends[0] ?? '', /new identity/);
+  assert.match(ends[0] ?? '', /new id/);
   assert.equal(connection.knows('client'), true);
 });
 

@@ -1,22 +1,26 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { listen, RelayConnection, type RendezvousError, WebRTCClientTransport } from 'mcp-rendezvous';
+import { listen, type Path, RelayConnection, type RendezvousError, WebRTCClientTransport } from 'mcp-rendezvous';
+import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { joined, otherRelay, send, token } from './support/other-relay.ts';
+import { testSecret } from './support/relay.ts';
 import { eventually } from './support/wait.ts';
 
 test('a listener that was in the room waits for a backend that has no token for a while', async (t) => {
+  // Of the pauses, which may be 16 s together.
+  t.mock.method(Math, 'random', () => 0.1);
   const lost = Promise.withResolvers<void>();
   const relay = await otherRelay(t, (socket, n) => {
     send(socket, joined('server'));
     if (n === 1) void lost.promise.then(() => socket.terminate());
   });
-  let refusals = 0;
+  let rejections = 0;
   let outage = false;
   const listener = await listen(
     {
       relay,
       token: () => {
-        if (outage && refusals++ < 4) throw new Error('the backend is down');
+        if (outage && rejections++ < 4) throw new Error('the backend is down');
         return token('server');
       },
     },
@@ -28,7 +32,7 @@ test('a listener that was in the room waits for a backend that has no token for 
   outage = true;
   lost.resolve();
   await eventually(() => listener.state === 'reconnecting');
-  await eventually(() => listener.state === 'joined', 15_000);
+  await eventually(() => listener.state === 'joined');
   assert.deepEqual(errors, ['relay_unreachable', ...Array<string>(4).fill('token_unavailable')]);
 });
 
@@ -53,25 +57,48 @@ test('a token function that fails after the application has given up is no unhan
   assert.deepEqual(unhandled, []);
 });
 
-/** A connection to a relay that announces the end of its token; what it sends to that is collected. */
-async function refreshing(t: TestContext, fetch: () => Promise<string>, again: boolean) {
+test('a clock that is ten minutes behind does not hold up a fresh token', async (t) => {
+  const { now } = Date;
+  let ttl = 3600;
+  const { sent, announce } = await refreshing(t, () => token('server', ttl++), true, now());
+  t.mock.method(Date, 'now', () => now() - 600_000);
+  announce();
+  await eventually(() => sent.length === 2);
+});
+
+/**
+ * A connection to a relay that announces the end of its token; what it sends to that is collected.
+ */
+async function refreshing(t: TestContext, fetch: () => Promise<string>, again: boolean, atMs = Date.now()) {
   const sent: { token: string; at: number }[] = [];
   let announce = () => {};
   const relay = await otherRelay(t, (socket) => {
-    announce = () => send(socket, { type: 'token_expiring', expiresAt: Math.floor(Date.now() / 1000) + 6 });
+    announce = () => send(socket, { type: 'token_expiring', expiresAt: Math.floor(atMs / 1000) + 6 });
     socket.on('message', (frame: Buffer) => {
       const { type, token: fresh } = JSON.parse(frame.toString()) as { type: string; token: string };
       if (type !== 'token') return;
       sent.push({ token: fresh, at: performance.now() });
       if (again) announce();
     });
-    send(socket, joined('server'));
+    send(socket, { ...joined('server'), now: Math.floor(atMs / 1000) });
   });
   const connection = new RelayConnection({ relay, token: fetch });
   t.after(() => connection.close());
   await connection.start();
-  return { sent, announce };
+  return { sent, announce, connection };
 }
+
+test('a peer is who its latest token says, also between two joins', async (t) => {
+  let paths: Path[] = ['direct', 'relayed'];
+  const fetch = () =>
+    createRoomToken({ key: testSecret, room: 'room', role: 'server', subject: 'server', ttl: '1h', paths });
+  const { sent, announce, connection } = await refreshing(t, fetch, false);
+  assert.deepEqual(connection.identity.paths, paths);
+  paths = ['relayed'];
+  announce();
+  await eventually(() => sent.length > 0);
+  assert.deepEqual(connection.identity.paths, paths);
+});
 
 test('a token function that has no other token yet is asked at the next announcement, and nothing is sent meanwhile', async (t) => {
   const first = await token('server');

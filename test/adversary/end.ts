@@ -1,8 +1,16 @@
 import { Client } from '@modelcontextprotocol/client';
 import { McpServer } from '@modelcontextprotocol/server';
-import { type Engine, listen, RendezvousError, WebRTCClientTransport, type WebRTCTransport } from 'mcp-rendezvous';
+import {
+  type DiagnosticEvent,
+  type Engine,
+  listen,
+  RendezvousError,
+  WebRTCClientTransport,
+  type WebRTCTransport,
+} from 'mcp-rendezvous';
 import * as z from 'zod';
 import { Hold } from './hold.ts';
+import type { Carried, Stretch } from './pauses.ts';
 import { pause, type Plan, sendNumbered, Tally } from './stream.ts';
 import { Random } from './random.ts';
 
@@ -25,7 +33,7 @@ export interface EndReport {
   doubled: number;
   reordered: number;
   damaged: number;
-  longestPauseMs: number;
+  pauses: Stretch[];
   sinceArrivalMs: number;
   /** The client's: calls that were answered, and calls that failed. */
   answered: number;
@@ -34,12 +42,16 @@ export interface EndReport {
   ran: number;
   ranAgain: number;
   recoveries: Recovery[];
+  carried: Carried[];
   /** What went wrong, when (milliseconds since the epoch), and what the states were. */
   events: string[];
   memoryMiB: number;
 }
 
-/** One end of the session that runs alike in Node and in a page: arguments and results are plain data. */
+/**
+ * One end of the session that runs alike in Node and in a page: arguments and results are plain
+ * data.
+ */
 export interface End {
   /** Joins as the room's MCP server. */
   serve(place: Place): Promise<void>;
@@ -54,9 +66,13 @@ export interface End {
   leave(): Promise<void>;
 }
 
-/** Longer than any storm: what the adversary does must not be mistaken for a timeout of the MCP SDK. */
+/**
+ * Longer than any storm: what the adversary does must not be mistaken for a timeout of the MCP SDK.
+ */
 const callTimeoutMs = 300_000;
-/** A tool runs for so long at the most, so that connections are lost between a call and its answer. */
+/**
+ * A tool runs for so long at the most, so that connections are lost between a call and its answer.
+ */
 const toolMs = 300;
 
 export function createEnd(engine: Engine, memoryMiB: () => number): End {
@@ -64,6 +80,7 @@ export function createEnd(engine: Engine, memoryMiB: () => number): End {
   const tally = new Tally();
   const runs = new Map<number, number>();
   const recoveries: Recovery[] = [];
+  const carried: Carried[] = [];
   const events: string[] = [];
   const calls = { answered: 0, failed: 0 };
   let sent = 0;
@@ -74,11 +91,20 @@ export function createEnd(engine: Engine, memoryMiB: () => number): End {
   const note = (what: string): void => void events.push(`${new Date().toISOString()} ${what}`);
   const noteError = (error: unknown): void => note(describe(error));
 
+  /** What a session says of itself, step by step. */
+  const ondiagnostic = (event: DiagnosticEvent): void => {
+    if (event.type === 'candidate') return;
+    const { type, at: _, peer: __, ...details } = event;
+    note([type, ...Object.values(details)].join(' '));
+    if (event.type === 'path_changed') carry(event.path);
+  };
+  const carry = (path: Carried['path']): void => void carried.push({ at: Date.now(), path });
+
   const watch = (session: WebRTCTransport): void => {
     transport = session;
     let lost = { at: 0, connections: 0, restarts: 0 };
     session.onstatechange = (state) => {
-      note(state);
+      if (state === 'recovering') carry(undefined);
       const { connections, restarts } = hold;
       if (state === 'recovering') lost = { at: performance.now(), connections, restarts };
       if (state !== 'connected' || lost.at === 0) return;
@@ -92,7 +118,10 @@ export function createEnd(engine: Engine, memoryMiB: () => number): End {
       note(`recovered by ${how}`);
     };
   };
-  /** The numbered messages go past the MCP SDK, which would handle them one by one but promises no order. */
+  /**
+   * The numbered messages go past the MCP SDK, which would handle them one by one but promises no
+   * order.
+   */
   const tap = (session: WebRTCTransport): void => {
     const { onmessage } = session;
     session.onmessage = (message, extra) => {
@@ -115,7 +144,7 @@ export function createEnd(engine: Engine, memoryMiB: () => number): End {
 
   return {
     async serve(place) {
-      const listener = await listen({ ...place, rtc: hold.engine }, async (session) => {
+      const listener = await listen({ ...place, rtc: hold.engine, ondiagnostic }, async (session) => {
         watch(session);
         const server = createServer(runs);
         server.server.onerror = noteError;
@@ -127,7 +156,7 @@ export function createEnd(engine: Engine, memoryMiB: () => number): End {
       leave = () => listener.close();
     },
     async connect(place) {
-      const session = new WebRTCClientTransport({ ...place, rtc: hold.engine });
+      const session = new WebRTCClientTransport({ ...place, rtc: hold.engine, ondiagnostic });
       watch(session);
       client = new Client({ name: 'client', version: '1.0.0' });
       client.onerror = noteError;
@@ -145,7 +174,7 @@ export function createEnd(engine: Engine, memoryMiB: () => number): End {
     },
     cut: async () => hold.cut(),
     report: async () => {
-      const { received, doubled, reordered, damaged, longestPauseMs, sinceArrivalMs } = tally;
+      const { received, doubled, reordered, damaged, pauses, sinceArrivalMs } = tally;
       return {
         state: transport?.state ?? 'new',
         sent,
@@ -153,12 +182,13 @@ export function createEnd(engine: Engine, memoryMiB: () => number): End {
         doubled,
         reordered,
         damaged,
-        longestPauseMs,
+        pauses,
         sinceArrivalMs,
         ...calls,
         ran: runs.size,
         ranAgain: [...runs.values()].filter((count) => count > 1).length,
         recoveries,
+        carried,
         events,
         memoryMiB: memoryMiB(),
       };

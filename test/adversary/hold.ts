@@ -7,7 +7,7 @@ export class Hold {
   /** Connections made, and descriptions that began an ICE restart on one of them. */
   connections = 0;
   restarts = 0;
-  #newest: RtcPeerConnection | undefined;
+  readonly #made: RtcPeerConnection[] = [];
 
   constructor(engine: Engine) {
     this.engine = {
@@ -16,14 +16,14 @@ export class Hold {
     };
   }
 
-  /** Closes the newest connection on this side, behind the SDK's back. */
+  /** Closes all connections on this side, behind the SDK's back. */
   cut(): void {
-    void this.#newest?.close();
+    for (const connection of this.#made.splice(0)) void connection.close();
   }
 
   #watch(connection: RtcPeerConnection): RtcPeerConnection {
     this.connections++;
-    this.#newest = connection;
+    this.#made.push(connection);
     const setLocalDescription = connection.setLocalDescription.bind(connection);
     let descriptions = 0;
     connection.setLocalDescription = (description) => {

@@ -5,12 +5,16 @@ const run = promisify(execFile);
 const ip = async (...args: string[]): Promise<void> => void (await run('ip', args));
 const tc = async (...args: string[]): Promise<void> => void (await run('tc', args));
 
-/** Networks that may exist at the same time: 203.0.113.128/25 in parts of 16 addresses (RFC 5737: for documentation). */
+/**
+ * Networks that may exist at the same time: 203.0.113.128/25 in parts of 16 addresses (RFC 5737:
+ * for documentation).
+ */
 const networks = 8;
 const prefix = 28;
 /**
- * What a cable carries each way. A large message then takes a while, so that it is cut in the middle now and then. The queue is longer
- * than what an engine has on its way at a time: congestion is not what this is about.
+ * What a cable carries each way. A large message then takes a while, so that it is cut in the
+ * middle now and then. The queue is longer than what an engine has on its way at a time: congestion
+ * is not what this is about.
  */
 const rate = ['tbf', 'rate', '50mbit', 'burst', '128kb', 'latency', '250ms'];
 
@@ -25,7 +29,8 @@ export class Hosts {
   /** Nobody else takes away what a process leaves behind that ends in the middle. */
   readonly #abandon = (): void => {
     for (const { name, near } of [this.server, this.client]) {
-      spawnSync('ip', ['link', 'del', near]); // at once: the namespace stays for as long as a process is in it
+      // At once: the namespace stays for as long as a process is in it.
+      spawnSync('ip', ['link', 'del', near]);
       spawnSync('ip', ['netns', 'del', name]);
     }
     spawnSync('ip', ['link', 'del', this.#bridge]);
@@ -95,6 +100,10 @@ export class Host {
   readonly near: string;
   #address = 0;
   #created = false;
+  /** Its cable leads nowhere. */
+  #silent = true;
+  /** It is kept apart from other hosts. */
+  #apart = false;
 
   constructor(options: HostOptions) {
     this.#options = options;
@@ -139,11 +148,22 @@ export class Host {
 
   /** From now on packets go nowhere, and nobody is told. */
   async silence(): Promise<void> {
+    this.#silent = true;
     await ip('link', 'set', this.near, 'nomaster');
   }
 
   async restore(): Promise<void> {
     await ip('link', 'set', this.near, 'master', this.#options.bridge);
+    this.#silent = false;
+    // A bridge forgets what it knew of a cable that was taken away.
+    await this.keepApart(this.#apart);
+  }
+
+  /** Between two hosts that are kept apart nothing passes, and nobody is told. */
+  async keepApart(apart: boolean): Promise<void> {
+    this.#apart = apart;
+    if (this.#silent) return;
+    await ip('link', 'set', this.near, 'type', 'bridge_slave', 'isolated', apart ? 'on' : 'off');
   }
 
   /** Takes the host's address away and gives it another one, as another network would. */

@@ -1,4 +1,5 @@
 import type { JsonRpcMessage, WebRTCTransport } from 'mcp-rendezvous';
+import type { Stretch } from './pauses.ts';
 import { Random } from './random.ts';
 
 /** What one side sends. */
@@ -14,12 +15,20 @@ export interface Plan {
 
 const method = 'notifications/numbered';
 const burstEveryMs = 100;
-/** One message in so many is large, so that a connection is lost in the middle of one. */
-const largeOneIn = 400;
-const large = { least: 100_000, most: 1_000_000 };
+/** What is longer between two arrivals is a pause. */
+const pauseMs = 500;
+/**
+ * One message in so many is large, so that a connection is lost in the middle of one. Not larger:
+ * on the relayed path it takes its time, which is no pause.
+ */
+const largeOneIn = 150;
+const large = { least: 50_000, most: 300_000 };
 const small = { least: 1, most: 400 };
 
-/** Sends the plan's messages, in bursts. Resolves when the transport has taken the last one; rejects when it does not take one. */
+/**
+ * Sends the plan's messages, in bursts. Resolves when the transport has taken the last one; rejects
+ * when it does not take one.
+ */
 export async function sendNumbered(
   transport: WebRTCTransport,
   plan: Plan,
@@ -51,25 +60,31 @@ export class Tally {
   reordered = 0;
   /** Arrived with another content than was sent. */
   damaged = 0;
-  /** The longest time between two arrivals. */
+  /** The longest time between two arrivals, and which were long. */
   longestPauseMs = 0;
+  readonly pauses: Stretch[] = [];
   #last = 0;
   #arrived = performance.now();
   readonly #seen = new Set<number>();
 
-  /** Takes a message of the transport; false: it is none of the numbered ones. */
+  /** Takes a message of the transport; false: it is not a numbered one. */
   take(message: JsonRpcMessage): boolean {
     if (!('method' in message) || message.method !== method) return false;
     const { number, text } = message.params as { number: number; text: string };
     if (this.#seen.has(number)) this.doubled++;
     else if (number < this.#last) this.reordered++;
     else if (text !== textOf(number, text.length)) this.damaged++;
+    if (this.received > 0) this.#came(this.sinceArrivalMs);
     this.#seen.add(number);
     this.received = this.#seen.size;
     this.#last = Math.max(this.#last, number);
-    this.longestPauseMs = Math.max(this.longestPauseMs, this.sinceArrivalMs);
     this.#arrived = performance.now();
     return true;
+  }
+
+  #came(afterMs: number): void {
+    this.longestPauseMs = Math.max(this.longestPauseMs, afterMs);
+    if (afterMs > pauseMs) this.pauses.push({ from: Date.now() - afterMs, until: Date.now() });
   }
 
   get sinceArrivalMs(): number {
@@ -77,7 +92,10 @@ export class Tally {
   }
 }
 
-/** Of one, two and three bytes of UTF-8 and two units of UTF-16, so that a cut goes through characters too. */
+/**
+ * Of one, two and three bytes of UTF-8 and two units of UTF-16, so that a cut goes through
+ * characters too.
+ */
 const alphabet = ['0', 'é', '€', '😀', 'z'];
 
 function textOf(number: number, length: number): string {

@@ -9,7 +9,11 @@ const recoveries = (outcome: Outcome, how?: string) =>
   ends(outcome).flatMap((end) => end.recoveries.filter((recovery) => how === undefined || recovery.how === how));
 const seconds = (ms: number): string => (ms / 1000).toFixed(1);
 const slowest = (outcome: Outcome): number => Math.max(0, ...recoveries(outcome).map(({ tookMs }) => tookMs));
-const pause = (outcome: Outcome): number => Math.max(...ends(outcome).map(({ longestPauseMs }) => longestPauseMs));
+/** Where there was a way between the ends. */
+const pause = ({ pauses }: Outcome): number => Math.max(0, ...pauses.values());
+/** What the user waits, come what may. */
+const wait = (outcome: Outcome): number =>
+  Math.max(0, ...ends(outcome).flatMap(({ pauses }) => pauses.map(({ from, until }) => until - from)));
 const lost = ({ server, client }: Outcome): number => server.sent + client.sent - server.received - client.received;
 
 const counted: Column[] = [
@@ -27,40 +31,58 @@ const verdict: Column[] = [
   ['calls unanswered', ({ client, scale }) => scale.calls - client.answered],
 ];
 
+const kinds = ({ pauses }: Outcome): string =>
+  pauses.size === 0 ? '' : ` (${[...pauses].map(([fault, longest]) => `${fault} ${seconds(longest)}`).join(', ')})`;
+
+const lengths: [title: string, value: (outcome: Outcome) => number][] = [
+  ...faults.map((fault: Fault): [string, (outcome: Outcome) => number] => [
+    `${fault}: pause (s)`,
+    ({ pauses }) => pauses.get(fault) ?? 0,
+  ]),
+  ['longest pause (s)', pause],
+  ['relay and path down together included (s)', wait],
+  ['slowest recovery (s)', slowest],
+];
+
+const verdictOn = ({ problems, slow }: Outcome): string =>
+  problems.length > 0 ? 'BROKEN' : slow.length > 0 ? 'SLOW' : 'held';
+
 /** One line for one seed, as soon as it is known. */
 export function line(outcome: Outcome): string {
   const values = [...counted, ...verdict].map(([title, value]) => `${title} ${value(outcome)}`);
   const memory = ends(outcome).map(({ memoryMiB }) => memoryMiB.toFixed(0));
   return [
-    `seed ${outcome.seed}, ${outcome.engine}: ${outcome.problems.length === 0 ? 'held' : 'BROKEN'}`,
+    `seed ${outcome.seed}, ${outcome.engine}: ${verdictOn(outcome)}`,
     ...values,
-    `longest pause ${seconds(pause(outcome))} s`,
+    `longest pause ${seconds(pause(outcome))} s${kinds(outcome)}`,
+    `${seconds(wait(outcome))} s with the time when relay and path were down together, and all faults in it`,
     `slowest recovery ${seconds(slowest(outcome))} s`,
     `memory ${memory.join(' and ')} MiB`,
+    `load ${outcome.load.toFixed(0)}`,
   ].join(', ');
 }
 
 /** Everything about one seed. */
 export const story = (outcome: Outcome): string =>
-  [line(outcome), ...outcome.problems.map((problem) => `  ✗ ${problem}`), ...outcome.events].join('\n');
+  [line(outcome), ...[...outcome.problems, ...outcome.slow].map((problem) => `  ✗ ${problem}`), ...outcome.events].join(
+    '\n',
+  );
 
 /** All seeds as a Markdown table, with a sum. */
 export function markdown(outcomes: Outcome[]): string {
   const columns = [...counted, ...verdict];
-  const titles = ['seed', 'engine', ...columns.map(([title]) => title), 'longest pause (s)', 'slowest recovery (s)'];
+  const titles = ['seed', 'engine', ...columns.map(([title]) => title), ...lengths.map(([title]) => title)];
   const row = (outcome: Outcome) => [
     outcome.seed,
     outcome.engine,
     ...columns.map(([, value]) => value(outcome)),
-    seconds(pause(outcome)),
-    seconds(slowest(outcome)),
+    ...lengths.map(([, value]) => seconds(value(outcome))),
   ];
   const total = [
     'sum',
     '',
     ...columns.map(([, value]) => sum(outcomes.map((outcome) => Number(value(outcome))))),
-    seconds(Math.max(...outcomes.map(pause))),
-    seconds(Math.max(...outcomes.map(slowest))),
+    ...lengths.map(([, value]) => seconds(Math.max(...outcomes.map(value)))),
   ];
   const rows = [titles, titles.map((_, index) => (index === 1 ? '---' : '---:')), ...outcomes.map(row), total];
   return rows.map((cells) => `| ${cells.join(' | ')} |`).join('\n');

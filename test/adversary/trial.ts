@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { loadavg } from 'node:os';
 import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { Fleet } from '../faults/fleet.ts';
 import { RedisServer } from '../support/redis.ts';
@@ -8,10 +9,14 @@ import type { EndReport, Place } from './end.ts';
 import { openPageEnd, type RemoteEnd, startNodeEnd } from './ends.ts';
 import { Hosts } from './hosts.ts';
 import type { NodeEngine } from './node-end.ts';
-import { type Fault, faults, Storm } from './storm.ts';
+import { blackouts, longestByFault, longestPauseMs } from './pauses.ts';
+import { type Fault, faults, type Manner, Storm } from './storm.ts';
 import { pause } from './stream.ts';
 
-/** `chromium`: a page at one end, and at the other one Node; which, and with which engine, depends on the seed. */
+/**
+ * `chromium`: a page at one end, and at the other one Node; which, and with which engine, depends
+ * on the seed.
+ */
 export type EngineName = NodeEngine | 'chromium';
 
 export interface Scale {
@@ -22,13 +27,33 @@ export interface Scale {
   stormMs: number;
 }
 
-export const full: Scale = { messages: 10_000, calls: 200, stormMs: 40_000 };
-export const short: Scale = { messages: 1_000, calls: 40, stormMs: 15_000 };
+export const scales: Record<Manner, Record<'full' | 'short', Scale>> = {
+  storm: {
+    full: { messages: 10_000, calls: 200, stormMs: 40_000 },
+    short: { messages: 1_000, calls: 40, stormMs: 15_000 },
+  },
+  apart: {
+    full: { messages: 10_000, calls: 200, stormMs: 120_000 },
+    short: { messages: 1_000, calls: 40, stormMs: 20_000 },
+  },
+};
 
-/** After the storm everything has to arrive, however slow the machine is: it has failed when nothing comes for so long, */
+/**
+ * What a peer may send for relayed data: so much that a pause is not the time that a large message
+ * takes at the usual rate.
+ */
+const relayed = { MAX_RELAYED_BYTES_PER_SECOND: '1048576' };
+const relays = 2;
+/** A session whose messages come at least so often is calm. */
+const calmMs = 600;
+
+/**
+ * After the storm everything has to arrive, however slow the machine is: it has failed when nothing
+ * comes for so long,
+ */
 const stalledMs = 45_000;
 /** or in all for so long. */
-const calmMs = 300_000;
+const arrivedMs = 300_000;
 const lookEveryMs = 200;
 
 /** What one seed brought. */
@@ -37,27 +62,37 @@ export interface Outcome {
   engine: string;
   scale: Scale;
   faults: Storm['counts'];
+  /** The longest pause that each kind of fault has brought, while there was a way. */
+  pauses: Map<Fault | 'none', number>;
   server: EndReport;
   client: EndReport;
   /** What was not as promised; empty when all was. */
   problems: string[];
+  /** Pauses that were longer than promised: on a machine that is busy elsewhere they may be its. */
+  slow: string[];
+  /** The machine's load average: above its cores a pause may be the machine's. */
+  load: number;
   /** Everything that happened, in order. */
   events: string[];
 }
 
-/** One session through one storm. @param only these faults happen */
-export async function weather(
-  engine: EngineName,
-  seed: number,
-  scale: Scale,
-  only: readonly Fault[] = faults,
-): Promise<Outcome> {
+export interface Weather {
+  engine: EngineName;
+  seed: number;
+  manner: Manner;
+  scale: Scale;
+  /** These faults happen. */
+  only?: readonly Fault[];
+}
+
+/** One session through one storm. */
+export async function weather({ engine, seed, manner, scale, only = faults }: Weather): Promise<Outcome> {
   await using stack = new AsyncDisposableStack();
   const hosts = await Hosts.create();
   stack.defer(() => hosts.remove());
   const redis = await RedisServer.start();
   stack.defer(() => redis.stop());
-  const fleet = await Fleet.start(2, () => ({ REDIS_URL: redis.url }), hosts.address);
+  const fleet = await Fleet.start(relays, () => ({ REDIS_URL: redis.url, ...relayed }), hosts.address);
   stack.defer(() => fleet.stop());
   const { names, start } = cast(engine, seed, hosts);
   const server = await start.server();
@@ -79,24 +114,35 @@ export async function weather(
 
   await using watch = await Watch.start(ends);
   const storm = new Storm(
-    { hosts, fleet, ends, silentMs: () => watch.silentMs(scale), over: () => watch.ended },
+    {
+      hosts,
+      fleet,
+      ends,
+      silentMs: () => watch.silentMs(scale),
+      calm: () => watch.calm(scale),
+      over: () => watch.ended,
+    },
     seed,
     only,
   );
-  await storm.rage(durationMs);
+  await storm.rage(durationMs, manner);
   const problems: string[] = [];
   const settled = () => watch.ended || watch.complete(scale) || watch.silentMs(scale) > stalledMs;
-  await eventually(settled, calmMs, 'everything arrives').catch(keep(problems));
+  await eventually(settled, arrivedMs, 'everything arrives').catch(keep(problems));
   const reports = await watch.look();
   problems.push(...wrong(reports, scale));
-  if (problems.length === 0) await within(client.leave(), 'the client to leave', 20_000).catch(keep(problems));
+  const pauses = pausesIn(storm, reports);
+  if (problems.length === 0) await within(client.leave(), 'the client to leave', 30_000).catch(keep(problems));
   return {
     seed,
     engine: names,
     scale,
     faults: storm.counts,
+    pauses,
     ...reports,
     problems,
+    slow: tooLong(pauses),
+    load: loadavg()[0]!,
     events: chronicle(storm.events, reports, ends),
   };
 }
@@ -145,12 +191,20 @@ class Watch implements AsyncDisposable {
     return watch;
   }
 
-  /** For how long nothing has come, at the end where that is longer, and where not everything has come. */
+  /**
+   * For how long nothing has come, at the end where that is longer, and where not everything has
+   * come.
+   */
   silentMs({ messages }: Scale): number {
     return Math.max(
       0,
       ...this.#all.filter(({ received }) => received < messages).map(({ sinceArrivalMs }) => sinceArrivalMs),
     );
+  }
+
+  calm(scale: Scale): boolean {
+    const away = ({ carried }: EndReport): boolean => carried.at(-1)?.path !== 'direct';
+    return !this.#all.some(away) && this.silentMs(scale) < calmMs;
   }
 
   get ended(): boolean {
@@ -217,9 +271,35 @@ function wrong({ server, client }: Reports, { messages, calls }: Scale): string[
   ];
 }
 
+function pausesIn({ strikes }: Storm, { server, client }: Reports): Outcome['pauses'] {
+  const ends = [server, client];
+  const out = blackouts(
+    strikes,
+    relays,
+    ends.map(({ carried }) => carried),
+  );
+  return longestByFault(
+    ends.flatMap((end) => end.pauses),
+    strikes,
+    out,
+  );
+}
+
+const tooLong = (pauses: Outcome['pauses']): string[] =>
+  [...pauses]
+    .filter(([, longest]) => longest > longestPauseMs)
+    .map(([fault, longest]) => `${(longest / 1000).toFixed(1)} s of pause after a fault of: ${fault}, promised 4.0 s`);
+
 function chronicle(storm: string[], reports: Reports, ends: Record<'server' | 'client', RemoteEnd>): string[] {
   const sides = ['server', 'client'] as const;
-  const told = sides.flatMap((side) => reports[side].events.map((event) => event.replace(/^(\S+) /, `$1 ${side} `)));
+  const told = sides.flatMap((side) => {
+    const { events, pauses } = reports[side];
+    const noted = pauses.map(
+      ({ from, until }) =>
+        `${new Date(until).toISOString()} something comes again, after ${((until - from) / 1000).toFixed(1)} s`,
+    );
+    return [...events, ...noted].map((event) => event.replace(/^(\S+) /, `$1 ${side} `));
+  });
   const output = sides.flatMap((side) => (ends[side].output ? [`output of the ${side}:\n${ends[side].output}`] : []));
   return [...[...storm.map((event) => event.replace(/^(\S+) /, '$1 * ')), ...told].toSorted(), ...output];
 }

@@ -2,7 +2,10 @@ import type { CandidateInit, RtcDataChannel, RtcPeerConnection } from 'mcp-rende
 import { defaultEngine } from '../../sdk/src/peer/default.browser.ts';
 
 declare global {
-  /** Answers an offer, with its candidates inside; sends its first words as soon as there is a channel. */
+  /**
+   * Answers an offer, with its candidates inside; sends its first words as soon as there is a
+   * channel.
+   */
   var answer: (offer: string, words: string) => Promise<string>;
   var addCandidate: (candidate: CandidateInit) => Promise<void>;
 }

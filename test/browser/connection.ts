@@ -21,7 +21,10 @@ interface InPage {
   adopt(channel: RtcDataChannel): void;
 }
 
-/** The connection of a page, as far as a test of its engine needs it, from outside. One for each page; text messages only. */
+/**
+ * The connection of a page, as far as a test of its engine needs it, from outside. One for each
+ * page; text messages only.
+ */
 export async function connectionIn(page: Page): Promise<RtcPeerConnection> {
   const here = await page.evaluateHandle(() => globalThis as unknown as InPage); // a page's
   let states = { connectionState: 'new', iceConnectionState: 'new', iceGatheringState: 'new' } as NonNullable<

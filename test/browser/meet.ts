@@ -14,6 +14,9 @@ export const peerIn = (page: Page | Frame): Peer => ({
   close: () => page.evaluate(() => globalThis.peer.close()),
   closed: () => page.evaluate(() => globalThis.peer.closed()),
   leave: () => page.evaluate(() => globalThis.peer.leave()),
+  invite: () => page.evaluate(() => globalThis.peer.invite()),
+  verified: () => page.evaluate(() => globalThis.peer.verified()),
+  hasWebCrypto: () => page.evaluate(() => globalThis.peer.hasWebCrypto()),
 });
 
 export const placeIn = async (relay: RelayProcess, room: string, role: 'client' | 'server'): Promise<Place> => ({

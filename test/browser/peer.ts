@@ -1,6 +1,6 @@
 import { Client } from '@modelcontextprotocol/client';
 import { McpServer } from '@modelcontextprotocol/server';
-import { listen, WebRTCClientTransport } from 'mcp-rendezvous';
+import { listen, type Listener, WebRTCClientTransport, type WebRTCTransport } from 'mcp-rendezvous';
 import * as z from 'zod';
 
 /** What an MCP client sees of the server below, in a form that crosses from a page to a test. */
@@ -13,10 +13,7 @@ export interface Exchange {
 }
 
 /** Where and as whom to join. */
-export interface Place {
-  relay: string;
-  token: string;
-}
+export type Place = { relay: string; token: string } | { invitation: string };
 
 /** One MCP peer that runs alike in Node and in a page: arguments and results are plain data. */
 export interface Peer {
@@ -32,6 +29,12 @@ export interface Peer {
   closed(): Promise<void>;
   /** Leaves the room and ends everything. */
   leave(): Promise<void>;
+  /** As the server: the invitation of another client. */
+  invite(): Promise<string>;
+  /** Whether the other end of the newest session has proven its secret. */
+  verified(): Promise<boolean | undefined>;
+  /** Whether there is Web Crypto here. */
+  hasWebCrypto(): Promise<boolean>;
 }
 
 declare global {
@@ -44,41 +47,51 @@ export const largeBytes = 10_000_000;
 
 interface Session {
   endpoint: Client | McpServer;
+  transport: WebRTCTransport;
   closed: Promise<void>;
 }
 
 export function createPeer(): Peer {
   let session: Session | undefined;
+  let listener: Listener | undefined;
   let leave = async (): Promise<void> => {};
 
   const current = (): Session => {
     if (!session) throw new Error('There is no session yet.');
     return session;
   };
-  const track = (endpoint: Client | McpServer): void => {
+  const track = (endpoint: Client | McpServer, transport: WebRTCTransport): void => {
     const protocol = endpoint instanceof McpServer ? endpoint.server : endpoint;
-    session = { endpoint, closed: new Promise((resolve) => (protocol.onclose = resolve)) };
+    session = { endpoint, transport, closed: new Promise((resolve) => (protocol.onclose = resolve)) };
   };
 
   return {
     async serve(place) {
-      const listener = await listen(place, async (transport) => {
+      const own = await listen(place, async (transport) => {
         const server = createServer();
-        track(server);
+        track(server, transport);
         await server.connect(transport);
       });
-      leave = () => listener.close();
+      listener = own;
+      leave = () => own.close();
     },
     async connect(place) {
       const client = new Client({ name: 'browser-test', version: '1.0.0' });
-      track(client);
+      const transport = new WebRTCClientTransport(place);
+      track(client, transport);
       leave = () => client.close();
-      await client.connect(new WebRTCClientTransport(place));
+      await client.connect(transport);
     },
     exchange: () => exchange(current().endpoint as Client),
     close: () => current().endpoint.close(),
     closed: () => current().closed,
     leave: () => leave(),
+    async invite() {
+      if (!listener) throw new Error('This is no server.');
+      return (await listener.invite()).invitation;
+    },
+    verified: () => Promise.resolve(current().transport.peer?.verified),
+    hasWebCrypto: () => Promise.resolve((crypto.subtle as SubtleCrypto | undefined) !== undefined),
   };
 }
 

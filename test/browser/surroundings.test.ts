@@ -31,7 +31,10 @@ after(async () => {
   pages?.close();
 });
 
-/** Pages with a script, `/?/esbuild.js`, and pages with another page in a frame, `/frame?http://…`; no page may start a worker. */
+/**
+ * Pages with a script, `/?/esbuild.js`, and pages with another page in a frame, `/frame?http://…`;
+ * no page may start a worker.
+ */
 async function servePages(scripts: Record<string, string>): Promise<Server> {
   const server = createServer(({ url = '', headers }, response) => {
     const { pathname, search } = new URL(url, 'http://pages');

@@ -6,7 +6,10 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const script = fileURLToPath(new URL('peer.ts', import.meta.url));
 
-/** A network namespace from which one address can be reached, this machine's `address`, and nothing else. */
+/**
+ * A network namespace from which one address can be reached, this machine's `address`, and nothing
+ * else.
+ */
 export class Island {
   readonly name: string;
   readonly #hosts: string;

@@ -7,9 +7,11 @@ import { Witness } from '../mcp/fixture.ts';
 import { serve } from '../mcp/servers.ts';
 import { within } from '../support/wait.ts';
 
-const deadlineMs = 30_000;
+const deadlineMs = 60_000;
 
-/** An MCP server and a client of it in one room, with MCP requests going to and fro all the time. */
+/**
+ * An MCP server and a client of it in one room, with MCP requests going to and fro all the time.
+ */
 export class Pair {
   readonly room: string;
   readonly #relay: string;
@@ -44,7 +46,9 @@ export class Pair {
     await session.close();
   }
 
-  /** Resolves when MCP has got through again; rejects when it once did not since the pair connected. */
+  /**
+   * Resolves when MCP has got through again; rejects when it once did not since the pair connected.
+   */
   async alive(): Promise<void> {
     const before = this.#beats;
     const end = performance.now() + deadlineMs;

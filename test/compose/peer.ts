@@ -6,8 +6,9 @@ import { Witness } from '../mcp/fixture.ts';
 import { serve } from '../mcp/servers.ts';
 
 /**
- * One end of an MCP session, as a process: with TOKEN of role `server` it serves until standard input ends; with one of role
- * `client` it makes one request and prints how it was connected, as JSON.
+ * One end of an MCP session, as a process: with TOKEN of role `server` it serves until standard
+ * input ends; with one of role `client` it makes one request and prints how it was connected, as
+ * JSON.
  */
 const { RELAY = '', TOKEN = '', ROLE, POLICY, ICE_SERVERS } = env;
 const options = {

@@ -1,22 +1,30 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { text } from 'node:stream/consumers';
+import { connect as connectTls } from 'node:tls';
 import { parseEnv } from 'node:util';
 import { createRoomToken } from 'mcp-rendezvous-protocol/token';
 import { iceServers } from '../../server/src/connections/ice-servers.ts';
+import { RawPeer } from '../../server/test/support/peer.ts';
 import { testSecret } from '../support/relay.ts';
 import { eventually, within } from '../support/wait.ts';
+import { documented, unfollowed } from './documented.ts';
 import { Island } from './island.ts';
 import type { Stack } from './stack.ts';
 import { TurnUser } from '../support/turn-user.ts';
 
-// RFC 5737: for documentation, and so nobody's. Neither is private, which the TURN server would refuse.
+// RFC 5737: for documentation, and so nobody's. Neither is private, which the TURN server would
+// refuse.
 const address = '192.0.2.10';
 const domain = 'relay.internal';
+/** TURN_HOST, for TURN at port 443. */
+const turnDomain = `turn.${domain}`;
 
 /** docker-compose.yml with an .env, a TURN server, and peers that have no other path. */
 export function inProduction(stack: Stack): void {
@@ -30,27 +38,38 @@ export function inProduction(stack: Stack): void {
 
   /** Credentials as the relay makes them, for one way to the TURN server. */
   const turn = (url: string, secret = turnSecret, now = Date.now() / 1000) =>
-    iceServers({ stunUrls: [], turnUrls: [url], turnSecret: secret, turnTtlSeconds: 600 }, 'peer', now);
+    iceServers({ stunUrls: [], turnUrls: [url], turnSecret: secret, turnTtlSeconds: 600 }, { sub: 'peer' }, now);
 
   test('an .env as .env.example has it: another name, own key, ports for everybody', async () => {
     const example = await readFile(new URL('../../.env.example', import.meta.url), 'utf8');
     const settings = parseEnv(example.replaceAll(/^#(?=[A-Z_]+=)/gm, '')) as Record<string, string>;
     // RELAY_ISSUERS and its empty RELAY_SECRET_FILE would be instead of RELAY_SECRET.
-    const { RELAY_ISSUERS: _, RELAY_SECRET_FILE: __, ...rest } = settings;
+    const { RELAY_ISSUERS: _, RELAY_SECRET_FILE: __, ...given } = settings;
+    // The same for a provider's TURN servers, and for TURN at a second name.
+    const instead = /^(?:TURN_(?:HOST|REPLICAS|URLS|CREDENTIALS_\w+)|STUN_URLS|COMPOSE_(?:FILE|PROFILES))$/;
+    const rest = Object.fromEntries(Object.entries(given).filter(([name]) => !instead.test(name)));
     stack.settings = {
       ...stack.settings,
       ...rest,
       DOMAIN: domain,
-      TURN_HOST: domain,
+      // Its name is in no DNS, and no STUN server can be asked.
       TURN_IP: address,
       RELAY_SECRET: testSecret,
-      // Grafana has no stand-in, so that Prometheus is started by its name.
-      COMPOSE_PROFILES: 'turn',
+      WEBHOOK_SECRET: `whsec_${randomBytes(32).toString('base64')}`,
     };
     const own = ['address', 'del', `${address}/32`, 'dev', 'lo'];
     await stack.run('ip', ...own.with(1, 'add'));
     undo.push(() => stack.run('ip', ...own));
-    await stack.up('--build');
+    const [copy = '', start = '', look = ''] = documented(/cp \.env\.example \.env/)
+      .trim()
+      .split('\n');
+    // The settings above are this file's, and count before it.
+    const settingsFile = new URL('../../.env', import.meta.url);
+    assert.ok(!existsSync(settingsFile), 'an .env of your own is in the way of this test');
+    undo.push(() => rm(settingsFile));
+    await stack.sh(copy);
+    await stack.sh(start);
+    // Grafana has no stand-in, so that Prometheus is started by its name.
     await stack.up('prometheus');
     const directory = await mkdtemp(join(tmpdir(), 'compose-'));
     undo.push(() => rm(directory, { recursive: true }));
@@ -58,10 +77,14 @@ export function inProduction(stack: Stack): void {
     await writeFile(authorityFile, await stack.trustCaddy());
     turnSecret = await stack.read('relay', '/run/keys/turn-secret');
     for (const [name, network] of Object.entries({ 'rdv-a': '203.0.113', 'rdv-b': '198.51.100' })) {
-      const island = await Island.create(name, network, address, `${address} ${domain}`);
+      const island = await Island.create(name, network, address, `${address} ${domain} ${turnDomain}`);
       islands.push(island);
       undo.push(() => island.remove());
     }
+    const doctor = `NODE_EXTRA_CA_CERTS=${authorityFile} ${look.replace('relay.example.com', domain)} 2>&1 || true`;
+    const linked = `PATH='${join(import.meta.dirname, '../../node_modules/.bin')}':"$PATH"`;
+    assert.match((await islands[0]?.run('sh', '-c', `${linked}\n${doctor}`)) ?? '', /^ok {4}relay\.websocket/m);
+    assert.deepEqual(unfollowed(), []);
     const redirect = await fetch(`http://${address}/`, { headers: { host: domain }, redirect: 'manual' });
     assert.ok([301, 308].includes(redirect.status));
     await assert.rejects(islands[0]?.run('ping', '-c', '1', '-W', '1', '198.51.100.2') ?? Promise.resolve());
@@ -178,6 +201,43 @@ export function inProduction(stack: Stack): void {
         ({ state, labels }) => state === 'firing' && labels['alertname'] === 'OperatorsDoorTried',
       );
     }, 60_000);
+  });
+
+  test('TURN over TLS at port 443, beside the relay, where nothing else gets out', async () => {
+    const files = 'docker-compose.yml:deploy/turn-443.yml';
+    stack.settings = { ...stack.settings, TURN_HOST: turnDomain, COMPOSE_FILE: files };
+    await stack.up();
+    const ca = await readFile(authorityFile);
+    const ask = async (servername: string): Promise<string | undefined> => {
+      const socket = connectTls({ host: address, port: 443, servername, ca });
+      try {
+        await once(socket, 'secureConnect', { signal: AbortSignal.timeout(30_000) });
+        return socket.getPeerX509Certificate()?.subjectAltName;
+      } finally {
+        socket.destroy();
+      }
+    };
+    // The TURN server starts anew with the certificate of its name when Caddy has it.
+    await eventually(async () => (await ask(turnDomain).catch(() => '')) === `DNS:${turnDomain}`, 120_000);
+    assert.equal(await ask(domain), `DNS:${domain}`);
+    const only = [
+      ['OUTPUT', '--out-interface', 'net', '--protocol', 'tcp', '--dport', '443', '--jump', 'ACCEPT'],
+      ['OUTPUT', '--out-interface', 'net', '--jump', 'DROP'],
+    ];
+    for (const rule of only) for (const island of islands) await island.run('iptables', '--append', ...rule);
+    try {
+      const [server] = turn(`turns:${turnDomain}:443?transport=tcp`);
+      const said = await through({ POLICY: 'relay', ICE_SERVERS: JSON.stringify([server]) });
+      assert.deepEqual([said['text'], said['localCandidateType']], ['through', 'relay']);
+    } finally {
+      for (const rule of only) for (const island of islands) await island.run('iptables', '--delete', ...rule);
+    }
+    // It names the same to peers.
+    const token = await createRoomToken({ key: testSecret, room: 'r', role: 'client', subject: 'c', ttl: '1h' });
+    const peer = await RawPeer.join('http://localhost:8080', token);
+    peer.cut();
+    const urls = peer.joined.iceServers.flatMap((one) => one.urls);
+    assert.ok(urls.includes(`turns:${turnDomain}:443?transport=tcp`), urls.join());
   });
 
   test('of that nothing is left either', async () => {

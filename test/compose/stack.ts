@@ -33,6 +33,12 @@ export class Stack {
     }
   }
 
+  /** Runs a document's commands in the repository's folder; `mcp-rendezvous` is what was built. */
+  sh(script: string): Promise<string> {
+    // A shell's function cannot have this name; npm has linked the command, and the Node for it.
+    return this.run('sh', '-euc', `PATH='${top}node_modules/.bin':"$PATH"\n${script}`);
+  }
+
   docker(...args: string[]): Promise<string> {
     return this.run('docker', ...args);
   }

@@ -1,6 +1,7 @@
 /**
- * The client under test of the conformance suite, `client.ts <server url>`: an MCP client on SDK v2 over stdio, behind it `connect`,
- * the relay of MCP_RENDEZVOUS_RELAY, and `expose --url`, which is what the suite's HTTP server sees.
+ * The client under test of the conformance suite, `client.ts <server url>`: an MCP client on SDK v2
+ * over stdio, behind it `connect`, the relay of MCP_RENDEZVOUS_RELAY, and `expose --url`, which is
+ * what the suite's HTTP server sees.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

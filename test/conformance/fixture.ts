@@ -15,7 +15,10 @@ import {
 } from '@modelcontextprotocol/server';
 import { createServer } from './server.ts';
 
-/** The conformance server over HTTP: sessions for clients of 2025-11-25 and before, single requests for 2026-07-28. */
+/**
+ * The conformance server over HTTP: sessions for clients of 2025-11-25 and before, single requests
+ * for 2026-07-28.
+ */
 export class Fixture {
   /** `http://127.0.0.1:<port>/mcp`; set once it listens. */
   url = '';
@@ -30,7 +33,10 @@ export class Fixture {
     this.#create = create;
   }
 
-  /** Resolves when it listens. `create` makes another server for each session; then it knows nothing of 2026-07-28. */
+  /**
+   * Resolves when it listens. `create` makes another server for each session; then it knows nothing
+   * of 2026-07-28.
+   */
   static async start(create?: () => McpServer): Promise<Fixture> {
     const fixture = new Fixture(create);
     fixture.#http.listen(0, '127.0.0.1');

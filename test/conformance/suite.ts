@@ -14,7 +14,10 @@ export interface Run {
   output: string;
   /** Of a run against a server: checks that passed and failed, by scenario. */
   scenarios: Map<string, { passed: number; failed: number }>;
-  /** Scenarios that the revision does not ask for: extensions, later additions, those that are pending. */
+  /**
+   * Scenarios that the revision does not ask for: extensions, later additions, those that are
+   * pending.
+   */
   optional: Set<string>;
 }
 

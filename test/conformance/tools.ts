@@ -23,7 +23,10 @@ export const described = { description: 'As the conformance suite has it' };
 export const text = (content: string) => ({ content: [{ type: 'text' as const, text: content }] });
 const info = (data: string) => ({ method: 'notifications/message', params: { level: 'info', data } });
 
-/** The tools whose names the conformance suite knows: one for each kind of content, message and question. */
+/**
+ * The tools whose names the conformance suite knows: one for each kind of content, message and
+ * question.
+ */
 export function registerTools(server: McpServer): void {
   server.registerTool('test_simple_text', described, () => text('This is a simple text response for testing.'));
   server.registerTool('test_image_content', described, () => ({ content: [{ type: 'image', ...image }] }));
@@ -52,7 +55,7 @@ export function registerTools(server: McpServer): void {
     return text('Tool with logging executed successfully');
   });
   server.registerTool('test_logging_tool', described, async ({ mcpReq }) => {
-    // oxlint-disable-next-line typescript/no-deprecated -- it is in the protocol, and has to be filtered
+    // oxlint-disable-next-line typescript/no-deprecated -- the protocol has it
     await mcpReq.log('info', 'Only for those who set a log level');
     return text('Logged');
   });

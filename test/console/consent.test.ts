@@ -7,9 +7,10 @@ import * as fc from 'fast-check';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { chromiumPath } from '../support/browser.ts';
 import { bundle } from '../support/bundle.ts';
+import { full } from '../support/full.ts';
 import { servePage } from '../support/page.ts';
 
-const runs = Number(process.env['CONSENT_RUNS'] ?? 25);
+const runs = full ? 25 : 10;
 const settleMs = 800;
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const style = file('../../console/src/style.css');
@@ -28,8 +29,11 @@ after(async () => {
   server?.close();
 });
 
-/** What asks for a consent: the clients of a shared tab, the server of a session, or an operator's list. */
-type World = 'request' | 'elicitation' | 'sampling' | 'row';
+/**
+ * What asks for a consent: the clients of a shared tab, the server of a session, by a request or by
+ * a result that asks for input, an app of it, or an operator's list.
+ */
+type World = 'request' | 'elicitation' | 'sampling' | 'round' | 'app' | 'row';
 type Step =
   | { do: 'ask'; above: boolean }
   | { do: 'withdraw' | 'click' | 'press' | 'double' | 'assist'; which: number }
@@ -90,7 +94,7 @@ interface Element {
   focus(): void;
 }
 
-const consenting = 'li button, .ask button.primary';
+const consenting = 'li button, .ask button.primary, .ask button.allow';
 
 /** Looks at the page without any knowledge of how it decides. */
 const see = (page: Page): Promise<Seen> =>
@@ -104,7 +108,9 @@ const see = (page: Page): Promise<Seen> =>
     return { at: performance.now(), shown, consents: [...consents] };
   }, consenting);
 
-/** A person, a page whose clock stands still but for `wait`, and how long each thing has been shown. */
+/**
+ * A person, a page whose clock stands still but for `wait`, and how long each thing has been shown.
+ */
 class Trial {
   readonly #page: Page;
   readonly #world: World;
@@ -127,7 +133,7 @@ class Trial {
     const count = this.#seen.consents.length;
     await this.#look();
     // Without an answer to send, a press would lead to nothing.
-    if (this.#world === 'sampling' && this.#seen.shown.length > 0)
+    if (['sampling', 'round'].includes(this.#world) && this.#seen.shown.length > 0)
       await this.#page.locator('.ask textarea').fill('text');
     const given = this.#seen.consents.slice(count);
     assert.ok(given.length <= most, `${given.length} consents by ${JSON.stringify(step)}`);
@@ -282,7 +288,7 @@ async function open(t: TestContext): Promise<Page> {
   await page.clock.install({ time: 0 });
   await page.goto(url);
   await page.addStyleTag({ path: style });
-  await page.clock.pauseAt(10_000);
+  await page.clock.pauseAt(600_000);
   return page;
 }
 
@@ -339,12 +345,13 @@ for (const key of ['Enter', 'Space']) {
       await allow.focus();
     }
     await page.keyboard.up(key);
-    // Enter presses when it goes down; Space when it comes up, and then it has been held for too long to count.
+    // Enter presses when it goes down; Space when it comes up, and then it has been held for too
+    // long to count.
     assert.deepEqual(await consents(page), key === 'Enter' ? ['x1'] : []);
   });
 }
 
-for (const world of ['request', 'elicitation', 'sampling', 'row'] as const) {
+for (const world of ['request', 'elicitation', 'sampling', 'round', 'app', 'row'] as const) {
   test(`a consent is for what was shown under the button for 0.8 s, whatever comes and goes: ${world}`, async (t) => {
     const page = await open(t);
     let given = 0;

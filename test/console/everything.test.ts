@@ -5,7 +5,7 @@ import { launchBrowser } from '../support/browser.ts';
 import { RelayProcess } from '../support/relay.ts';
 import { Room } from '../support/room.ts';
 import { assertBuilt } from './support/built.ts';
-import { assertAccessible, choose, connect, connected, openTab, picture, showTab, press } from './support/tab.ts';
+import { assertAccessible, choose, connect, connected, openTab, picture, showTab, pressUntil } from './support/tab.ts';
 
 let browser: Browser;
 let relay: RelayProcess;
@@ -36,7 +36,8 @@ const call = async (page: Page, tool: string, fill: (page: Page) => Promise<void
   await page.getByRole('button', { name: 'Call' }).click();
 };
 
-const shows = (page: Page, text: string | RegExp) => page.locator('.outcome:visible').getByText(text).first().waitFor();
+const shown = (page: Page, text: string | RegExp) => page.locator('.outcome:visible').getByText(text).first();
+const shows = (page: Page, text: string | RegExp) => shown(page, text).waitFor();
 /** The tab that is open; the others keep what was filled in. */
 const panel = (page: Page) => page.getByRole('tabpanel');
 const asks = (page: Page) => page.getByRole('dialog', { name: 'The server asks' });
@@ -74,7 +75,7 @@ const tools: Record<string, (page: Page) => Promise<void>> = {
   },
   'get-roots-list': async (page) => {
     await showTab(page, 'Server');
-    await panel(page).getByLabel('Folders, one a line').fill('file:///home/ada/notes');
+    await panel(page).getByLabel('Folders, one per line').fill('file:///home/ada/notes');
     await page.getByRole('button', { name: 'Tell the server' }).click();
     await showTab(page, 'Tools');
     await call(page, 'get-roots-list');
@@ -114,8 +115,7 @@ const tools: Record<string, (page: Page) => Promise<void>> = {
     });
     await shows(page, /^Task /);
     await asks(page).getByLabel('Clarification').selectOption({ index: 1 });
-    await press(asks(page).getByRole('button', { name: 'Answer' }));
-    await shows(page, /Research Report: rust/);
+    await pressUntil(asks(page).getByRole('button', { name: 'Answer' }), shown(page, /Research Report: rust/));
   },
   'toggle-simulated-logging': async (page) => {
     await call(page, 'toggle-simulated-logging');
@@ -126,7 +126,7 @@ const tools: Record<string, (page: Page) => Promise<void>> = {
       .getByText(/-level message/i)
       .first()
       .waitFor();
-    await panel(page).getByLabel('Least level').selectOption('emergency');
+    await panel(page).getByLabel('Minimum level').selectOption('emergency');
     await picture(page, 'log');
     await showTab(page, 'Tools');
   },
@@ -140,22 +140,22 @@ const tools: Record<string, (page: Page) => Promise<void>> = {
     await asks(page).getByLabel('Drums').check();
     await asks(page).getByLabel('Titled Single Select Enum', { exact: true }).selectOption('Wonder Woman');
     await assertAccessible(page);
-    await press(asks(page).getByRole('button', { name: 'Answer' }));
-    await shows(page, /Ada Lovelace/);
+    await pressUntil(asks(page).getByRole('button', { name: 'Answer' }), shown(page, /Ada Lovelace/));
     await shows(page, /hero-3/);
     await shows(page, /Drums/);
   },
   'trigger-elicitation-request-async': async (page) => {
     await call(page, 'trigger-elicitation-request-async');
-    await press(asks(page).getByRole('button', { name: 'Decline' }));
-    await shows(page, /declined/i);
+    await pressUntil(asks(page).getByRole('button', { name: 'Decline' }), shown(page, /declined/i));
   },
   'trigger-long-running-operation': async (page) => {
+    // Looked for from before: it is there for some seconds only.
+    const moving = page.locator('.outcome:visible progress[value]').waitFor();
     await call(page, 'trigger-long-running-operation', async () => {
-      await panel(page).getByLabel('duration', { exact: true }).fill('1');
-      await panel(page).getByLabel('steps', { exact: true }).fill('4');
+      await panel(page).getByLabel('duration', { exact: true }).fill('6');
+      await panel(page).getByLabel('steps', { exact: true }).fill('6');
     });
-    await page.locator('.outcome:visible progress[value]').waitFor();
+    await moving;
     await shows(page, /Long running operation completed/);
   },
   'trigger-sampling-request': async (page) => {
@@ -163,16 +163,14 @@ const tools: Record<string, (page: Page) => Promise<void>> = {
     await asks(page).getByText('Why?').waitFor();
     await asks(page).getByLabel('The answer, by hand').fill('Because.');
     await picture(page, 'sampling');
-    await press(asks(page).getByRole('button', { name: 'Answer' }));
-    await shows(page, /Because\./);
+    await pressUntil(asks(page).getByRole('button', { name: 'Answer' }), shown(page, /Because\./));
   },
   'trigger-sampling-request-async': async (page) => {
     await call(page, 'trigger-sampling-request-async', () =>
       panel(page).getByLabel('prompt', { exact: true }).fill('When?'),
     );
     await asks(page).getByLabel('The answer, by hand').fill('In a while.');
-    await press(asks(page).getByRole('button', { name: 'Answer' }));
-    await shows(page, /In a while\./);
+    await pressUntil(asks(page).getByRole('button', { name: 'Answer' }), shown(page, /In a while\./));
   },
   'trigger-url-elicitation': async (page) => {
     await call(page, 'trigger-url-elicitation', () =>
@@ -181,8 +179,7 @@ const tools: Record<string, (page: Page) => Promise<void>> = {
     const link = asks(page).getByRole('link');
     assert.equal(await link.getAttribute('href'), 'https://login.example/start?x=1');
     assert.equal(await link.getAttribute('rel'), 'noopener noreferrer');
-    await press(asks(page).getByRole('button', { name: 'I opened it' }));
-    await shows(page, /accept/i);
+    await pressUntil(asks(page).getByRole('button', { name: 'I opened it' }), shown(page, /accept/i));
     await panel(page).getByLabel('errorPath').check();
     await page.getByRole('button', { name: 'Call' }).click();
     await page.locator('.outcome:visible').getByText('-32042', { exact: true }).waitFor();
@@ -291,7 +288,18 @@ test('the trace has it all, is filtered and exported', async (t) => {
   assert.equal(file.suggestedFilename(), 'trace.json');
   const chunks: Buffer[] = [];
   for await (const chunk of await file.createReadStream()) chunks.push(chunk as Buffer);
-  const rows = JSON.parse(Buffer.concat(chunks).toString()) as { method: string; direction: string }[];
-  assert.equal(rows[0]?.method, 'initialize');
+  const rows = JSON.parse(Buffer.concat(chunks).toString()) as {
+    method: string;
+    direction: string;
+    protocol: string;
+  }[];
+  assert.deepEqual(
+    rows.slice(0, 3).map(({ method, protocol }) => [method, protocol]),
+    [
+      ['server/discover', '2026-07-28'],
+      ['server/discover', '2026-07-28'],
+      ['initialize', '2025-11-25'],
+    ],
+  );
   assert.ok(rows.some(({ method, direction }) => method === 'tools/call' && direction === 'in'));
 });

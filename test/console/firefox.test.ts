@@ -8,7 +8,8 @@ import { launchFirefox } from '../support/firefox.ts';
 import { RelayProcess } from '../support/relay.ts';
 import { eventually } from '../support/wait.ts';
 import { assertBuilt } from './support/built.ts';
-import { choose, connect, connected, openTab } from './support/tab.ts';
+import { openFirefoxTab } from './support/firefox-tab.ts';
+import { choose, connect, connected, openTab, share } from './support/tab.ts';
 
 let firefox: Awaited<ReturnType<typeof launchFirefox>>;
 let chromium: Chromium;
@@ -22,25 +23,11 @@ before(async () => {
 });
 after(() => Promise.all([firefox?.close(), chromium?.close(), relay?.stop()]));
 
-/** The console in a Firefox; errors of its console fail the test. */
-async function open(t: TestContext): Promise<Page> {
-  const page = await firefox.browser.newPage();
-  const problems: string[] = [];
-  page.on('console', (message) => {
-    if (message.type() === 'error') problems.push(message.text());
-  });
-  page.on('pageerror', (error) => problems.push(String(error)));
-  t.after(async () => {
-    await page.close();
-    assert.deepEqual(problems, []);
-  });
-  await page.goto(relay.url);
-  return page;
-}
+const open = (t: TestContext): Promise<Page> => openFirefoxTab(t, firefox.browser, relay.url);
 
 /**
- * The first element of a selector, once there is one. Not by a locator or `waitForSelector`: in Firefox 140 both need `eval`, which the
- * console's policy forbids.
+ * The first element of a selector, once there is one. Not by a locator or `waitForSelector`: in
+ * Firefox 140 both need `eval`, which the console's policy forbids.
  */
 async function find(page: Page, selector: string): Promise<ElementHandle> {
   let found: ElementHandle | null = null;
@@ -55,7 +42,8 @@ const text = (page: Page, words: string) => find(page, `::-p-text(${words})`);
 async function accessible(page: Page): Promise<void> {
   await page.evaluate(axe.source);
   const violations = await page.evaluate(async () => {
-    const { axe: found } = globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string }[] }> } }; // just put there
+    // Just put there.
+    const { axe: found } = globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string }[] }> } };
     return (await found.run()).violations.map(({ id }) => id);
   });
   assert.deepEqual(violations, []);
@@ -74,7 +62,9 @@ test('one click in Firefox', async (t) => {
   await find(page, 'tr.selected');
   assert.equal((await page.$$('.timeline li.done')).length, 9);
   await click(page, 'Cut the connection');
-  await text(page, 'restored, nothing lost');
+  await click(page, 'Cut the path');
+  await text(page, 'No messages lost');
+  await text(page, 'none lost.');
   await press(page, '[data-key="clock"]');
   await click(page, 'Call');
   await text(page, 'Result');
@@ -85,11 +75,15 @@ test('a tab of Firefox is shared with one of Chromium, and the other way round',
   await shared.goto(`${relay.url}/#share`);
   await click(shared, 'Share this tab');
   await text(shared, 'waiting for a client');
-  const token = await shared.evaluate(
-    () => (globalThis as unknown as { document: Queried }).document.querySelector('.text pre').textContent, // a page's
+  await find(shared, '[aria-label="Command for a client"]');
+  const command = await shared.evaluate(
+    () =>
+      // A page's.
+      (globalThis as unknown as { document: Queried }).document.querySelector('[aria-label="Command for a client"]')
+        .textContent,
   );
   const there = await openTab(t, chromium, relay.url);
-  await connect(there.page, token);
+  await connect(there.page, command.replace(/^.* /, ''));
   await connected(there.page);
   await choose(there.page, 'page');
   await there.page.getByRole('button', { name: 'Call' }).click();
@@ -99,11 +93,11 @@ test('a tab of Firefox is shared with one of Chromium, and the other way round',
     .first()
     .waitFor();
 
-  const other = await openTab(t, chromium, `${relay.url}/#share`);
-  await other.page.getByRole('button', { name: 'Share this tab' }).click();
-  const invitation = await other.page.getByRole('region', { name: 'Token for a client' }).innerText();
+  const other = await openTab(t, chromium, relay.url);
+  const invitation = await share(other.page);
   const page = await open(t);
-  await (await find(page, 'input[placeholder="Paste a token"]')).type(invitation);
+  await (await find(page, 'input[placeholder="Paste it here"]')).type(invitation);
+  await find(page, '.invited button.primary[aria-disabled="false"]');
   await click(page, 'Connect');
   await text(page, 'Connected directly');
   await press(page, '[data-key="page"]');

@@ -7,7 +7,10 @@ import { Room } from '../support/room.ts';
 import { assertBuilt } from './support/built.ts';
 import { assertAccessible, choose, connected, openTab, press } from './support/tab.ts';
 
-/** A name that Chromium finds here, but not by what makes localhost a secure context: as an address of a LAN would be. */
+/**
+ * A name that Chromium finds here, but not by what makes localhost a secure context: as an address
+ * of a LAN would be.
+ */
 const host = 'relay.example';
 
 let browser: Browser;
@@ -29,8 +32,6 @@ async function open(t: TestContext): Promise<Page> {
 async function enter(page: Page, token: string, submit: string): Promise<void> {
   const form = page.getByRole('main').locator('form:visible');
   await form.getByText('More', { exact: true }).click();
-  assert.equal(await form.getByLabel('End-to-end secret').isDisabled(), true);
-  await form.getByText('Not over plain http').waitFor();
   await assertAccessible(page);
   await form.getByLabel('Room token').fill(token);
   await form.getByRole('button', { name: submit, exact: true }).click();
@@ -43,7 +44,7 @@ test('over plain http a tab is shared and used, and what browsers do not give th
   const room = new Room(relay);
   const shared = await open(t);
   await shared.getByRole('link', { name: 'Share this tab' }).click();
-  await shared.getByText('Over plain http, as here, browsers keep the clipboard').waitFor();
+  await shared.getByText('Over plain http, browsers block the clipboard').waitFor();
   await enter(shared, await room.token('server'), 'Share');
   await shared.getByText('waiting for a client').waitFor();
   const page = await open(t);
@@ -54,12 +55,12 @@ test('over plain http a tab is shared and used, and what browsers do not give th
   await call(page);
   await shows(page, /\d\d:\d\d:\d\d/);
   await page.getByRole('button', { name: 'Copy: Result' }).click();
-  await page.getByText('Pages may copy over https and on localhost only').waitFor();
+  await page.getByText('Copying needs https or localhost').waitFor();
 
   for (const what of ['clipboard', 'location', 'camera']) {
     await choose(page, what);
     await call(page);
-    await shows(page, `Browsers give a page the ${what} only over https and on localhost.`);
+    await shows(page, `Browsers allow access to the ${what} only over https or on localhost.`);
   }
   assert.equal(await shared.getByRole('alertdialog').count(), 0, 'nobody is asked for what cannot be had');
 

@@ -7,7 +7,7 @@ import { fromSource, mainFile, root } from '../../sdk/test/cli/support/process.t
 import { launchBrowser } from '../support/browser.ts';
 import { RelayProcess } from '../support/relay.ts';
 import { assertBuilt } from './support/built.ts';
-import { assertAccessible, choose, connect, connected, openTab, picture, press } from './support/tab.ts';
+import { assertAccessible, choose, connect, connected, openTab, picture, press, share } from './support/tab.ts';
 
 let browser: Browser;
 let relay: RelayProcess;
@@ -22,30 +22,19 @@ after(() => Promise.all([browser?.close(), relay?.stop()]));
 const permission = (page: Page) => page.getByRole('alertdialog', { name: 'A client asks' });
 const shows = (page: Page, text: string | RegExp) => page.locator('.outcome:visible').getByText(text).first().waitFor();
 
-/** Shares a tab, and takes from it what a client needs. */
-async function share(page: Page): Promise<string> {
-  await page.getByRole('link', { name: 'Share this tab' }).click();
-  await page.getByRole('button', { name: 'Share this tab' }).click();
-  await page.getByText(/Shared in room .*, waiting for a client/).waitFor();
-  return await page.getByRole('region', { name: 'Token for a client' }).innerText();
-}
-
 test('one tab calls what another one has, with permission each time', async (t) => {
   const shared = await openTab(t, browser, relay.url, {
     permissions: ['clipboard-read', 'clipboard-write', 'geolocation'],
     geolocation: { latitude: 52.5, longitude: 13.4 },
   });
-  const token = await share(shared.page);
-  await shared.page
-    .getByRole('img', { name: /QR code/ })
-    .locator('path')
-    .nth(1)
-    .waitFor();
+  const invitation = await share(shared.page);
+  await shared.page.getByText('which another device cannot reach').waitFor();
+  assert.equal(await shared.page.getByRole('img', { name: /QR code/ }).count(), 0);
   await assertAccessible(shared.page);
   await picture(shared.page, 'share');
 
   const { page } = await openTab(t, browser, relay.url);
-  await connect(page, token);
+  await connect(page, invitation);
   await connected(page);
   await shared.page.getByText('Shared with one client').waitFor();
 
@@ -76,8 +65,8 @@ test('one tab calls what another one has, with permission each time', async (t) 
   await choose(page, 'camera');
   await page.getByRole('button', { name: 'Call' }).click();
   await press(permission(shared.page).getByRole('button', { name: 'Deny' }));
-  await shows(page, /did not allow it/);
-  await page.getByText('The tool says that it failed').waitFor();
+  await shows(page, /denied the request/);
+  await page.getByText('Tool error').waitFor();
   await shared.page.getByRole('log').getByText('denied').waitFor();
   assert.deepEqual(await shared.page.locator('.calls code').allInnerTexts(), [
     'clock',
@@ -89,11 +78,12 @@ test('one tab calls what another one has, with permission each time', async (t) 
 
 test('files that are picked, and a request that the client takes back', async (t) => {
   const shared = await openTab(t, browser, relay.url);
-  // Headless browsers have no picker of the File System Access API; the page takes a file input where there is none.
+  // Headless browsers have no picker of the File System Access API; the page takes a file input
+  // where there is none.
   await shared.page.evaluate(() => Reflect.deleteProperty(globalThis, 'showOpenFilePicker'));
-  const token = await share(shared.page);
+  const invitation = await share(shared.page);
   const { page } = await openTab(t, browser, relay.url);
-  await connect(page, token);
+  await connect(page, invitation);
   await connected(page);
   await choose(page, 'files');
   await page.getByRole('button', { name: 'Call' }).click();
@@ -124,7 +114,7 @@ test('files that are picked, and a request that the client takes back', async (t
 
 test('`connect` reaches a shared tab, and both see the other one go', async (t) => {
   const { page } = await openTab(t, browser, relay.url);
-  const token = await share(page);
+  const invitation = await share(page);
   const client = new Client({ name: 'desktop', version: '1.0.0' });
   t.after(() => client.close());
   await client.connect(
@@ -132,7 +122,7 @@ test('`connect` reaches a shared tab, and both see the other one go', async (t) 
       command: process.execPath,
       args: [...fromSource, mainFile, 'connect'],
       cwd: root,
-      env: { PATH: process.env['PATH'] ?? '', MCP_RENDEZVOUS_RELAY: relay.url, MCP_RENDEZVOUS_TOKEN: token },
+      env: { PATH: process.env['PATH'] ?? '', MCP_RENDEZVOUS_INVITATION: invitation },
       stderr: 'ignore',
     }),
   );
@@ -153,14 +143,14 @@ test('a shared tab that is closed is gone for its client, which says so', async 
   await page.locator('.state', { hasText: 'Disconnected' }).waitFor();
 });
 
-test('tokens are nowhere but in memory', async (t) => {
+test('invitations are nowhere but in memory', async (t) => {
   const shared = await openTab(t, browser, relay.url);
-  const token = await share(shared.page);
+  const invitation = await share(shared.page);
   const { page } = await openTab(t, browser, relay.url);
   const urls: string[] = [];
   page.on('request', (request) => urls.push(request.url()));
   page.on('framenavigated', (frame) => urls.push(frame.url()));
-  await connect(page, token);
+  await connect(page, invitation);
   await connected(page);
   const stored = await page.evaluate(() => {
     // A page's, and of each of them only the members that are looked at below.
@@ -171,9 +161,9 @@ test('tokens are nowhere but in memory', async (t) => {
     return [localStorage?.length, sessionStorage?.length, document?.cookie, history?.state];
   });
   assert.deepEqual(stored, [0, 0, '', null]);
-  assert.ok(!urls.some((url) => url.includes(token.slice(0, 30))));
-  assert.ok(!(await page.content()).includes(token));
-  assert.ok(!(relay.stdout + relay.stderr).includes(token));
+  assert.ok(!urls.some((url) => url.includes(invitation.slice(0, 30))));
+  assert.ok(!(await page.content()).includes(invitation));
+  assert.ok(!(relay.stdout + relay.stderr).includes(invitation));
   await page.getByRole('tab', { name: 'Trace' }).click();
-  assert.ok(!(await page.content()).includes(token));
+  assert.ok(!(await page.content()).includes(invitation));
 });

@@ -66,15 +66,23 @@ test('a call goes on while its connection is cut and restored, and what happened
   await page.getByRole('button', { name: 'Try it' }).click();
   await connected(page);
   await choose(page, 'count');
-  await page.getByLabel('to', { exact: true }).fill('20');
+  await page.getByLabel('to', { exact: true }).fill('60');
   await page.getByRole('button', { name: 'Call' }).click();
-  await page.getByText(/^\d+ of 20$/).waitFor();
+  await page.getByText(/^\d+ of 60$/).waitFor();
+  await page.locator('.diagram[data-path="direct"]').waitFor();
   await page.getByRole('button', { name: 'Cut the connection' }).click();
-  await page.getByText('Counted to 20.').waitFor();
+  await page.getByRole('button', { name: 'Cut the path' }).click();
+  await page.getByText('Counted to 60.').waitFor();
   await connected(page);
   const recovery = page.getByRole('region', { name: 'Recoveries' });
-  await recovery.getByText(/A new connection/).waitFor();
-  await recovery.getByText(/restored, nothing lost after/).waitFor();
+  await recovery
+    .getByText(/A new connection/)
+    .first()
+    .waitFor();
+  await recovery
+    .getByText(/Restored in .* No messages lost/)
+    .first()
+    .waitFor();
   await picture(page, 'recovery');
 });
 
@@ -83,14 +91,16 @@ test('a call is cancelled', async (t) => {
   await page.getByRole('button', { name: 'Try it' }).click();
   await connected(page);
   await choose(page, 'count');
+  // For long enough that it goes on when it is cancelled, on a busy machine too.
+  await page.getByLabel('to', { exact: true }).fill('100');
   await page.getByRole('button', { name: 'Call' }).click();
-  await page.getByText(/^\d+ of 10$/).waitFor();
+  await page.getByText(/^\d+ of 100$/).waitFor();
   await page.getByRole('button', { name: 'Cancel', exact: true }).click();
-  await page.getByText('Cancelled. The server was told.').waitFor();
+  await page.getByText('Cancelled. The server was notified.').waitFor();
   await showTab(page, 'Trace');
   await page.getByLabel('Filter messages').fill('cancelled');
   await page.getByRole('button', { name: /notifications\/cancelled/ }).click();
-  await page.getByText('"reason": "cancelled by hand"').waitFor();
+  await page.getByText('"reason": "cancelled by the user"').waitFor();
 });
 
 test('by keyboard alone', async (t) => {
@@ -138,6 +148,42 @@ test('in the dark, and on a phone', async (t) => {
     return scrollWidth - clientWidth;
   });
   assert.ok(overflow <= 0, `${overflow} pixels too wide`);
+  for (const tab of await phone.page.getByRole('tab').all()) {
+    const box = await tab.boundingBox();
+    assert.ok(box && box.x >= 0 && box.x + box.width <= 390, 'each tab is to be seen');
+  }
+  const list = phone.page.getByRole('list', { name: 'tools' });
+  assert.equal(
+    await list.evaluate((element) => {
+      // A page's element.
+      const { scrollHeight, clientHeight } = element as unknown as { scrollHeight: number; clientHeight: number };
+      return scrollHeight - clientHeight;
+    }),
+    0,
+    'the list does not scroll in the page that scrolls',
+  );
+});
+
+test('once it is connected, what one came for is on the first screen', async (t) => {
+  const { page } = await openTab(t, browser, relay.url, { viewport: { width: 1280, height: 800 } });
+  await page.getByRole('button', { name: 'Try it' }).click();
+  await connected(page);
+  await page.locator('.state', { hasText: 'ms away' }).waitFor();
+  const call = await page.getByRole('button', { name: 'Call' }).boundingBox();
+  assert.ok(call && call.y + call.height < 600, `the tool's button is at ${call?.y}`);
+});
+
+test('a relay that does not answer any more is named in a sentence', async (t) => {
+  const own = await RelayProcess.start({ RELAY_SECRET: '' });
+  t.after(() => own.stop());
+  const { page, problems } = await openTab(t, browser, own.url);
+  await own.stop('SIGKILL');
+  await page.getByRole('button', { name: 'Try it' }).click();
+  await page
+    .getByRole('alert')
+    .getByText(`The relay at ${new URL(own.url).host} does not answer.`)
+    .waitFor();
+  problems.length = 0; // the browser reports the request itself
 });
 
 test('the layout stands still while a page loads and connects', async (t) => {
@@ -149,10 +195,12 @@ test('the layout stands still while a page loads and connects', async (t) => {
     () =>
       new Promise<number>((resolve) => {
         const observer = new PerformanceObserver((list) => {
-          const shifts = list.getEntries() as unknown as { value: number; hadRecentInput: boolean }[]; // a page's entries
+          // A page's entries.
+          const shifts = list.getEntries() as unknown as { value: number; hadRecentInput: boolean }[];
           resolve(shifts.reduce((total, { value, hadRecentInput }) => total + (hadRecentInput ? 0 : value), 0));
         });
-        observer.observe({ type: 'layout-shift', buffered: true } as unknown as { type: 'resource' }); // of a page
+        // Of a page.
+        observer.observe({ type: 'layout-shift', buffered: true } as unknown as { type: 'resource' });
         // Without any shift nothing is observed.
         setTimeout(() => resolve(0), 1000);
       }),

@@ -3,16 +3,22 @@ import * as fc from 'fast-check';
 
 const words = (text: string): string[] => text.split(' ');
 
-/** Networks of IANA's special-purpose registries, but for those of documentation, which the tests use as public ones. */
+/**
+ * Networks of IANA's special-purpose registries, but for those of documentation, which the tests
+ * use as public ones.
+ */
 const special = {
   ipv4: [
     ...words('0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24'),
     ...words('192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 224.0.0.0/3 168.63.129.16/32'),
   ],
-  // All but 2000::/3, and of that Teredo and its like, documentation, 6to4, and what was 6bone's with documentation's second.
+  // All but 2000::/3, and of that Teredo and its like, documentation, 6to4, and what was 6bone's
+  // with documentation's second.
   ipv6: words('::/3 4000::/2 8000::/1 2001::/23 2001:db8::/32 2002::/16 3ffe::/15'),
 };
-/** Where clouds serve their machines' metadata or names, and ways to write such an address in IPv6. */
+/**
+ * Where clouds serve their machines' metadata or names, and ways to write such an address in IPv6.
+ */
 const metadata = {
   ipv4: words('169.254.169.254 169.254.169.253 100.100.100.200 192.0.0.192 168.63.129.16'),
   ipv6: [

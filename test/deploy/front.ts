@@ -8,7 +8,10 @@ import { createCertificate } from '../support/certificate.ts';
 import { freePort, takesConnections } from '../support/port.ts';
 import { eventually } from '../support/wait.ts';
 
-/** `ingress` is nginx as an ingress controller has it: it compares the normalised path, and passes on what the client wrote. */
+/**
+ * `ingress` is nginx as an ingress controller has it: it compares the normalised path, and passes
+ * on what the client wrote.
+ */
 export type FrontName = 'nginx' | 'haproxy' | 'caddy' | 'ingress';
 
 const files = { nginx: 'nginx.conf', haproxy: 'haproxy.cfg', caddy: 'Caddyfile', ingress: 'nginx.conf' };
@@ -16,13 +19,15 @@ const files = { nginx: 'nginx.conf', haproxy: 'haproxy.cfg', caddy: 'Caddyfile',
 /** A proxy with its configuration in deploy/, changed for this machine, on a port of 127.0.0.1. */
 export class Front {
   readonly port: number;
-  readonly #process: ChildProcess;
   readonly #directory: string;
+  readonly #start: () => ChildProcess;
+  #process: ChildProcess | undefined;
+  #said = '';
 
-  private constructor(port: number, process: ChildProcess, directory: string) {
+  private constructor(port: number, directory: string, start: () => ChildProcess) {
     this.port = port;
-    this.#process = process;
     this.#directory = directory;
+    this.#start = start;
   }
 
   /**
@@ -30,8 +35,14 @@ export class Front {
    *
    * @param relays their ports
    * @param timeout in place of the 60 s that a WebSocket may be silent
+   * @param edit what else an operator changes in the configuration
    */
-  static async start(name: FrontName, relays: [number, number], timeout = '60s'): Promise<Front> {
+  static async start(
+    name: FrontName,
+    relays: [number, number],
+    timeout = '60s',
+    edit: (text: string) => string = (text) => text,
+  ): Promise<Front> {
     const port = await freePort();
     const directory = await mkdtemp(join(tmpdir(), 'front-'));
     const path = (file: string): string => join(directory, file);
@@ -42,7 +53,7 @@ export class Front {
     await writeFile(path('both.pem'), certificate.cert + certificate.key);
     await certificate.remove();
     const text = await readFile(new URL(`../../deploy/${files[name]}`, import.meta.url), 'utf8');
-    const changed = text
+    const changed = edit(text)
       .replaceAll('/etc/ssl/relay.example.com.pem', path('both.pem'))
       .replaceAll('/etc/ssl/relay.example.com/', `${directory}/`)
       .replaceAll('relay.example.com', 'localhost')
@@ -67,15 +78,27 @@ export class Front {
       caddy: ['run', '--config', path('config'), '--adapter', 'caddyfile'],
     }[program];
     const env = { ...process.env, XDG_DATA_HOME: directory, XDG_CONFIG_HOME: directory };
-    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
-    let said = '';
-    child.stderr.setEncoding('utf8').on('data', (part: string) => (said += part));
-    const front = new Front(port, child, directory);
-    await eventually(() => {
-      if (child.exitCode !== null) throw new Error(`${name} did not start:\n${said}`);
-      return takesConnections(port);
-    }, 20_000);
+    const front = new Front(port, directory, () => spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env }));
+    await front.begin();
     return front;
+  }
+
+  /** Starts the proxy, again after `end`. Resolves when it takes connections. */
+  async begin(): Promise<void> {
+    const child = this.#start();
+    this.#process = child;
+    child.stderr?.setEncoding('utf8').on('data', (part: string) => (this.#said += part));
+    await eventually(() => {
+      if (child.exitCode !== null) throw new Error(`the proxy did not start:\n${this.#said}`);
+      return takesConnections(this.port);
+    });
+  }
+
+  /** Ends the proxy, and with it all of its connections. */
+  async end(): Promise<void> {
+    if (!this.#process || this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    this.#process.kill('SIGTERM');
+    await once(this.#process, 'close');
   }
 
   get url(): string {
@@ -83,10 +106,7 @@ export class Front {
   }
 
   async stop(): Promise<void> {
-    if (this.#process.exitCode === null) {
-      this.#process.kill('SIGTERM');
-      await once(this.#process, 'close');
-    }
+    await this.end();
     await rm(this.#directory, { recursive: true });
   }
 }

@@ -23,7 +23,7 @@ for (const name of ['nginx', 'haproxy', 'caddy', 'ingress'] as const) {
     const { port } = front;
 
     await t.test('the public paths work, also percent-encoded and with a query', async () => {
-      const statuses = { '/': 200, '/healthz': 200, '/readyz': 200, '/v1/connect': 426 };
+      const statuses = { '/': 200, '/sandbox': 200, '/healthz': 200, '/readyz': 200, '/v1/connect': 426 };
       for (const [path, status] of Object.entries(statuses)) {
         assert.equal((await ask(port, path)).status, status, path);
         assert.equal((await ask(port, `${path}?a=/metrics`)).status, status, path);
@@ -39,7 +39,17 @@ for (const name of ['nginx', 'haproxy', 'caddy', 'ingress'] as const) {
     });
 
     await t.test('everything else is answered by the proxy, with 404', async () => {
-      const others = ['/v1', '/v1/', '/v1/connect/', '/V1/CONNECT', '/healthz/', '/index.html', '/assets', '/assets/'];
+      const others = [
+        '/v1',
+        '/v1/',
+        '/v1/connect/',
+        '/V1/CONNECT',
+        '/healthz/',
+        '/sandbox/',
+        '/index.html',
+        '/assets',
+        '/assets/',
+      ];
       for (const path of [...privatePaths, ...others, '/assets/a/b', '/assets/a%0a', '/v2/connect', '/METRICS']) {
         const { status, body } = await ask(port, path, [`Authorization: Bearer ${adminToken}`]);
         assert.equal(status, 404, path);

@@ -1,7 +1,6 @@
-import { once } from 'node:events';
 import { connect } from 'node:tls';
 import * as fc from 'fast-check';
-import { within } from '../support/wait.ts';
+import { closeOf, within } from '../support/wait.ts';
 
 /** Paths of a relay that are for operators, or for a development relay's own console. */
 export const privatePaths = [
@@ -13,7 +12,7 @@ export const privatePaths = [
   '/v1/tokens',
   '/console/tokens',
 ];
-const publicPaths = ['/', '/healthz', '/v1/connect', '/assets/x.js'];
+const publicPaths = ['/', '/sandbox', '/healthz', '/v1/connect', '/assets/x.js'];
 
 const hex = (code: number): string => `%${code.toString(16).padStart(2, '0')}`;
 const encode = (text: string): string => Array.from(Buffer.from(text), hex).join('');
@@ -50,7 +49,10 @@ const ends = [
 /** What some parser takes for the end of a path, or for a step up. */
 const joints = [...words('? # ; %3f %23 %3b %00 %0a %20 %0d%0a \\ %5c'), '', bytes('é')];
 const steps = words('/.. /../.. /%2e%2e /.%2e %2f.. %2f%2e%2e \\.. /..; /..%00 /%252e%252e');
-/** Steps that lead from a path back to the root, of which a router that splits before it decodes sees one segment only. */
+/**
+ * Steps that lead from a path back to the root, of which a router that splits before it decodes
+ * sees one segment only.
+ */
 const climbs = words('%2f..%2f %2f%2e%2e%2f').flatMap((step) =>
   [1, 2, 3, 4].map((count) => step + '..%2f'.repeat(count - 1)),
 );
@@ -103,7 +105,10 @@ const wrapped = (path: string): fc.Arbitrary<string> => {
   );
 };
 
-/** Request targets that one parser or another could take for a private path; the same ones for a seed. */
+/**
+ * Request targets that one parser or another could take for a private path; the same ones for a
+ * seed.
+ */
 export function oddTargets(count: number, seed: number): { path: string; target: string }[] {
   const every = privatePaths.flatMap((path) =>
     [
@@ -142,17 +147,22 @@ export async function ask(port: number, target: string, headers: string[] = [], 
   socket.setEncoding('latin1').on('data', (part: string) => (text += part));
   const lines = [`${method} ${target} HTTP/1.1`, `Host: localhost:${port}`, 'Connection: close', ...headers];
   socket.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
-  await within(once(socket, 'close'), `an answer to ${JSON.stringify(target)}`);
+  await within(closeOf(socket), `an answer to ${JSON.stringify(target)}`);
   const end = text.indexOf('\r\n\r\n');
   const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(text)?.[1] ?? 0);
   return { status, head: text.slice(0, end), body: text.slice(end + 4) };
 }
 
-/** What a private path's answer has that no other one has: metrics, or the admin endpoints' headers and members. */
+/**
+ * What a private path's answer has that no other one has: metrics, or the admin endpoints' headers
+ * and members.
+ */
 const privateMark =
   /rendezvous_|no-store|www-authenticate|"(rooms|peers|token|removed|server)":|bad_request|origin_not_allowed/i;
 
-/** The target whose answer comes from a private path, of those that are asked, with the admin token. */
+/**
+ * The target whose answer comes from a private path, of those that are asked, with the admin token.
+ */
 export async function findLeaks(
   port: number,
   targets: { path: string; target: string }[],

@@ -11,12 +11,14 @@ import { freePort } from '../support/port.ts';
 import { TurnUser } from '../support/turn-user.ts';
 import { eventually } from '../support/wait.ts';
 
-const secret = 'a secret that relay and TURN server share';
+/** TURN_SECRET */
+export const secret = 'a secret that relay and TURN server share';
 const deployed = (name: string): Promise<string> => readFile(new URL(`../../deploy/${name}`, import.meta.url), 'utf8');
 
 /**
- * coturn as docker-compose.yml runs it, by deploy/turn.sh and with deploy/turnserver.conf, without a container: the container's
- * address and the public one are two of this machine's loopback addresses, so that peers may have such addresses here, too.
+ * coturn as docker-compose.yml runs it, by deploy/turn.sh and with deploy/turnserver.conf, without
+ * a container: the container's address and the public one are two of this machine's loopback
+ * addresses, so that peers may have such addresses here, too.
  */
 export class TurnServer {
   /** What the container would have. */
@@ -39,8 +41,17 @@ export class TurnServer {
     }
   }
 
-  /** Resolves when it takes connections. */
-  static async start(): Promise<TurnServer> {
+  /** What it has said so far. */
+  get said(): string {
+    return this.#said;
+  }
+
+  /**
+   * Resolves when it takes connections.
+   *
+   * @param behindRouter false: its public address is its own
+   */
+  static async start(behindRouter = true): Promise<TurnServer> {
     const [port, tlsPort] = [await freePort(), await freePort()];
     const network = `127.${1 + (process.pid % 250)}.${1 + (port % 250)}`;
     const directory = await mkdtemp(join(tmpdir(), 'turn-'));
@@ -57,6 +68,7 @@ export class TurnServer {
     // An IPv6 address to relay from is what makes coturn look at IPv6 peers at all.
     await changed('turnserver.conf', 'etc/turnserver.conf', 'allow-loopback-peers\nrelay-ip=::1\n');
     await changed('turn.sh', 'turn.sh');
+    await changed('turn-address.sh', 'turn-address.sh');
     const certificate = await createCertificate('DNS:localhost');
     await writeFile(join(directory, 'run/certificate/certificate.pem'), certificate.cert);
     await writeFile(join(directory, 'run/certificate/key.pem'), certificate.key);
@@ -66,7 +78,7 @@ export class TurnServer {
     const env = {
       PATH: `${join(directory, 'bin')}:${process.env['PATH']}`,
       TURN_HOST: 'localhost',
-      TURN_IP: `${network}.3`,
+      TURN_IP: behindRouter ? `${network}.3` : `${network}.2`,
       TURN_SECRET: secret,
       TURN_MIN_PORT: '49160',
       TURN_MAX_PORT: '49259',
@@ -78,7 +90,7 @@ export class TurnServer {
         const user = await TurnUser.connect({ urls: [] }, port, server.own).catch(() => undefined);
         user?.close();
         return user !== undefined || child.exitCode !== null;
-      }, 20_000);
+      });
       assert.equal(child.exitCode, null, 'coturn runs');
     } catch (error) {
       await server.stop();
@@ -92,7 +104,7 @@ export class TurnServer {
     const urls = [`turn:${this.own}:${this.port}?transport=tcp`];
     const [server] = iceServers(
       { stunUrls: [], turnUrls: urls, turnSecret: secret, turnTtlSeconds: 600 },
-      subject,
+      { sub: subject },
       now,
     );
     return server ?? { urls };

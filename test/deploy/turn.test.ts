@@ -2,19 +2,40 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, suite, test, type TestContext } from 'node:test';
+import * as fc from 'fast-check';
 import { listen, WebRTCClientTransport } from 'mcp-rendezvous';
 import { connect } from '../mcp/clients.ts';
 import { Witness } from '../mcp/fixture.ts';
 import { serve } from '../mcp/servers.ts';
+import { RawPeer, testToken } from '../../server/test/support/peer.ts';
 import { RelayProcess } from '../support/relay.ts';
 import { Room } from '../support/room.ts';
-import type { TurnUser } from '../support/turn-user.ts';
-import { within } from '../support/wait.ts';
+import { TurnUser } from '../support/turn-user.ts';
+import { eventually, within } from '../support/wait.ts';
 import { peers } from './addresses.ts';
-import { TurnServer } from './turn-server.ts';
+import { secret, TurnServer } from './turn-server.ts';
 
 const server = await TurnServer.start();
 after(() => server.stop());
+
+/** Subjects that coturn refuses as a user name, or that are longer than TURN allows one to be. */
+const oddSubjects = [
+  'Ada Lovelace',
+  "o'brien",
+  '"ada"',
+  'CORP\\ada',
+  'CN=Ada Lovelace,OU=R\\+D,O="Example, Inc.",C=GB',
+  'a:b',
+  'auth0|5f7c8ec7c33c6c004bbafe82',
+  'ada@example.com',
+  'あ'.repeat(256),
+  '\u{1f600}'.repeat(128),
+  ' ',
+];
+/** As PROTOCOL.md §2 allows: no control characters and no halves of surrogate pairs. */
+const anySubject = fc
+  .string({ unit: 'binary', minLength: 1, maxLength: 128 })
+  .map((text) => text.replaceAll(/[\p{Cc}\p{Cs}]/gu, '-'));
 
 async function user(t: TestContext, subject: string, now?: number): Promise<TurnUser> {
   const one = await server.connect(subject, now);
@@ -32,6 +53,14 @@ async function service(t: TestContext, address: string) {
 }
 
 void suite('the TURN server', () => {
+  test('says whether it answers at its public address', async (t) => {
+    const reachable = await TurnServer.start(false);
+    t.after(() => reachable.stop());
+    await eventually(() => reachable.said.includes(`answers at its public address, ${reachable.own}:`), 30_000);
+    // Nobody forwards the other address.
+    await eventually(() => /does not answer at .* from here\. .* doctor/.test(server.said), 30_000);
+  });
+
   for (const family of ['ipv4', 'ipv6'] as const) {
     test(`carries nothing to addresses that are not public, nor to a cloud's metadata: ${family}`, async (t) => {
       const one = await user(t, 'ada');
@@ -96,5 +125,32 @@ void suite('the TURN server', () => {
     for (const subject of ['ada', 'bob', 'cy', 'dee']) assert.equal(await takeAll(subject), 12, subject);
     // Each of them took two ports for each allocation, and there is still one for somebody else.
     assert.equal(await (await user(t, 'eve')).allocate(), undefined);
+  });
+
+  test('whatever a subject is, its credentials work; the same one of another issuer has its own share', async (t) => {
+    const url = `turn:${server.own}:${server.port}?transport=tcp`;
+    const relay = await RelayProcess.start({ TURN_URLS: url, TURN_SECRET: secret });
+    t.after(() => relay.stop());
+    const turn = async (subject: string, issuer?: string): Promise<TurnUser> => {
+      const token = testToken({ room: 'turn', role: 'client', subject, ...(issuer !== undefined && { issuer }) });
+      const peer = await RawPeer.join(relay.url, token);
+      peer.socket.terminate();
+      const [credentials] = peer.joined.iceServers;
+      assert.ok(credentials);
+      const one = await TurnUser.connect(credentials, server.port, server.own);
+      t.after(() => one.close());
+      return one;
+    };
+    for (const subject of [...oddSubjects, ...fc.sample(anySubject, { numRuns: 50, seed: 5 })]) {
+      const one = await turn(subject);
+      assert.equal(await one.allocate(), undefined, subject);
+      one.close();
+    }
+    const issuers = ['https://a.example', 'https://b.example'];
+    for (const issuer of issuers) {
+      for (let count = 0; count < 12; count++)
+        assert.equal(await (await turn('ada lovelace', issuer)).allocate(), undefined);
+    }
+    for (const issuer of issuers) assert.equal(await (await turn('ada lovelace', issuer)).allocate(), 486);
   });
 });

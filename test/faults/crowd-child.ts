@@ -17,7 +17,10 @@ const report: CrowdReport = { joined: 0, losses: 0, resumed: 0, strangers: 0 };
 /** Sockets that are opened at the same time in the beginning. */
 const atOnce = 50;
 
-/** A peer that comes back as the SDK's do: with full-jitter backoff and its resume secret. Resolves when it has joined first. */
+/**
+ * A peer that comes back as the SDK's do: with full-jitter backoff and its resume secret. Resolves
+ * when it has joined first.
+ */
 async function enter(relay: string, room: string, role: 'server' | 'client'): Promise<void> {
   const token = await testToken({ room, role });
   await new Promise<void>((resolve) => {

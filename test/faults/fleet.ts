@@ -2,7 +2,9 @@ import { RelayProcess } from '../support/relay.ts';
 import { eventually } from '../support/wait.ts';
 import { TcpProxy } from '../support/proxy.ts';
 
-/** Relay instances behind one address, which leads to another living instance with each connection. */
+/**
+ * Relay instances behind one address, which leads to another living instance with each connection.
+ */
 export class Fleet {
   readonly instances: RelayProcess[] = [];
   readonly balancer: TcpProxy;
@@ -46,7 +48,10 @@ export class Fleet {
     await this.instances[index]?.stop('SIGKILL');
   }
 
-  /** Stops an instance orderly. As with any orchestrator, new connections go elsewhere from the beginning. */
+  /**
+   * Stops an instance orderly. As with any orchestrator, new connections go elsewhere from the
+   * beginning.
+   */
   async drain(index: number): Promise<void> {
     const relay = this.instances[index];
     this.balancer.targets = this.#ports().filter((port) => port !== portOf(relay));
@@ -64,7 +69,10 @@ export class Fleet {
     }
   }
 
-  /** The sum of a counter over all instances. @param series such as `rendezvous_outcomes_total{code="unavailable"}` */
+  /**
+   * The sum of a counter over all instances. @param series such as
+   * `rendezvous_outcomes_total{code="unavailable"}`
+   */
   async counter(series: string): Promise<number> {
     const values = await Promise.all(
       this.instances.map(async ({ url }) => {

@@ -38,7 +38,7 @@ export const kill = (scale: Scale): Promise<Report> =>
     report.exactly('times that somebody who came back was announced gone', town.announcedGone, 0);
     await negotiated;
     report.figure('the negotiation under way completed after', performance.now() - killed, 'ms');
-    await observer.sees(ghost, 'gone', 2 * scale.leaseMs + 5000);
+    await observer.sees(ghost, 'gone', 2 * scale.leaseMs + 5000 + scale.busyMs);
     report.atMost(
       'a peer that did not come back announced gone after',
       performance.now() - killed,

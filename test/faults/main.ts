@@ -9,8 +9,8 @@ import { full, type Scale, short } from './stage.ts';
 /**
  * Runs the faults and prints what was measured. Ends with 1 when a promise was not kept.
  *
- * Usage: node test/faults/main.ts [--short] [--markdown] [name…]; without names all of them, in full. With
- * --markdown the standard output is one table.
+ * Usage: node test/faults/main.ts [--short] [--markdown] [name…]; without names all of them, in
+ * full. With --markdown the standard output is one table.
  */
 const faults: Record<string, (scale: Scale) => Promise<Report>> = {
   kill,

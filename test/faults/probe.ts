@@ -9,7 +9,10 @@ const everyMs = 50;
 export class Probe {
   /** Changes of /readyz. */
   readonly readiness: { at: number; instance: number; ready: boolean }[] = [];
-  /** How long /healthz took at most, in milliseconds; infinite when a living instance did not answer. */
+  /**
+   * How long /healthz took at most, in milliseconds; infinite when a living instance did not
+   * answer.
+   */
   slowestHealth = 0;
   /** Growth of any instance's resident memory since the beginning, in MiB. */
   growth = 0;
@@ -25,7 +28,9 @@ export class Probe {
     await this.#running;
   }
 
-  /** How long after `since` the last of the instances was ready, or not; infinite when one was not. */
+  /**
+   * How long after `since` the last of the instances was ready, or not; infinite when one was not.
+   */
   lag(since: number, ready: boolean, instances: readonly number[]): number {
     const lags = instances.map((index) => {
       const change = this.readiness.find(

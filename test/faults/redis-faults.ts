@@ -31,13 +31,18 @@ export const redisStalls = (scale: Scale): Promise<Report> =>
     );
   });
 
-/** One instance cannot reach Redis, for less than a lease: packets are lost, connections stay open. */
+/**
+ * One instance cannot reach Redis, for less than a lease: packets are lost, connections stay open.
+ */
 export const partition = (scale: Scale): Promise<Report> => wireCut(scale, 'shorter', 'silently');
 
 /** One instance cannot reach Redis, for longer than a lease: every connection is refused. */
 export const longPartition = (scale: Scale): Promise<Report> => wireCut(scale, 'longer', 'visibly');
 
-/** One instance cannot reach Redis at the relay's default lease: the cable between their two hosts is cut. */
+/**
+ * One instance cannot reach Redis at the relay's default lease: the cable between their two hosts
+ * is cut.
+ */
 export async function cableCut(scale: Scale): Promise<Report> {
   const redis = await NetworkedRedis.start();
   try {
@@ -92,7 +97,7 @@ async function cutOff(scale: Scale, how: 'silently' | 'visibly' | 'cable', cut: 
     await outage(stage, [0], scale.cutMs, cut.begin, cut.end);
     const { town, report } = stage;
     report.exactly('times that a peer was announced gone', town.announcedGone, longer ? town.apart(0) : 0);
-    report.atMost('most often that a peer was told of one other that it is gone', town.mostGone, longer ? 1 : 0);
+    report.atMost('most often that a peer received that one other is gone', town.mostGone, longer ? 1 : 0);
   });
 }
 

@@ -35,7 +35,10 @@ export class Sessions {
     }
   }
 
-  /** A room's server. @param onconnection is called when a client's offer has arrived, before it is answered */
+  /**
+   * A room's server. @param onconnection is called when a client's offer has arrived, before it is
+   * answered
+   */
   async serve(fleet: Fleet, room: string, onconnection?: () => unknown): Promise<void> {
     const token = await testToken({ room, role: 'server' });
     const listener = await listen({ relay: fleet.url, token, connectTimeoutMs: 60_000 }, async (transport) => {
@@ -48,10 +51,8 @@ export class Sessions {
   /** A client of a room; resolves when it has got through to the server. */
   async join(fleet: Fleet, room: string, subject: string): Promise<void> {
     const token = await testToken({ room, role: 'client', subject });
-    const session = await connect(
-      'v1',
-      new WebRTCClientTransport({ relay: fleet.url, token, connectTimeoutMs: 60_000 }),
-    );
+    const transport = new WebRTCClientTransport({ relay: fleet.url, token, connectTimeoutMs: 60_000 });
+    const session = await connect('v1', transport);
     session.events.on('closed', () => {
       if (!this.#stopped) this.closed++;
     });

@@ -1,6 +1,9 @@
 import type { RelayChannel, SignalMessage } from 'mcp-rendezvous';
 
-/** Numbered signals from one peer to another: which of them arrived, how often, in what order and how long it took. */
+/**
+ * Numbered signals from one peer to another: which of them arrived, how often, in what order and
+ * how long it took.
+ */
 export class Stream {
   /** Both began on the same instance. */
   readonly near: boolean;

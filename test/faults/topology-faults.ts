@@ -15,7 +15,10 @@ export const failover = (scale: Scale): Promise<Report> =>
     return () => recovered(stage, performance.now());
   });
 
-/** The Redis master hangs, sentinels promote its replica, and later the old one goes on and becomes a replica. */
+/**
+ * The Redis master hangs, sentinels promote its replica, and later the old one goes on and becomes
+ * a replica.
+ */
 export const failoverFromHung = (scale: Scale): Promise<Report> =>
   behindSentinels('the Redis master hangs, and sentinels promote its replica', scale, async (stage, { master }) => {
     const { pid } = master;

@@ -50,8 +50,8 @@ interface House {
 }
 
 /**
- * Rooms of one server and two clients each, who send each other numbered signals all the time. The first client begins on the
- * server's instance, the second one on the next.
+ * Rooms of one server and two clients each, who send each other numbered signals all the time. The
+ * first client begins on the server's instance, the second one on the next.
  */
 export class Town {
   readonly #houses: House[] = [];
@@ -92,14 +92,15 @@ export class Town {
   }
 
   /**
-   * How long after `since` the last pair had signals arrive in both directions, in milliseconds; infinite when that did not happen
-   * before the deadline.
+   * How long after `since` the last pair had signals arrive in both directions, in milliseconds;
+   * infinite when that did not happen before the deadline.
    */
   async flowing(since: number, deadlineMs = 40_000): Promise<number> {
     const first = ({ arrivals }: Stream): number =>
       arrivals.find(({ at }) => at >= since)?.at ?? Number.POSITIVE_INFINITY;
     const slowest = (): number => Math.max(...this.streams.map(first));
-    await eventually(() => slowest() < Number.POSITIVE_INFINITY, deadlineMs, 'flowing').catch(() => undefined); // infinite
+    // Infinite.
+    await eventually(() => slowest() < Number.POSITIVE_INFINITY, deadlineMs, 'flowing').catch(() => undefined);
     return slowest() - since;
   }
 
@@ -146,7 +147,10 @@ export class Town {
     return Math.max(0, ...this.#residents.flatMap(({ gone }) => [...gone.values()]));
   }
 
-  /** Peers whose view of their room is not the truth: somebody missing, a ghost, or somebody not online. */
+  /**
+   * Peers whose view of their room is not the truth: somebody missing, a ghost, or somebody not
+   * online.
+   */
   get mistaken(): number {
     const online = (view: Map<string, PeerState>, others: Resident[]): boolean =>
       view.size === others.length && others.every(({ connection: { id } }) => view.get(id ?? '') === 'online');
@@ -158,13 +162,15 @@ export class Town {
 
   /** Resolves when everybody's view of their room is the truth. */
   async whole(deadlineMs = 30_000): Promise<void> {
-    await eventually(() => this.mistaken === 0, deadlineMs, 'presence is whole').catch(() => undefined); // counted then
+    // Counted then.
+    await eventually(() => this.mistaken === 0, deadlineMs, 'presence is whole').catch(() => undefined);
   }
 
   /** Ends the sending and waits until everything has arrived, or could have. */
   async drain(deadlineMs = 30_000): Promise<void> {
     for (const lane of this.#lanes) lane.stop();
-    await eventually(() => this.missing === 0, deadlineMs, 'all arrived').catch(() => undefined); // counted then
+    // Counted then.
+    await eventually(() => this.missing === 0, deadlineMs, 'all arrived').catch(() => undefined);
   }
 
   async stop(): Promise<void> {

@@ -31,6 +31,21 @@ const installations: Record<string, { values: Values; brings?: Rendered[] }> = {
   'ingress with TLS': {
     values: { ingress: { enabled: true, className: 'nginx', host: 'relay.example', tlsSecret: 'relay-tls' } },
   },
+  'TURN over TLS at an address of its own': {
+    values: {
+      ingress: { enabled: true, host: 'relay.example' },
+      secrets: { turn: 'shared' },
+      turn: {
+        bundled: {
+          host: 'turn.example',
+          ip: '192.0.2.7',
+          check: 'stun.example:3478',
+          tlsSecret: 'turn-tls',
+          service: { annotations: { a: 'b' } },
+        },
+      },
+    },
+  },
   'external Redis with TLS': {
     values: {
       redis: { mode: 'external', url: 'rediss+cluster://relay:p%40ss@a:6379,b:6379', ca: certificate },
@@ -62,6 +77,18 @@ const installations: Record<string, { values: Values; brings?: Rendered[] }> = {
         adminToken: 'operator-operator',
       },
       turn: { urls: ['turns:t.example:5349?transport=tcp'] },
+    },
+  },
+  "a provider's TURN servers": {
+    values: {
+      secrets: { relaySecret: secret, adminToken: 'operator-operator', turnCredentialsToken: 'a-token' },
+      turn: { stunUrls: ['stun:stun.example:3478'], credentialsUrl: 'https://turn.example/credentials' },
+    },
+  },
+  webhooks: {
+    values: {
+      secrets: { relaySecret: secret, adminToken: 'operator-operator', webhook: `whsec_${'A'.repeat(43)}=` },
+      webhooks: { url: 'http://backend.app:8080/hooks' },
     },
   },
   'autoscaling and monitoring': {
@@ -143,7 +170,11 @@ void suite('the Helm chart', () => {
         const nothing = {
           allowPrivilegeEscalation: false,
           readOnlyRootFilesystem: true,
-          capabilities: { drop: ['ALL'] },
+          // What coturn's program asks for.
+          capabilities: {
+            drop: ['ALL'],
+            ...(workload.metadata.name.endsWith('-turn') && { add: ['NET_BIND_SERVICE'] }),
+          },
         };
         assert.deepEqual(
           spec.containers.map(({ securityContext }) => securityContext),
@@ -203,10 +234,10 @@ void suite('the Helm chart', () => {
     const text = JSON.stringify(find(objects, 'HorizontalPodAutoscaler', 'relay-mcp-rendezvous'));
     assert.match(text, /"averageValue":"5000"/);
     const [, metric = ''] = /"metric":\{"name":"(\w+)"/.exec(text) ?? [];
-    assert.ok((await readFile(join(root, 'server/README.md'), 'utf8')).includes(`| \`${metric}\` | gauge |`));
+    assert.ok((await readFile(join(root, 'docs/reference/metrics.md'), 'utf8')).includes(`| \`${metric}\` | gauge |`));
   });
 
-  test("a package of the chart has the alerts and Redis's configuration of deploy/", async () => {
+  test('a package of the chart has the alerts and the configurations of deploy/', async () => {
     const [, path = ''] = /to: (\S+)/.exec(await helm.run('package', chart, '--destination', await folder())) ?? [];
     const objects = await helm.template({ monitoring: { enabled: true } }, path);
     const rules = parse(await readFile(join(root, 'deploy/prometheus/alerts.yml'), 'utf8')) as object;
@@ -214,6 +245,11 @@ void suite('the Helm chart', () => {
     const redis = await readFile(join(root, 'deploy/redis.conf'), 'utf8');
     const mounted = entryOf(objects, 'ConfigMap', 'relay-mcp-rendezvous-redis', 'redis.conf');
     assert.equal(mounted.trim(), redis.trim());
+    const turn = await helm.template({ turn: { bundled: { host: 'turn.example' } } }, path);
+    for (const file of ['turn.sh', 'turn-address.sh', 'turnserver.conf']) {
+      const text = entryOf(turn, 'ConfigMap', 'relay-mcp-rendezvous-turn', file);
+      assert.equal(text.trim(), (await readFile(join(root, 'deploy', file), 'utf8')).trim());
+    }
   });
 
   test('the bundled Redis and the relay run with what is rendered, and know each other', async (t) => {
@@ -237,11 +273,55 @@ void suite('the Helm chart', () => {
       RELAY_PORT: '0',
     });
     t.after(() => relay.stop());
-    await eventually(async () => (await fetch(`${relay.url}/readyz`)).ok, 20_000, 'the relay is ready');
+    await eventually(async () => (await fetch(`${relay.url}/readyz`)).ok, 30_000, 'the relay is ready');
     assert.ok(
-      (await readFile(join(root, 'server/README.md'), 'utf8')).includes(aclOf(objects)),
-      'the rights of server/README.md',
+      (await readFile(join(root, 'docs/run/redis.md'), 'utf8')).includes(aclOf(objects)),
+      'the permissions of docs/run/redis.md',
     );
+  });
+
+  test('with nothing but the domain there are STUN and TURN over UDP and TCP, with one secret', async () => {
+    const ingress = { enabled: true, host: 'relay.example' };
+    const iceOf = async (values: Values) => {
+      const objects = await helm.template(values);
+      return { objects, ice: parseConfig(await environmentOf(objects, await folder())).ice };
+    };
+    const { objects, ice } = await iceOf({ ingress });
+    const name = 'relay-mcp-rendezvous-turn';
+    assert.deepEqual(ice.stunUrls, ['stun:turn.relay.example:3478']);
+    const plain = ['udp', 'tcp'].map((transport) => `turn:turn.relay.example:3478?transport=${transport}`);
+    assert.deepEqual(ice.turnUrls, plain);
+    assert.match(ice.turnSecret ?? '', /^[\w-]{48}$/);
+    assert.equal(ice.turnSecret, entryOf(objects, 'Secret', name, 'turn-secret'));
+    const { containers, volumes } = (find(objects, 'Deployment', name) as Workload).spec.template.spec;
+    const [{ env, volumeMounts }] = containers;
+    const set = Object.fromEntries(env.map((variable) => [variable.name, variable.value]));
+    assert.deepEqual([set['TURN_HOST'], set['TURN_IP'], set['TURN_CHECK']], ['turn.relay.example', '', '']);
+    // What turn.sh reads, where it reads it.
+    const script = entryOf(objects, 'ConfigMap', name, 'turn.sh');
+    for (const [, variable = ''] of script.matchAll(/\$(TURN_\w+)/g)) assert.ok(variable in set, variable);
+    for (const path of ['/etc/turnserver.conf', '/run/keys', '/tmp'])
+      assert.ok(script.includes(path) && volumeMounts.some(({ mountPath }) => mountPath === path), path);
+    assert.ok(!volumes.some((volume) => volume.name === 'certificate'));
+
+    const tls = await iceOf({ ingress, turn: { bundled: { tlsSecret: 'turn-tls' } } });
+    assert.deepEqual(tls.ice.turnUrls, [...plain, 'turns:turn.relay.example:443?transport=tcp']);
+    const { ports } = find(tls.objects, 'Service', name)['spec'] as { ports: Port[] };
+    assert.deepEqual(ports.at(-1), { name: 'turns', port: 443, protocol: 'TCP', targetPort: 'turns' });
+    const mounted = (find(tls.objects, 'Deployment', name) as Workload).spec.template.spec.containers[0].volumeMounts;
+    assert.ok(mounted.some(({ mountPath }) => mountPath === '/run/certificate'));
+
+    // There is none where others are named, where it is not wanted, and where it has no name.
+    for (const values of [
+      {},
+      { ingress, turn: { bundled: { enabled: false } } },
+      { ingress, turn: { stunUrls: ['stun:s.example:3478'] } },
+      { ingress, secrets: { turn: 'x' }, turn: { urls: ['turn:t.example:3478'] } },
+      { ingress, secrets: { turnCredentialsToken: 'x' }, turn: { credentialsUrl: 'https://t.example/' } },
+    ]) {
+      const rendered = await helm.template(values);
+      assert.ok(!rendered.some(({ metadata }) => metadata.name === name), JSON.stringify(values));
+    }
   });
 
   test('random keys differ, and each of them is strong', async () => {
@@ -270,6 +350,9 @@ void suite('the Helm chart', () => {
       [/pathType/, { ingress: { paths: [{ path: '/' }] } }],
       [/drainSeconds/, { drainSeconds: 0.5 }],
       [/ingress\.enabled needs ingress\.host/, { ingress: { enabled: true } }],
+      [/bundled\/host/, { turn: { bundled: { host: 'turn:turn.example' } } }],
+      [/secrets\/webhook/, { secrets: { webhook: 'hunter2' } }],
+      [/webhooks\.url needs secrets\.webhook/, { webhooks: { url: 'https://a.example/' } }],
       [/turn\.urls needs secrets\.turn/, { turn: { urls: ['turn:t.example'] } }],
       [/needs redis\.url/, { redis: { mode: 'external' }, networkPolicy: { egress: toRedis } }],
       [/networkPolicy\.egress has to/, { redis: { mode: 'external', url: 'redis://a' } }],
@@ -284,7 +367,7 @@ void suite('the Helm chart', () => {
       properties: { env: { properties: object } };
     };
     const set =
-      /^(RELAY_SECRET|RELAY_ISSUERS|REDIS_|ADMIN_TOKEN|STUN_URLS|TURN_URLS|TURN_SECRET|TRUST_PROXY|DRAIN_WINDOW_MS)/;
+      /^(RELAY_SECRET|RELAY_ISSUERS|REDIS_|ADMIN_TOKEN|STUN_URLS|TURN_URLS|TURN_SECRET|TURN_CREDENTIALS_|WEBHOOK_|TRUST_PROXY|DRAIN_WINDOW_MS)/;
     const others = Object.keys(environment.shape).filter((name) => !set.test(name));
     assert.deepEqual(Object.keys(schema.properties.env.properties), others);
   });

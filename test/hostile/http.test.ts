@@ -20,7 +20,7 @@ import { RawPeer, testToken } from '../../server/test/support/peer.ts';
 import { damaged, jsonName, jsonObject, jsonText } from '../support/hostile-json.ts';
 import { RedisServer } from '../support/redis.ts';
 import { lowestNode, RelayProcess } from '../support/relay.ts';
-import { within } from '../support/wait.ts';
+import { closeOf, within } from '../support/wait.ts';
 
 /** Requests sent at least. */
 const wanted = Number(process.env['HOSTILE_FRAMES'] ?? 4_000) / 10;
@@ -150,7 +150,9 @@ const request = oneof(
 /** 100 is not the answer yet. */
 const statusLine = /HTTP\/1\.1 (101|[2-5]\d\d)/;
 
-/** Sends it byte for byte; resolves with the status, 0 when the relay only closed the connection. */
+/**
+ * Sends it byte for byte; resolves with the status, 0 when the relay only closed the connection.
+ */
 async function ask(url: string, { method, target, headers, body: text, resets }: Asked): Promise<number> {
   const { hostname, port, host } = new URL(url);
   const socket = connect(Number(port), hostname);
@@ -236,7 +238,7 @@ test('a body for an address that does not exist is not read: the answer comes fi
       let answer = '';
       socket.on('data', (data) => (answer += data.toString()));
       socket.on('error', () => undefined); // the relay may reset what it does not read
-      const closed = once(socket, 'close');
+      const closed = closeOf(socket);
       socket.write(`POST / HTTP/1.1\r\nhost: relay\r\ncontent-type: ${type}\r\n${announced}\r\n\r\n`);
       await within(closed, `an answer to ${type} with ${announced}`);
       assert.match(answer, /^HTTP\/1\.1 404 /);

@@ -28,7 +28,10 @@ type Members = [name: string, value: string][];
 const members = (value: object): Members =>
   Object.entries(value).map(([name, one]) => [JSON.stringify(name), JSON.stringify(one)]);
 
-/** What instances send each other, with any JSON in any place. Nothing in it is about a peer that there is. */
+/**
+ * What instances send each other, with any JSON in any place. Nothing in it is about a peer that
+ * there is.
+ */
 function messages(room: string): Arbitrary<string> {
   const claims = { sub: 'a', role: 'client', exp: 2e9 };
   const change = { room, role: 'client', id: 'p-x', instance: 'i', claims, version: 1, previous: 0, joined: 1 };

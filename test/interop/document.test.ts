@@ -9,9 +9,13 @@ import { RedisServer } from '../support/redis.ts';
 import { RelayProcess, testSecret } from '../support/relay.ts';
 import { Room } from '../support/room.ts';
 import { eventually } from '../support/wait.ts';
-import { type PythonEvent, PythonProcess } from './python.ts';
+import type { LineEvent } from './line-process.ts';
+import { PythonProcess } from './python.ts';
 
-/** PROTOCOL.md is enough: a peer that was written from it alone (document_peer.py), the relay, and the SDK at the other end. */
+/**
+ * PROTOCOL.md is enough: a peer that was written from it alone (document_peer.py), the relay, and
+ * the SDK at the other end.
+ */
 const patienceMs = 30_000;
 const ttl = 600;
 let redis: RedisServer;
@@ -294,7 +298,7 @@ suite('a peer that knows PROTOCOL.md and nothing else', { concurrency: 3 }, () =
 });
 
 /** The table of §5, and what its ranges say. */
-function documentedErrors(): Record<string, Pick<PythonEvent, 'number' | 'verdict'>> {
+function documentedErrors(): Record<string, Pick<LineEvent, 'number' | 'verdict'>> {
   const text = readFileSync(new URL('../../PROTOCOL.md', import.meta.url), 'utf8');
   const verdictOf = (number: number) => (number < 4430 ? 'give up' : number < 4450 ? 'another token' : 'come back');
   const table = text.matchAll(/^\| `(\w+)` \| (4\d\d\d) \|/gm);

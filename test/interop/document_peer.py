@@ -134,7 +134,7 @@ class Conversation:
         if data["gen"] < self.generation:
             return tell("stale", peer=self.other, gen=data["gen"])
         self.generation = data["gen"]
-        tell("message", peer=self.other, **{key: data.get(key) for key in ("kind", "gen", "seq", "body")})
+        self.peer.message(self.other, data)
 
     def settled(self):
         if self.acknowledging is not None:
@@ -181,9 +181,16 @@ class Peer:
         if self.socket is not None:
             spawn(self.write(self.socket, json.dumps(frame)))
 
-    async def write(self, socket, text):
+    def message(self, other, data):
+        """What the other one says, once and in order."""
+        tell("message", peer=other, **{key: data.get(key) for key in ("kind", "gen", "seq", "body")})
+
+    def relayed(self, frame):
+        """§4, relayed data: nothing to a peer that only signals."""
+
+    async def write(self, socket, data):
         try:
-            await socket.send(text)
+            await socket.send(data)
         except websockets.ConnectionClosed:
             pass  # its reader sees the same and comes back
 
@@ -226,7 +233,7 @@ class Peer:
         asked, error = False, None
         while True:
             try:
-                frame = json.loads(await asyncio.wait_for(socket.recv(), PONG_S if asked else QUIET_S))
+                received = await asyncio.wait_for(socket.recv(), PONG_S if asked else QUIET_S)
             except asyncio.TimeoutError:
                 if asked:
                     socket.transport.abort()  # taken for lost
@@ -236,6 +243,10 @@ class Peer:
             except websockets.ConnectionClosed:
                 break
             asked = False
+            if isinstance(received, bytes):
+                self.relayed(received)
+                continue
+            frame = json.loads(received)
             if frame["type"] == "error":
                 error = frame["code"]
             elif socket is self.socket:
@@ -361,12 +372,17 @@ async def provoke(name, url, secret, frames, subprotocol=SUBPROTOCOL):
         tell("ended", name=name, status=refused.status_code)
 
 
-async def main():
+async def commands():
+    """The lines on stdin."""
     lines = asyncio.StreamReader(limit=2**20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    peer = None
     async for line in lines:
-        command = json.loads(line)
+        yield json.loads(line)
+
+
+async def main():
+    peer = None
+    async for command in commands():
         match command.pop("do"):
             case "join":
                 peer = Peer(**command)
@@ -382,4 +398,5 @@ async def main():
                 spawn(provoke(**command))
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -13,13 +13,19 @@ import { connectClient, createServer, type Exchange, exchange } from './exchange
 export interface Place {
   relay: string;
   token: string;
-  /** The client's offer travels with trickled candidates; a server that offers puts them into its description. */
+  /**
+   * The client's offer travels with trickled candidates; a server that offers puts them into its
+   * description.
+   */
   offers: 'client' | 'server';
   /** `relay`: this side goes only through TURN. */
   iceTransportPolicy: 'all' | 'relay';
 }
 
-/** One end of a cell of the matrix, in this process, in a page, or in Python. Arguments and results are plain data. */
+/**
+ * One end of a cell of the matrix, in this process, in a page, or in Python. Arguments and results
+ * are plain data.
+ */
 export interface End {
   /** Joins as the room's MCP server; with `offers: 'server'` its one client may come later. */
   serve(place: Place): Promise<void>;
@@ -28,7 +34,9 @@ export interface End {
   exchange(): Promise<Exchange>;
   /** Ends the session and leaves. */
   close(): Promise<void>;
-  /** Resolves when the session of this server has been ended by the client, and this side has left. */
+  /**
+   * Resolves when the session of this server has been ended by the client, and this side has left.
+   */
   closed(): Promise<void>;
 }
 

@@ -9,8 +9,9 @@ import { chromiumPath } from '../support/browser.ts';
 import { bundle } from '../support/bundle.ts';
 import { launchFirefox } from '../support/firefox.ts';
 import { servePage } from '../support/page.ts';
-import type { End } from './end.ts';
+import type { End, Place } from './end.ts';
 import type { Exchange } from './exchange.ts';
+import type { LineProcess, PeerEvent } from './line-process.ts';
 import { PythonPeer } from './python.ts';
 
 /** A page's end: what is called there is called in the page. */
@@ -61,28 +62,27 @@ async function openEnd(browser: Browser, pages: Server): Promise<End> {
 }
 
 /** An end that is a process with aiortc, new for each session. */
-export function pythonEnd(t: { after(release: () => Promise<void>): void }): End {
-  let peer: PythonPeer;
+export const pythonEnd = (t: { after(release: () => Promise<void>): void }): End =>
+  processEnd((role, { relay, token, offers }) => {
+    const offer = offers === role ? ['--offer'] : [];
+    return new PythonPeer(t, [role, '--relay', relay, '--config', ...offer], token);
+  });
+
+/** An end that is a process which says in lines what happens, new for each session. */
+export function processEnd(start: (role: 'client' | 'server', place: Place) => LineProcess<PeerEvent>): End {
+  let peer: ReturnType<typeof start>;
   return {
-    async serve({ relay, token, offers }) {
-      peer = new PythonPeer(
-        t,
-        ['server', '--relay', relay, '--config', ...(offers === 'server' ? ['--offer'] : [])],
-        token,
-      );
+    async serve(place) {
+      peer = start('server', place);
       await peer.event('joined');
     },
-    async connect({ relay, token, offers }) {
-      peer = new PythonPeer(
-        t,
-        ['client', '--relay', relay, '--config', ...(offers === 'client' ? ['--offer'] : [])],
-        token,
-      );
+    async connect(place) {
+      peer = start('client', place);
       return (await peer.event('open'))['ms'] as number;
     },
     async exchange() {
       const { event: _, ...seen } = await peer.event('exchange');
-      return seen as unknown as Exchange; // what peer.py prints
+      return seen as unknown as Exchange; // what these programs print
     },
     close: async () => void (await peer.event('closed')),
     closed: async () => void (await peer.event('closed')),

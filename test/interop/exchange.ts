@@ -2,7 +2,10 @@ import { Client, type Transport } from '@modelcontextprotocol/client';
 import { McpServer } from '@modelcontextprotocol/server';
 import * as z from 'zod';
 
-/** What an MCP client sees of a server of these tests, in a form that crosses from a page or another language to a test. */
+/**
+ * What an MCP client sees of a server of these tests, in a form that crosses from a page or another
+ * language to a test.
+ */
 export interface Exchange {
   server: string;
   tools: string[];

@@ -16,7 +16,7 @@ import time
 from aiortc import RTCConfiguration, RTCIceCandidate, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.signaling import BYE, TcpSocketSignaling
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "examples", "python"))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "examples", "python", "src", "mcp_rendezvous"))
 
 LARGE = 200_000
 
@@ -114,7 +114,8 @@ async def session(args, signaling, pc):
 
     if args.offer:
         channel = pc.createDataChannel("mcp")
-        # Before it is open, too: Firefox's first message comes ahead of the acknowledgement that opens it here (RFC 8832, 6).
+        # Before it is open, too: Firefox's first message comes ahead of the acknowledgement that
+        # opens it here (RFC 8832, 6).
         early = []
         channel.on("message", early.append)
 

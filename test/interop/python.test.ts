@@ -32,7 +32,10 @@ const patienceMs = 30_000;
 /** aiortc says in its SDP that it takes messages of up to 64 KiB. */
 const aiortcBytes = 60_000;
 
-/** The whole exchange from a client of this SDK with a server in Python; then one side closes, and the other sees it. */
+/**
+ * The whole exchange from a client of this SDK with a server in Python; then one side closes, and
+ * the other sees it.
+ */
 async function converse(
   t: TestContext,
   transport: WebRTCClientTransport,
@@ -47,7 +50,8 @@ async function converse(
     complete('aiortc-server'),
   );
   if (closing === 'client') await client.close();
-  else await client.callTool({ name: 'goodbye' });
+  // aiortc may abort its association before the answer has left.
+  else await client.callTool({ name: 'goodbye' }).catch(() => {});
   await within(closed, 'the client to close', patienceMs);
   await python.event('closed');
 }
@@ -95,7 +99,7 @@ suite("aiortc over TCP, as mcp-webrtc's examples have it", () => {
     t.after(() => server.close());
     const python = new PythonPeer(t, ['client', '--tcp', String(port)]);
     await server.connect(new WebRTCServerTransport({ signaling: new TcpSocketSignaling('127.0.0.1', port) }));
-    assert.match(String((await python.event('failed'))['message']), /does not fit|too large/);
+    assert.match(String((await python.event('failed'))['message']), /does not fit|too large|this connection allows/);
   });
 });
 
@@ -178,7 +182,7 @@ suite('aiortc through the relay, with examples/python', () => {
       assert.fail('a client'),
     );
     t.after(() => listener.close());
-    const failed = await (await peer(t, room, 'client', '--timeout', '2')).event('failed');
+    const failed = await (await peer(t, room, 'client', '--timeout', '8')).event('failed');
     assert.equal(failed['code'], 'peer_silent');
     assert.match(String(failed['message']), /initiator=True/);
   });
@@ -228,7 +232,7 @@ suite('aiortc through the relay, with examples/python', () => {
     });
     const address = `ws://127.0.0.1:${(server.address() as AddressInfo).port}/http`;
     // A server's: it waits for a client, and does not give up meanwhile.
-    new PythonPeer(t, ['server', '--relay', address, '--timeout', '1'], 'token');
+    new PythonPeer(t, ['server', '--relay', address, '--timeout', '4'], 'token');
     await eventually(() => asked.length >= 3 && closed.includes(2), patienceMs);
     assert.deepEqual(new Set(asked), new Set(['/http/v1/connect']));
   });

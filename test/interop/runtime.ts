@@ -7,7 +7,10 @@ import { engineNames, engines } from '../support/engines.ts';
 import { testSecret } from '../support/relay.ts';
 import { complete, connectClient, createServer, exchange, serverName } from './exchange.ts';
 
-/** An MCP session with every engine through a relay, on the runtime that runs this. Usage: runtime.ts name version relay */
+/**
+ * An MCP session with every engine through a relay, on the runtime that runs this. Usage:
+ * runtime.ts name version relay
+ */
 const [, , runtime, version, relay = ''] = argv;
 assert.equal(versions[runtime!], version);
 // Not every runtime ends with one.
@@ -28,7 +31,8 @@ for (const name of engineNames) {
   await listener.close();
 }
 
-// werift's sockets are the runtime's, and runtimes differ in what those say when nobody listens at the other end any more.
+// werift's sockets are the runtime's, and runtimes differ in what those say when nobody listens at
+// the other end any more.
 const contract = transportContract(() => {
   const [near, far] = MemorySignaling.pair();
   const rtc = engines.werift;

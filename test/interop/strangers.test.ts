@@ -133,7 +133,8 @@ for (const name of engineNames) {
 
     test('what is said in the older form of SDP, and the engine does not hear, is not sent', async (t) => {
       const open: RawOptions['open'] = (connection) => {
-        // An engine may answer in that form with a port in the newer one, which libwebrtc does not take.
+        // An engine may answer in that form with a port in the newer one, which libwebrtc does not
+        // take.
         const accept = connection.setRemoteDescription.bind(connection);
         connection.setRemoteDescription = ({ type, sdp }) =>
           accept({ type, sdp: sdp.replace(/ DTLS\/SCTP 5000/, ' UDP/DTLS/SCTP webrtc-datachannel') });
@@ -141,7 +142,8 @@ for (const name of engineNames) {
       };
       const { started, transport, channel } = await offered(t, { open, tell: inOlderForm });
       await started;
-      // Engines differ in what they take from it; none may lose a message, keep somebody waiting, or close the channel.
+      // Engines differ in what they take from it; none may lose a message, keep somebody waiting,
+      // or close the channel.
       const { value: large, text } = sized(200_000);
       const there = received(channel!);
       const sent = await transport.send(large).then(

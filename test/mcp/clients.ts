@@ -100,7 +100,7 @@ async function connectV2(transport: Transport, mode: VersionNegotiationMode): Pr
   await client.connect(transport);
   const era = client.getProtocolEra() ?? 'legacy';
   // The modern era has no logging/setLevel: each request says what it wants to hear.
-  // oxlint-disable-next-line typescript/no-deprecated -- it is in the protocol, and has to get through
+  // oxlint-disable-next-line typescript/no-deprecated -- the protocol has it
   const meta = era === 'modern' ? { _meta: { [LOG_LEVEL_META_KEY]: 'info' as const } } : {};
   return {
     era,
@@ -121,7 +121,10 @@ async function connectV2(transport: Transport, mode: VersionNegotiationMode): Pr
   };
 }
 
-/** What of a result the scenarios look at; v1 types a result of the first protocol version as well, which has none of it. */
+/**
+ * What of a result the scenarios look at; v1 types a result of the first protocol version as well,
+ * which has none of it.
+ */
 function toolResult(result: object): ToolResult {
   const { content, isError, structuredContent } = result as Partial<CallToolResult>;
   return {

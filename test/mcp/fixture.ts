@@ -1,6 +1,9 @@
 import { EventEmitter } from 'node:events';
 
-/** What happens inside a fixture server, for a test to see: a tool waits to be cancelled, was cancelled, the session ended. */
+/**
+ * What happens inside a fixture server, for a test to see: a tool waits to be cancelled, was
+ * cancelled, the session ended.
+ */
 export class Witness extends EventEmitter<{ waiting: []; cancelled: []; closed: [] }> {}
 
 /** The tools of every fixture server. */

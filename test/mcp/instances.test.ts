@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { Redis } from 'ioredis';
-import { WebRTCServerTransport } from 'mcp-rendezvous';
+import { WebRTCServerTransport, type WebRTCTransport } from 'mcp-rendezvous';
 import { testToken } from '../../server/test/support/peer.ts';
 import { RedisServer } from '../support/redis.ts';
 import { RelayProcess } from '../support/relay.ts';
@@ -17,15 +17,19 @@ const subjects: [string, ClientKind][] = [
   ['cleo', 'v2 auto'],
 ];
 
-/** Two relay processes on one Redis; an instance that died is noticed within a second. */
+/** Two relay processes on one Redis; an instance that died is noticed within seconds. */
 async function twoInstances(t: TestContext): Promise<[RelayProcess, RelayProcess, RedisServer]> {
   const redis = await RedisServer.start();
   t.after(() => redis.stop());
-  const env = { REDIS_URL: redis.url, LEASE_MS: '900' };
+  const env = { REDIS_URL: redis.url, LEASE_MS: '4000' };
   const [here, there] = await Promise.all([RelayProcess.start(env), RelayProcess.start(env)]);
   t.after(() => Promise.all([here.stop(), there.stop()]));
   return [here, there, redis];
 }
+
+/** Resolves when these sessions need no relay any more: they begin on the relayed path. */
+const direct = (...transports: WebRTCTransport[]): Promise<void> =>
+  eventually(() => transports.every(({ path }) => path === 'direct'));
 
 const whoami = async (session: Session): Promise<{ clientId: string; extra: { peerId: string } }> =>
   (JSON.parse((await session.call('whoami')).text) as { authInfo: { clientId: string; extra: { peerId: string } } })
@@ -36,8 +40,11 @@ const clientsOf = async (relay: RelayProcess): Promise<number> => {
   return Number(/^rendezvous_peers\{role="client"\} (\d+)$/m.exec(metrics)?.[1] ?? 0);
 };
 
-/** Resolves when nothing in the shared memory names one of these peers any more: the room has heard that they are gone. */
-async function forgotten(t: TestContext, { url }: RedisServer, peers: string[]): Promise<void> {
+/**
+ * That the shared memory names all of these peers, and then what resolves when it names none of
+ * them any more: the room has heard that they are gone.
+ */
+async function remembered(t: TestContext, { url }: RedisServer, peers: string[]): Promise<() => Promise<void>> {
   const redis = new Redis(url);
   t.after(() => redis.disconnect());
   const content = async (key: string): Promise<unknown> => {
@@ -52,18 +59,16 @@ async function forgotten(t: TestContext, { url }: RedisServer, peers: string[]):
     return peers.filter((peer) => everything.includes(peer)).length;
   };
   assert.equal(await named(), peers.length);
-  await eventually(async () => (await named()) === 0);
+  return () => eventually(async () => (await named()) === 0);
 }
 
 test('a server on one instance, three clients on another, each with a session that outlives its instance', async (t) => {
   const [here, there, redis] = await twoInstances(t);
-  const connecting = subjects.map(async ([subject, kind]) => {
-    const transport = await visitor(t, there.ws, 'desk', { subject });
-    return await connect(kind, transport);
-  });
+  const visitors = await Promise.all(subjects.map(([subject]) => visitor(t, there.ws, 'desk', { subject })));
+  const connecting = visitors.map((transport, index) => connect(subjects[index]![1], transport));
   // They came first: they wait for a server, and are paired when it comes.
   await eventually(async () => (await clientsOf(there)) === subjects.length);
-  await host(t, here.ws, 'desk', 'v2 serveStdio');
+  const [, , hosted] = await host(t, here.ws, 'desk', 'v2 serveStdio');
   const sessions = await Promise.all(connecting);
   assert.deepEqual(
     sessions.map(({ era }) => era),
@@ -82,6 +87,8 @@ test('a server on one instance, three clients on another, each with a session th
   assert.deepEqual(await Promise.all(sessions.map((session) => session.read('text://counter'))), ['2', '1', '0']);
 
   const peers = identities.map(({ extra }) => extra.peerId);
+  await direct(...visitors, ...hosted);
+  const forgotten = await remembered(t, redis, peers);
   await there.stop('SIGKILL');
   const goOn = async () => {
     const texts = await Promise.all(sessions.map((session) => session.call('echo', { text: 'still here' })));
@@ -92,7 +99,7 @@ test('a server on one instance, three clients on another, each with a session th
   };
   await goOn();
   // And after the lease, when the server has heard that its clients are gone from the room.
-  await forgotten(t, redis, peers);
+  await forgotten();
   await goOn();
   assert.deepEqual(await Promise.all(sessions.map((session) => session.read('text://counter'))), ['2', '1', '0']);
 });
@@ -100,12 +107,14 @@ test('a server on one instance, three clients on another, each with a session th
 test('the instance of the server dies: the session goes on, also when the server is gone from the room', async (t) => {
   const [here, there, redis] = await twoInstances(t);
   const transport = await visitor(t, there.ws, 'desk');
-  await host(t, here.ws, 'desk', 'v1');
+  const [, , hosted] = await host(t, here.ws, 'desk', 'v1');
   const session = await connect('v1', transport);
+  await direct(transport, ...hosted);
+  assert(transport.peer);
+  const forgotten = await remembered(t, redis, [transport.peer.id]);
   await here.stop('SIGKILL');
   assert.equal((await session.call('echo', { text: 'still here' })).text, 'still here');
-  assert(transport.peer);
-  await forgotten(t, redis, [transport.peer.id]);
+  await forgotten();
   assert.equal((await session.call('echo', { text: 'and later' })).text, 'and later');
 });
 
@@ -114,15 +123,18 @@ test('a server for one client stays busy while that session lives, also when its
   const server = new WebRTCServerTransport({
     relay: here.ws,
     token: await testToken({ room: 'desk', role: 'server' }),
-    connectTimeoutMs: 10_000,
+    connectTimeoutMs: 60_000,
   });
   t.after(() => server.close());
   const serving = serve('v1', server, new Witness());
-  const session = await connect('v1', await visitor(t, there.ws, 'desk'));
+  const client = await visitor(t, there.ws, 'desk');
+  const session = await connect('v1', client);
   await serving;
   const { peerId } = (await whoami(session)).extra;
+  await direct(client, server);
+  const forgotten = await remembered(t, redis, [peerId]);
   await there.stop('SIGKILL');
-  await forgotten(t, redis, [peerId]);
+  await forgotten();
   const late = await visitor(t, here.ws, 'desk', { subject: 'late' });
   await assert.rejects(connect('v1', late), { code: 'busy', message: /one client/ });
   assert.equal((await session.call('echo', { text: 'unharmed' })).text, 'unharmed');

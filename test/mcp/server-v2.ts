@@ -50,12 +50,13 @@ export function createServerV2(witness: Witness, era: ProtocolEra = 'legacy'): M
     return text('cancelled');
   });
   server.registerTool('log', {}, async ({ mcpReq }) => {
-    // oxlint-disable-next-line typescript/no-deprecated -- it is in the protocol, and has to get through
+    // oxlint-disable-next-line typescript/no-deprecated -- the protocol has it
     await mcpReq.log('warning', 'logged');
     return text('logged');
   });
 
-  // Written once for both eras: a result that asks for input in the modern one, a request to the client in the legacy one.
+  // Written once for both eras: a result that asks for input in the modern one, a request to the
+  // client in the legacy one.
   const asking = (name: string, request: InputRequest, show: (view: InputResponseView) => unknown) =>
     server.registerTool(name, {}, ({ mcpReq }: ServerContext) => {
       const view = inputResponse(mcpReq.inputResponses, 'answer');

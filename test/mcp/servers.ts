@@ -1,6 +1,6 @@
-import type { AuthInfo, McpServer } from '@modelcontextprotocol/server';
+import type { AuthInfo, JSONRPCMessage, McpServer, MessageExtraInfo } from '@modelcontextprotocol/server';
 import { serveStdio } from '@modelcontextprotocol/server/stdio';
-import type { WebRTCServerTransport } from 'mcp-rendezvous';
+import type { Transport } from './clients.ts';
 import type { Witness } from './fixture.ts';
 import { createServerV1 } from './server-v1.ts';
 import { createServerV2 } from './server-v2.ts';
@@ -8,7 +8,7 @@ import { createServerV2 } from './server-v2.ts';
 export type ServerKind = 'v1' | 'v2' | 'v2 serveStdio';
 
 /** Connects a fixture server of that kind to a transport. */
-export async function serve(kind: ServerKind, transport: WebRTCServerTransport, witness: Witness): Promise<void> {
+export async function serve(kind: ServerKind, transport: Transport, witness: Witness): Promise<void> {
   switch (kind) {
     case 'v1':
       return await createServerV1(witness).connect(transport);
@@ -19,12 +19,15 @@ export async function serve(kind: ServerKind, transport: WebRTCServerTransport, 
   }
 }
 
-/** serveStdio hands on what a message says, but not who the transport says it is from: that is carried past it. */
-function serveBothEras(transport: WebRTCServerTransport, witness: Witness): void {
+/**
+ * serveStdio hands on what a message says, but not who the transport says it is from: that is
+ * carried past it.
+ */
+function serveBothEras(transport: Transport, witness: Witness): void {
   let sender: AuthInfo | undefined;
   serveStdio(({ era }) => withAuthInfo(createServerV2(witness, era), () => sender), { transport });
   const receive = transport.onmessage;
-  transport.onmessage = (message, extra) => {
+  transport.onmessage = (message: JSONRPCMessage, extra?: MessageExtraInfo) => {
     sender = extra?.authInfo;
     receive?.(message, extra);
   };

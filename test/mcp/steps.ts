@@ -72,7 +72,10 @@ export async function logging(session: Session): Promise<void> {
   assert.deepEqual(await within(logged, 'the client hears what the server logs'), ['logged']);
 }
 
-/** Requests from the server in the legacy era, results that ask for input in the modern one: the tools' users see no difference. */
+/**
+ * Requests from the server in the legacy era, results that ask for input in the modern one: the
+ * tools' users see no difference.
+ */
 export async function questions(session: Session): Promise<void> {
   const answered = async (name: string): Promise<unknown> => JSON.parse((await session.call(name)).text);
   assert.deepEqual(await answered('ask-sampling'), answers.sampling.content);

@@ -1,6 +1,7 @@
 /**
- * A process that connects once, says how that ended, and leaves the rest to Node: it exits when nothing keeps it alive.
- * Usage: node try-once.ts <client|server|listen> <relay> <connectTimeoutMs>, with the room token in the variable TOKEN.
+ * A process that connects once, says how that ended, and leaves the rest to Node: it exits when
+ * nothing keeps it alive. Usage: node try-once.ts <client|server|listen> <relay>
+ * <connectTimeoutMs>, with the room token in the variable TOKEN.
  */
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { listen, RendezvousError, WebRTCClientTransport, WebRTCServerTransport } from 'mcp-rendezvous';

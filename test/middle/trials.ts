@@ -17,15 +17,20 @@ const laterAttempts = 4;
 
 type Forge = NonNullable<MiddleOptions['forge']>;
 
-/** With the honest fingerprint for who reads exactly, and the relay's own for who reads leniently. */
+/**
+ * With the honest fingerprint for who reads exactly, and the relay's own for who reads leniently.
+ */
 const twoFaced: Forge = (sdp, honest) =>
   sdp.replace(
     /^a=fingerprint:(.*)\r\n/m,
     (_line, evil: string) => `a=fingerprint:${honest}\r\nA=fingerprint:${evil}\r\na=fingerprint:\t${evil}\r\n`,
   );
 
-/** Whatever a generator makes of the two fingerprints, another thing each time, for one victim after the other. */
-function anything(seed: number): Forge {
+/**
+ * Whatever a generator makes of the two fingerprints, another thing each time, for one victim after
+ * the other.
+ */
+export function anything(seed: number): Forge {
   let made = 0;
   return (sdp, honest, victim) => {
     const [line = '', evil = ''] = /^a=fingerprint:(.*)\r\n/m.exec(sdp) ?? [];
@@ -93,7 +98,8 @@ async function later(t: Scope, name: EngineName, forge: Forge, attempts: number)
   await Promise.all([client.start(), server.start()]);
   middle.takeOver();
   await engine.break();
-  const sent = client.send(hello).catch(() => {}); // lost with the session, which is all that such a relay can do
+  // Lost with the session, which is all that such a relay can do.
+  const sent = client.send(hello).catch(() => {});
   await eventually(() => middle.attempts > attempts || received.length > 0 || client.state === 'closed', 60_000);
   assert.ok(middle.attempts > 0);
   await client.close();

@@ -11,7 +11,10 @@ import {
 import { BreakableEngine } from '../support/breakable.ts';
 import { eventually } from '../support/wait.ts';
 
-/** A signaling channel that lets its owner appear to be of another version: it rewrites what both sides say of framed mode. */
+/**
+ * A signaling channel that lets its owner appear to be of another version: it rewrites what both
+ * sides say of framed mode.
+ */
 function disguised(signaling: Signaling, rewrite: (line: string) => string): Signaling {
   const change = (message: SignalMessage): SignalMessage =>
     'sdp' in message ? { ...message, sdp: message.sdp.replace(/a=mcp-framed:.*\r\n/, rewrite) } : message;
@@ -25,7 +28,9 @@ function disguised(signaling: Signaling, rewrite: (line: string) => string): Sig
   return outside;
 }
 
-/** The server offers here. Both directions are tried, since either side may be the other version. */
+/**
+ * The server offers here. Both directions are tried, since either side may be the other version.
+ */
 async function exchange(t: TestContext, which: 'client' | 'server', rewrite: (line: string) => string) {
   const [left, right] = MemorySignaling.pair();
   const [clientEngine, serverEngine] = [new BreakableEngine(), new BreakableEngine()];

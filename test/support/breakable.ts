@@ -1,7 +1,10 @@
 import { type Engine, type RtcPeerConnection } from 'mcp-rendezvous';
 import { weriftEngine } from 'mcp-rendezvous/werift';
 
-/** An engine whose connections a test can end, as a crash of the network stack would: nobody is told. */
+/**
+ * An engine whose connections a test can end, as a crash of the network stack would: nobody is
+ * told.
+ */
 export class BreakableEngine implements Engine {
   readonly name: string;
   readonly restartsIce: boolean;

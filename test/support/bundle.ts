@@ -4,13 +4,17 @@ import { build as buildWithVite, type Plugin } from 'vite';
 
 export interface BundleOptions {
   with?: 'esbuild' | 'vite';
-  /** `source`: the packages' own TypeScript; `dist`: what `npm run build` made, as their users get it. */
+  /**
+   * `source`: the packages' own TypeScript; `dist`: what `npm run build` made, as their users get
+   * it.
+   */
   from?: 'source' | 'dist';
   minify?: boolean;
 }
 
 /**
- * Bundles a module for browsers with everything it imports. Rejects when an import cannot be resolved without Node.
+ * Bundles a module for browsers with everything it imports. Rejects when an import cannot be
+ * resolved without Node.
  *
  * @param entry path of the module
  * @param options `with` defaults to esbuild, `from` to `source`, `minify` to false
@@ -47,10 +51,11 @@ async function vite(entry: string, conditions: string[], minify: boolean): Promi
       target: 'es2024',
       minify,
       modulePreload: { polyfill: false },
-      rolldownOptions: { input: entry, preserveEntrySignatures: 'strict' },
+      rolldownOptions: { input: entry, preserveEntrySignatures: 'strict', output: { codeSplitting: false } },
     },
   });
-  const outputs = 'output' in results ? results.output : []; // neither watched, nor in several formats
+  // Neither watched, nor in several formats.
+  const outputs = 'output' in results ? results.output : [];
   const chunks = outputs.flatMap((output) => (output.type === 'chunk' ? [output.code] : []));
   if (chunks.length !== 1) throw new Error(`${entry} became ${chunks.length} files.`);
   return chunks[0]!;

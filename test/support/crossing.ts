@@ -14,8 +14,9 @@ export interface CrossingRelay {
 }
 
 /**
- * A relay that introduces a client and a server to each other whatever their tokens say: other rooms, other issuers. It passes their
- * signals on as they are, so that the certificates are the right ones.
+ * A relay that introduces a client and a server to each other whatever their tokens say: other
+ * rooms, other issuers. It passes their signals on as they are, so that the certificates are the
+ * right ones.
  */
 export async function crossingRelay(t: TestContext, tell: Partial<Record<Role, Tell>> = {}): Promise<CrossingRelay> {
   const relay = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => subprotocol });

@@ -6,8 +6,9 @@ import { type Browser, launch } from 'puppeteer-core';
 const firefoxPath = process.env['FIREFOX'] ?? '/usr/bin/firefox-esr';
 
 /**
- * A headless Firefox with a new, empty profile, or another one than Debian's by the variable `FIREFOX`. Its pages are 1200 × 900:
- * `page.setViewport` needs a command of WebDriver BiDi that the oldest supported version, 140, does not have.
+ * A headless Firefox with a new, empty profile, or another one than Debian's by the variable
+ * `FIREFOX`. Its pages are 1200 × 900: `page.setViewport` needs a command of WebDriver BiDi that
+ * the oldest supported version, 140, does not have.
  */
 export async function launchFirefox(
   preferences: Record<string, boolean> = {},

@@ -25,7 +25,10 @@ export async function tlsFront(t: TestContext, { cert, key }: Certificate, relay
   return await listening(t, server);
 }
 
-/** An HTTP proxy that passes on requests, but not as HTTP/1.1 upgrades. Resolves with its port on 127.0.0.1. */
+/**
+ * An HTTP proxy that passes on requests, but not as HTTP/1.1 upgrades. Resolves with its port on
+ * 127.0.0.1.
+ */
 export async function httpFront(
   t: TestContext,
   relayPort: number,

@@ -101,8 +101,8 @@ const broadJson = tuple(nat(3_000), constantFrom('list', 'numbered', 'named', 's
 });
 
 /**
- * Texts with an error behind more than 8,192 open levels. Node 26.10 ends, now or when it parses the
- * next text, when JSON.parse gets one: no parser may hand them on.
+ * Texts with an error behind more than 8,192 open levels. Node 26.10 ends, now or when it parses
+ * the next text, when JSON.parse gets one: no parser may hand them on.
  */
 export const brokenDeepJson: Arbitrary<string> = tuple(constantFrom(8_300, 9_000, 20_000), constantFrom(1, 40, 80)).map(
   ([depth, closed]) => `${'[0,'.repeat(depth)}[]${',0]'.repeat(closed)},0`,
@@ -115,7 +115,10 @@ export const jsonText: Arbitrary<string> = oneof(
   { weight: 1, arbitrary: broadJson },
 );
 
-/** The text as it is, or no longer JSON: cut short, with something put in, or in the place of a character. */
+/**
+ * The text as it is, or no longer JSON: cut short, with something put in, or in the place of a
+ * character.
+ */
 export const damaged = (text: Arbitrary<string>): Arbitrary<string> =>
   oneof(
     { weight: 6, arbitrary: text },

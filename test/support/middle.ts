@@ -50,8 +50,9 @@ interface Attempt {
 }
 
 /**
- * A relay that sits in the middle: to each of the two peers of a room it pretends to be the other one, with a certificate of
- * its own, and passes on between the two data channels what it reads there.
+ * A relay that sits in the middle: to each of the two peers of a room it pretends to be the other
+ * one, with a certificate of its own, and passes on between the two data channels what it reads
+ * there.
  */
 export class MiddleRelay {
   /** Everything that it has read, as text. */
@@ -84,7 +85,10 @@ export class MiddleRelay {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** From now on it is between the two: each hears that the other one has another id, as after a restart of the relay. */
+  /**
+   * From now on it is between the two: each hears that the other one has another id, as after a
+   * restart of the relay.
+   */
   takeOver(): void {
     this.#honest = false;
     for (const [role, side] of this.#sides) {
@@ -117,7 +121,7 @@ export class MiddleRelay {
   #join(socket: WebSocket, { token, signal }: { token: string; signal?: { data?: unknown } | undefined }): Role {
     const claims = decodeJwt<PeerClaims>(token);
     const { role } = claims;
-    const side = { socket, claims, first: signal?.data } as Side;
+    const side = { socket, claims, first: signal?.data } as unknown as Side;
     this.#sides.set(role, side);
     this.#open(role, side, pretended(role));
     // Not before both are here, so that each one's joined has the other one in it.
@@ -144,8 +148,8 @@ export class MiddleRelay {
 
   /** Those of whom this peer hears from. */
   #claimsFor(role: Role) {
-    const { sub, role: its, exp } = this.#sides.get(otherThan(role))!.claims;
-    return { sub, role: its, exp };
+    const { sub, role: its, exp, jti } = this.#sides.get(otherThan(role))!.claims;
+    return { sub, role: its, exp, jti };
   }
 
   #open(role: Role, side: Side, peer: string): void {
@@ -192,13 +196,14 @@ export class MiddleRelay {
         signaling,
         started,
         offerer: started.offer === undefined,
-        // Not werift, which has one certificate for all connections of a process: here that would be the victims' own.
+        // Not werift, which has one certificate for all connections of a process: here that would
+        // be the victims' own.
         engine: nodeDatachannelEngine,
         iceServers: () => [],
-        iceTransportPolicy: 'all',
+        iceTransportPolicy: () => 'all',
         trickle: true,
         resume: resumedSession.exec(offer.sdp)?.[1],
-      }).run(AbortSignal.any([attempt.abort.signal, AbortSignal.timeout(20_000)]));
+      }).run(AbortSignal.any([attempt.abort.signal, AbortSignal.timeout(30_000)]));
     const gen = offer.gen - 1;
     const both = await Promise.allSettled([
       negotiation(attempt.client, { gen, offer }),

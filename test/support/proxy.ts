@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 /**
- * A TCP proxy, on 127.0.0.1 unless told otherwise: with several targets a load balancer, round robin over those that answer; with one a wire that can
- * be cut.
+ * A TCP proxy, on 127.0.0.1 unless told otherwise: with several targets a load balancer, round
+ * robin over those that answer; with one a wire that can be cut.
  */
 export class TcpProxy {
   /** Ports of 127.0.0.1. */
@@ -37,7 +37,10 @@ export class TcpProxy {
     return this.#address.port;
   }
 
-  /** Stops forwarding without closing anything, as a network does whose packets are lost. New connections hang. */
+  /**
+   * Stops forwarding without closing anything, as a network does whose packets are lost. New
+   * connections hang.
+   */
   cut(): void {
     this.#cut = true;
     for (const [near, far] of this.#links) {

@@ -3,7 +3,9 @@ import { connect, type Socket } from 'node:net';
 import { connectPath, subprotocol } from 'mcp-rendezvous-protocol';
 import { within } from './wait.ts';
 
-/** Opens a WebSocket to a relay by hand, to write what no library would. It never closes by itself. */
+/**
+ * Opens a WebSocket to a relay by hand, to write what no library would. It never closes by itself.
+ */
 export async function rawSocket(relay: string): Promise<Socket> {
   const { hostname, port, host } = new URL(relay);
   const socket = connect(Number(port), hostname);

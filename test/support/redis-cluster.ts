@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis';
+import type { Certificate } from './certificate.ts';
 import { freePort } from './port.ts';
-import { RedisServer } from './redis.ts';
+import { onFreePorts, RedisServer, tlsSettings } from './redis.ts';
 import { eventually } from './wait.ts';
 
 const slots = 16_384;
@@ -8,34 +9,46 @@ const slots = 16_384;
 interface Node {
   server: RedisServer;
   redis: Redis;
+  /** The port for clients with TLS, which is also the node's port for other nodes. */
+  tlsPort: number | undefined;
   /** The port on which nodes talk to each other. */
   bus: number;
   id: string;
 }
 
+interface Options {
+  /** With TLS. */
+  certificate?: Certificate;
+  /** What every node calls itself, instead of its address. */
+  hostname?: string;
+}
+
 /** A private Redis Cluster of three masters on 127.0.0.1. */
 export class RedisCluster {
   readonly #nodes: Node[];
+  readonly #options: Options;
   #replica: Node | undefined;
 
-  private constructor(nodes: Node[]) {
+  private constructor(nodes: Node[], options: Options) {
     this.#nodes = nodes;
+    this.#options = options;
   }
 
-  static async start(): Promise<RedisCluster> {
+  static async start(options: Options = {}): Promise<RedisCluster> {
     const nodes: Node[] = [];
-    const cluster = new RedisCluster(nodes);
+    const cluster = new RedisCluster(nodes, options);
     try {
       for (let index = 0; index < 3; index++) {
         const node = await cluster.#launch();
         nodes.push(node);
         const [first, last] = [index, index + 1].map((third) => Math.floor((slots * third) / 3));
         await node.redis.call('CLUSTER', 'ADDSLOTSRANGE', String(first), String((last ?? 0) - 1));
-        // Masters of one epoch have to settle that first, and cannot agree on a failover until then.
+        // Masters of one epoch have to settle that first, and cannot agree on a failover until
+        // then.
         await node.redis.call('CLUSTER', 'SET-CONFIG-EPOCH', String(index + 1));
         await cluster.#meet(node);
       }
-      await eventually(() => cluster.#agrees(), 20_000, 'the cluster is whole');
+      await eventually(() => cluster.#agrees(), 60_000, 'the cluster is whole');
     } catch (error) {
       await cluster.stop();
       throw error;
@@ -45,7 +58,14 @@ export class RedisCluster {
 
   /** The form that the relay takes as `REDIS_URL`. */
   get url(): string {
-    return `redis+cluster://${this.#nodes.map(({ server }) => `127.0.0.1:${server.port}`).join(',')}`;
+    const { certificate, hostname = '127.0.0.1' } = this.#options;
+    const nodes = this.#nodes.map(({ server, tlsPort }) => `${hostname}:${tlsPort ?? server.port}`);
+    return `${certificate ? 'rediss' : 'redis'}+cluster://${nodes.join(',')}`;
+  }
+
+  /** The masters, for what a test does to each of them. */
+  get masters(): RedisServer[] {
+    return this.#nodes.map(({ server }) => server);
   }
 
   /** Channels of sharded pub/sub that somebody has subscribed to. */
@@ -55,9 +75,11 @@ export class RedisCluster {
   }
 
   /**
-   * Moves the slot of a key to the next node, as `redis-cli --cluster reshard --cluster-replace` does.
+   * Moves the slot of a key to the next node, as `redis-cli --cluster reshard --cluster-replace`
+   * does.
    *
-   * @param meanwhile runs when the slot is half moved: at both nodes, with its keys still at the old one
+   * @param meanwhile runs when the slot is half moved: at both nodes, with its keys still at the
+   *   old one
    */
   async move(key: string, meanwhile: () => Promise<unknown>): Promise<void> {
     const slot = String(await this.#nodes[0]?.redis.call('CLUSTER', 'KEYSLOT', key));
@@ -115,16 +137,35 @@ export class RedisCluster {
     await Promise.all(all.map(({ server }) => server.stop()));
   }
 
-  async #launch(): Promise<Node> {
-    const bus = await freePort();
-    const timing = ['--cluster-node-timeout', '2000'];
-    const server = await RedisServer.start(['--cluster-enabled', 'yes', '--cluster-port', String(bus), ...timing]);
-    const redis = new Redis(server.port, '127.0.0.1');
-    return { server, redis, bus, id: String(await redis.call('CLUSTER', 'MYID')) };
+  #launch(): Promise<Node> {
+    return onFreePorts(() => this.#launchOnce());
   }
 
-  async #meet({ server, bus }: Node): Promise<void> {
-    await this.#nodes[0]?.redis.call('CLUSTER', 'MEET', '127.0.0.1', String(server.port), String(bus));
+  async #launchOnce(): Promise<Node> {
+    const bus = await freePort();
+    const { certificate, hostname } = this.#options;
+    const tlsPort = certificate && (await freePort());
+    const server = await RedisServer.start([
+      '--cluster-enabled',
+      'yes',
+      '--cluster-port',
+      String(bus),
+      '--cluster-node-timeout',
+      '2000',
+      ...(hostname === undefined ? [] : ['--cluster-announce-hostname', hostname]),
+      ...(hostname === undefined ? [] : ['--cluster-preferred-endpoint-type', 'hostname']),
+      ...(certificate && tlsPort
+        ? [...tlsSettings(certificate, tlsPort), '--tls-cluster', 'yes', '--tls-replication', 'yes']
+        : []),
+    ]);
+    const redis = new Redis(server.port, '127.0.0.1');
+    redis.on('error', () => undefined); // once it was killed
+    return { server, redis, tlsPort, bus, id: String(await redis.call('CLUSTER', 'MYID')) };
+  }
+
+  async #meet({ server, tlsPort, bus }: Node): Promise<void> {
+    const port = String(tlsPort ?? server.port);
+    await this.#nodes[0]?.redis.call('CLUSTER', 'MEET', '127.0.0.1', port, String(bus));
   }
 
   async #owner(slot: number): Promise<number> {

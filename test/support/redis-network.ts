@@ -6,8 +6,8 @@ import { eventually } from './wait.ts';
 const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
 
 /**
- * A redis-server on a host of its own (a network namespace) with two cables to this one. Needs Linux and root. The addresses are
- * of the range for documentation (RFC 5737).
+ * A redis-server on a host of its own (a network namespace) with two cables to this one. Needs
+ * Linux and root. The addresses are of the range for documentation (RFC 5737).
  */
 export class NetworkedRedis {
   readonly #name = `redis-${process.pid}`;

@@ -4,10 +4,30 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Certificate } from './certificate.ts';
 import { freePort } from './port.ts';
 import { eventually } from './wait.ts';
 
-/** A private redis-server: on loopback, in a directory of its own, and with nothing written to disk. */
+/** The program of every Redis here; another one, such as Valkey's, takes the same arguments. */
+export const redisProgram = process.env['REDIS_SERVER'] ?? 'redis-server';
+
+/** Arguments for redis-server that let clients come with TLS, too, at a port of its own. */
+export const tlsSettings = ({ certFile, keyFile }: Certificate, port: number): string[] => [
+  '--tls-port',
+  String(port),
+  '--tls-cert-file',
+  certFile,
+  '--tls-key-file',
+  keyFile,
+  '--tls-ca-cert-file',
+  certFile,
+  '--tls-auth-clients',
+  'no',
+];
+
+/**
+ * A private redis-server: on loopback, in a directory of its own, and with nothing written to disk.
+ */
 export class RedisServer {
   readonly port: number;
   readonly #directory: string;
@@ -22,9 +42,11 @@ export class RedisServer {
 
   /** @param settings more arguments for redis-server, such as `--cluster-enabled yes` */
   static async start(settings: string[] = []): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), await mkdtemp(join(tmpdir(), 'redis-')), settings);
-    await server.start();
-    return server;
+    return await onFreePorts(async () => {
+      const server = new RedisServer(await freePort(), await mkdtemp(join(tmpdir(), 'redis-')), settings);
+      await server.start();
+      return server;
+    });
   }
 
   get url(): string {
@@ -38,15 +60,18 @@ export class RedisServer {
   /** Starts it (again), on the same port and empty; resolves when it takes connections. */
   async start(): Promise<void> {
     const fixed = ['--bind', '127.0.0.1', '--port', String(this.port), '--dir', this.#directory];
-    this.#process = spawn('redis-server', [...fixed, '--save', '', '--appendonly', 'no', ...this.#settings], {
+    this.#process = spawn(redisProgram, [...fixed, '--save', '', '--appendonly', 'no', ...this.#settings], {
       stdio: 'ignore',
     });
-    await eventually(() =>
-      ask(this.port, 'PING').then(
+    const child = this.#process;
+    await eventually(() => {
+      // Another process may have taken a port that was free a moment ago.
+      if (child.exitCode !== null) throw new RedisEnded(`redis-server ended with ${child.exitCode}.`);
+      return ask(this.port, 'PING').then(
         (reply) => reply === '+PONG\r\n',
         () => false,
-      ),
-    );
+      );
+    });
   }
 
   /** Sends an inline command; the reply is as it comes over the wire. */
@@ -68,7 +93,10 @@ export class RedisServer {
   }
 }
 
-/** What redis-server on this port replies to one inline command, as it comes over the wire; rejects when it does not. */
+/**
+ * What redis-server on this port replies to one inline command, as it comes over the wire; rejects
+ * when it does not.
+ */
 export function ask(port: number, command: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let reply = '';
@@ -77,4 +105,16 @@ export function ask(port: number, command: string): Promise<string> {
     socket.setEncoding('utf8').on('data', (part) => (reply += String(part)));
     socket.on('end', () => resolve(reply.replace(/\+OK\r\n$/, ''))).on('error', reject);
   });
+}
+
+class RedisEnded extends Error {}
+
+/** Tries again, on other ports, when a server ended at its start. */
+export async function onFreePorts<T>(start: () => Promise<T>, attempts = 3): Promise<T> {
+  try {
+    return await start();
+  } catch (error) {
+    if (!(error instanceof RedisEnded) || attempts === 1) throw error;
+    return await onFreePorts(start, attempts - 1);
+  }
 }

@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { compileCache } from './compile-cache.ts';
+import type { Machine } from './machines.ts';
 import { eventually } from './wait.ts';
 
 const main = fileURLToPath(new URL('../../server/src/main.ts', import.meta.url));
@@ -19,9 +21,11 @@ export class RelayProcess {
   /** `http://127.0.0.1:<port>`; set once it listens. */
   url = '';
 
-  private constructor(env: Record<string, string>, node: string) {
-    this.#process = spawn(node, ['--conditions=mcp-rendezvous-source', main], {
-      env: { PATH: process.env['PATH'], RELAY_PORT: '0', ...env },
+  private constructor(env: Record<string, string>, node: string, machine?: Machine) {
+    const line = [node, '--conditions=mcp-rendezvous-source', main] as const;
+    const [program, ...args] = machine?.command(...line) ?? line;
+    this.#process = spawn(program, args, {
+      env: { PATH: process.env['PATH'], ...compileCache, RELAY_PORT: '0', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
@@ -29,13 +33,18 @@ export class RelayProcess {
   }
 
   /**
-   * Resolves when it listens. `env` is its whole environment but for PATH; unless given, RELAY_SECRET is `testSecret` and
-   * DRAIN_WINDOW_MS is 0: it ends at once.
+   * Resolves when it listens. `env` is its whole environment but for PATH; unless given,
+   * RELAY_SECRET is `testSecret` and DRAIN_WINDOW_MS is 0: it ends at once.
    *
    * @param node the executable that runs it
+   * @param machine on which it runs. @default this one
    */
-  static async start(env: Record<string, string> = {}, node = process.execPath): Promise<RelayProcess> {
-    const relay = new RelayProcess({ RELAY_SECRET: testSecret, DRAIN_WINDOW_MS: '0', ...env }, node);
+  static async start(
+    env: Record<string, string> = {},
+    node = process.execPath,
+    machine?: Machine,
+  ): Promise<RelayProcess> {
+    const relay = new RelayProcess({ RELAY_SECRET: testSecret, DRAIN_WINDOW_MS: '0', ...env }, node, machine);
     await eventually(() => {
       if (relay.exited) throw new Error(`the relay did not start:\n${relay.stdout}${relay.stderr}`);
       relay.url = /listening at (http:[^"\s]+)/.exec(relay.stdout + relay.stderr)?.[1] ?? '';
@@ -68,7 +77,9 @@ export class RelayProcess {
     return this.#process.exitCode !== null || this.#process.signalCode !== null;
   }
 
-  /** Asks it to stop (SIGTERM), or ends it as a crash would (SIGKILL); resolves when it has ended. */
+  /**
+   * Asks it to stop (SIGTERM), or ends it as a crash would (SIGKILL); resolves when it has ended.
+   */
   async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     if (this.exited) return;
     this.#process.kill(signal);

@@ -17,6 +17,7 @@ const peerAddress = 0x0012; // RFC 8656 §18.2, encoded like XOR-MAPPED-ADDRESS
 const data = 0x0013;
 const requestedFamily = 0x0017;
 const evenPort = 0x0018;
+const staleNonce = 438;
 
 interface AllocateOptions {
   /** @default 4 */
@@ -40,7 +41,7 @@ export class TurnUser {
   }
 
   static async connect(server: IceServer, port = 3478, host = '127.0.0.1'): Promise<TurnUser> {
-    return new TurnUser(await openWire('tcp', host, port, AbortSignal.timeout(20_000)), server);
+    return new TurnUser(await openWire('tcp', host, port, AbortSignal.timeout(30_000)), server);
   }
 
   /** Asks for an allocation; resolves with the error code, or undefined for success. */
@@ -48,16 +49,12 @@ export class TurnUser {
     const wanted: Attribute[] = [[attribute.requestedTransport, Buffer.from([17, 0, 0, 0])]];
     if (family === 6) wanted.push([requestedFamily, Buffer.from([2, 0, 0, 0])]);
     if (pair) wanted.push([evenPort, Buffer.from([0x80])]);
-    const { attributes } = await this.#ask(request(method.allocate, wanted));
-    const { username = '', credential = '' } = this.#server;
-    const realm = attributes.get(attribute.realm)?.toString() ?? '';
-    this.#signed = [
-      [attribute.username, username],
-      [attribute.realm, realm],
-      [attribute.nonce, attributes.get(attribute.nonce) ?? ''],
-    ];
-    this.#key = longTermKey(username, realm, credential);
-    const response = await this.#ask(request(method.allocate, [...wanted, ...this.#signed], this.#key));
+    let response = await this.#ask(request(method.allocate, wanted));
+    do {
+      this.#sign(response);
+      response = await this.#ask(request(method.allocate, [...wanted, ...this.#signed], this.#key));
+      // Its nonce may have ended since (RFC 8489 §9.2.5).
+    } while (response.error === staleNonce);
     const port = response.attributes.get(attribute.relayedAddress)?.readUInt16BE(2) ?? 0;
     this.relayed = { address: xorAddress(response, attribute.relayedAddress) ?? '', port: port ^ 0x2112 };
     return response.error;
@@ -78,12 +75,27 @@ export class TurnUser {
     this.#wire.close();
   }
 
+  /** Takes realm and nonce of a rejection. */
+  #sign({ attributes }: StunResponse): void {
+    const { username = '', credential = '' } = this.#server;
+    const realm = attributes.get(attribute.realm)?.toString() ?? '';
+    this.#signed = [
+      [attribute.username, username],
+      [attribute.realm, realm],
+      [attribute.nonce, attributes.get(attribute.nonce) ?? ''],
+    ];
+    this.#key = longTermKey(username, realm, credential);
+  }
+
   #ask(message: Buffer): Promise<StunResponse> {
-    return this.#wire.ask(message, AbortSignal.timeout(20_000));
+    return this.#wire.ask(message, AbortSignal.timeout(30_000));
   }
 }
 
-/** A message whose first attribute is a peer's address, which is masked with the transaction id that the message has. */
+/**
+ * A message whose first attribute is a peer's address, which is masked with the transaction id that
+ * the message has.
+ */
 function withPeer(type: number, address: string, port: number, more: Attribute[]): Buffer {
   const bytes = bytesOf(address);
   const message = request(type, [[peerAddress, Buffer.alloc(4 + bytes.length)], ...more]);

@@ -1,7 +1,10 @@
 import { signal } from '@preact/signals';
 import type { RemotePeer } from 'mcp-rendezvous';
 import { render } from 'preact';
+import { AppBridge } from '../../../console/src/apps/bridge.ts';
+import { policyOf } from '../../../console/src/apps/policy.ts';
 import { SettledButton } from '../../../console/src/consent/button.tsx';
+import { Modern } from '../../../console/src/mcp/modern.ts';
 import { McpSession } from '../../../console/src/mcp/session.ts';
 import type { Rpc } from '../../../console/src/rpc/rpc.ts';
 import { Gate } from '../../../console/src/share/gate.ts';
@@ -13,20 +16,36 @@ const consents: { to: string; at: number }[] = [];
 const agreed = (to: string): void => void consents.push({ to, at: performance.now() });
 
 let gate = new Gate();
-let rpc: Pick<Rpc, 'onrequest' | 'onnotification'> = {};
+let rpc: Pick<Rpc, 'onrequest' | 'onnotification'> & Partial<Pick<Rpc, 'request'>> = {};
+let bridge: AppBridge | undefined;
+let session = new McpSession(rpc as Rpc); // it only asks, here
 const rows = signal<string[]>([]);
 const withdrawals = new Map<string, AbortController>();
 
 const requestedSchema = { type: 'object', properties: { q: { type: 'string' } } };
 
-/** A client of the shared tab, or the server of a session, asks for something. */
-function ask(kind: 'request' | 'elicitation' | 'sampling', name: string): void {
+/** A client of the shared tab, the server of a session, or its app asks for something. */
+function ask(kind: 'request' | 'elicitation' | 'sampling' | 'round' | 'app', name: string): void {
   const cancelled = new AbortController();
   withdrawals.set(name, cancelled);
   if (kind === 'request') {
     const peer = { id: name, subject: 'somebody', claims: {} } as RemotePeer;
-    void gate.permit(peer, `do ${name}`, cancelled.signal, async () => agreed(name)).catch(() => {}); // denied
+    // Denied.
+    void gate.permit(peer, `do ${name}`, cancelled.signal, async () => agreed(name)).catch(() => {});
     return;
+  }
+  if (kind === 'app') {
+    tell({ id: name, method: 'tools/call', params: { name } });
+    cancelled.signal.addEventListener('abort', () =>
+      tell({ method: 'notifications/cancelled', params: { requestId: name } }),
+    );
+    return;
+  }
+  if (kind === 'round') {
+    // The person refuses, or the call is cancelled.
+    return void new Modern(roundOf(name), session.asks)
+      .callTool({ name }, { signal: cancelled.signal })
+      .catch(() => {});
   }
   const asked =
     kind === 'elicitation'
@@ -38,6 +57,20 @@ function ask(kind: 'request' | 'elicitation' | 'sampling', name: string): void {
   };
   void answered().catch(() => {}); // refused
 }
+
+/** A message of the app. */
+const tell = (message: object): void => bridge?.receive(JSON.stringify({ jsonrpc: '2.0', ...message }));
+/** A server of 2026-07-28, which needs an answer before it has a result. */
+const roundOf = (name: string): Rpc =>
+  // All that is used of it.
+  ({
+    async request(_: string, { inputResponses }: Record<string, unknown>) {
+      const question = { method: 'sampling/createMessage', params: { messages: [], systemPrompt: name } };
+      if (inputResponses === undefined) return { resultType: 'input_required', inputRequests: { question } };
+      agreed(name);
+      return { resultType: 'complete', content: [] };
+    },
+  }) as unknown as Rpc;
 
 const withdraw = (name: string): void => withdrawals.get(name)?.abort();
 
@@ -57,8 +90,12 @@ const Rows = () => (
 /** A page as it is when it has just been opened. */
 function start(): void {
   gate = new Gate();
-  rpc = {};
-  const session = new McpSession(rpc as Rpc); // it only asks, here
+  rpc = { request: async (_method, params) => agreed(String(params?.['name'])) };
+  session = new McpSession(rpc as Rpc);
+  session.tools.value = { items: Array.from({ length: 100 }, (_, n) => ({ name: `x${n}` })), state: 'ready' };
+  const app = { html: '', policy: policyOf(undefined, false) };
+  bridge = new AppBridge({ session, tool: { name: 'tool' }, app, context: () => ({}), post: () => {} });
+  tell({ id: 0, method: 'ui/initialize', params: { appInfo: {}, appCapabilities: {} } });
   rows.value = [];
   withdrawals.clear();
   consents.length = 0;

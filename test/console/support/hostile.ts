@@ -72,7 +72,10 @@ const results: Record<string, (params: Json) => unknown> = {
   proto: (params) => ({ content: [{ type: 'text', text: `got ${JSON.stringify(params['arguments'])}` }] }),
 };
 
-/** An MCP server that says whatever could harm the one who shows it. Answers with how often its tools were listed. */
+/**
+ * An MCP server that says whatever could harm the one who shows it. Answers with how often its
+ * tools were listed.
+ */
 export async function serveHostile(t: TestContext, relay: string, token: string): Promise<() => number> {
   let listed = 0;
   const listener = await listen({ relay, token }, async (transport) => {
