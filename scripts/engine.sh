@@ -1,7 +1,9 @@
 #!/bin/sh
-# Runs a command with a Docker engine and Compose 2: those of this machine where they work, else a private engine, made from Debian's packages, in a network
-# and a mount namespace that it shares with the command. Ports that are published there exist only there; the machine's own
-# routes, rules and mounts stay as they are. The private engine has stand-ins for the public images (scripts/stand-ins.sh).
+# Runs a command with a Docker engine and Compose 2: those of this machine where they work, else a
+# private engine, made from Debian's packages, in a network and a mount namespace that it shares
+# with the command. Ports that are published there exist only there; the machine's own routes, rules
+# and mounts stay as they are. The private engine has stand-ins for the public images
+# (scripts/stand-ins.sh).
 #
 # Usage: sh scripts/engine.sh command args…
 set -eu
@@ -62,8 +64,9 @@ END
   RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages debian-archive-keyring >/dev/null
 }
 
-# Debian 12 has no Compose 2. Debian 13's engine is unpacked beside this system, not installed; its programs need no other
-# libraries. Caddy comes from its backports, because the public image is as new.
+# Debian 12 has no Compose 2. Debian 13's engine is unpacked beside this system, not installed; its
+# programs need no other libraries. Caddy comes from its backports, because the public image is as
+# new.
 unpack_engine() {
   [ ! -e "$programs/complete" ] || return 0
   rm -rf "$programs"

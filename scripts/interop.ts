@@ -6,19 +6,23 @@ import { argv, execPath, exit } from 'node:process';
 import type { Cell } from '../test/interop/matrix.test.ts';
 
 /**
- * Runs the matrix of test/interop and writes what it measured into the README, between its markers. With a file that the test
- * wrote before (INTEROP_CELLS), that one's figures.
+ * Runs the matrix of test/interop and writes what it measured into docs/internals/interop.md,
+ * between its markers.
+ * With a file that the test wrote before (INTEROP_CELLS), that one's figures.
  *
- * Usage: sh scripts/network.sh node --conditions=mcp-rendezvous-source scripts/interop.ts [cells.json]
+ * Usage: sh scripts/network.sh node --conditions=mcp-rendezvous-source scripts/interop.ts
+ * [cells.json]
  */
 const [, , measured] = argv;
 const cells = JSON.parse(measured ? readFileSync(measured, 'utf8') : measure()) as Cell[];
-const readme = readFileSync('README.md', 'utf8');
+const document = 'docs/internals/interop.md';
+const contents = readFileSync(document, 'utf8');
 const between = /(<!-- interop: .*? -->\n)[^]*?(<!-- \/interop -->)/;
-if (!between.test(readme)) throw new Error('README.md has no markers <!-- interop: … --> and <!-- /interop -->.');
+if (!between.test(contents))
+  throw new Error('docs/internals/interop.md has no markers <!-- interop: … --> and <!-- /interop -->.');
 writeFileSync(
-  'README.md',
-  readme.replace(between, (_, start: string, end: string) => `${start}${table()}${end}`),
+  document,
+  contents.replace(between, (_, start: string, end: string) => `${start}${table()}${end}`),
 );
 
 function measure(): string {
@@ -27,7 +31,7 @@ function measure(): string {
   const options = ['--conditions=mcp-rendezvous-source', '--test'];
   const { status } = spawnSync(execPath, [...options, 'test/interop/matrix.test.ts'], {
     stdio: 'inherit',
-    env: { ...process.env, INTEROP_CELLS: file },
+    env: { ...process.env, INTEROP_CELLS: file, FULL_TESTS: '1' },
   });
   if (status !== 0) exit(1); // a table with holes would be a claim
   const text = readFileSync(file, 'utf8');

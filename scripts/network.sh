@@ -1,7 +1,8 @@
 #!/bin/sh
-# Runs a command where browsers open peer connections: they look for the address of the default route and find none in a
-# sandbox that has none. The machine's own network where it has such a route, else a network namespace made for the command.
-# With a shape it is always a network namespace; elsewhere than on Linux it is the machine's network all the same.
+# Runs a command where browsers open peer connections: they look for the address of the default
+# route and find none in a sandbox that has none. The machine's own network where it has such a
+# route, else a network namespace made for the command. With a shape it is always a network
+# namespace; elsewhere than on Linux it is the machine's network all the same.
 #
 # Usage: sh scripts/network.sh [--shape name] command args…
 #
@@ -53,25 +54,26 @@ exec $unshare sh -euc '
     ip link set "$interface" up
   }
   dual() {
-    up uplink0 198.51.100.1/24 fd00::2/64
-    ip route add default dev uplink0
-    ip -6 route add default dev uplink0
+    up eth0 198.51.100.1/24 fd00::2/64
+    ip route add default dev eth0
+    ip -6 route add default dev eth0
   }
   ip link set lo up
   case $shape in
     loopback) ;;
     ipv4)
-      up uplink0 198.51.100.1/24
-      ip route add default dev uplink0
+      up eth0 198.51.100.1/24
+      ip route add default dev eth0
       ;;
     dual) dual ;;
     many)
       dual
-      addresses uplink0 fe80::2/64
-      up uplink1 203.0.113.1/24 fd01::2/64 fe80::3/64
-      ip route add default dev uplink1 metric 600
-      ip -6 route add default dev uplink1 metric 2048
-      # A bridge without a member has no carrier, and a tun without a program neither: nobody would see them.
+      addresses eth0 fe80::2/64
+      up wlan0 203.0.113.1/24 fd01::2/64 fe80::3/64
+      ip route add default dev wlan0 metric 600
+      ip -6 route add default dev wlan0 metric 2048
+      # A bridge without a member has no carrier, and a tun without a program neither: nobody would
+      # see them.
       ip link add docker0 type bridge
       up container0
       ip link set container0 master docker0

@@ -2,25 +2,36 @@ import { execFile } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 /**
- * Packs the packages as `npm publish` would, and checks what is in them: only what belongs there, an entry for every
- * export (publint), types that resolve (attw), the licence of the project. Needs a build.
+ * Packs the packages as `npm publish` would, and checks what is in them: only what belongs there,
+ * an entry for every export (publint), types that resolve (attw) and lead to their sources, no type
+ * or import of what a package does not depend on, the licence of the project. Needs a build.
  *
  * Usage: node scripts/packages.ts
  */
 const run = promisify(execFile);
 const required = ['package.json', 'README.md', 'LICENSE'];
-const built = /^dist\/.+(?:\.js|\.d\.ts)$/;
+const built = /^dist\/.+(?:\.js|\.d\.ts|\.d\.ts\.map)$/;
+/** What the maps of the declarations lead to. */
+const sources = /^src\/.+(?:\.ts|\.lua)$/;
 /** The relay's page, which the bundler names by its content. */
-const bundled = /^dist\/console\/(?:index\.html|assets\/[\w-]+\.(?:js|css|svg)(?:\.gz)?)$/;
+const bundled = /^dist\/console\/(?:index\.html|assets\/[\w.-]+\.(?:js|css|svg)(?:\.gz)?)$/;
+/** What the entries of a bundled package have in common. */
+const shared = /^dist\/shared\/\w+\.js$/;
 /** The scripts that the relay runs in Redis, which are copied from `src`. */
 const lua = /^dist\/broker\/lua\/\w+\.lua$/;
-const allowed = [built, bundled, lua, /^bin\/[\w-]+\.js$/];
+/** A bin, and what makes it CommonJS, which a Node that is too old can run. */
+const bins = /^bin\/(?:[\w-]+\.js|package\.json)$/;
+/** What the protocol is for other languages: scripts/wire.ts. */
+const wire = /^(?:schemas|transcripts)\/[\w-]+\.json$/;
+const allowed = [built, sources, bundled, lua, bins, wire];
 /** What else has to be in a package. */
 const more: Record<string, string[]> = {
+  // Of what is bundled.
+  protocol: ['NOTICE'],
   server: [
     'dist/console/index.html',
     ...globSync('broker/lua/*.lua', { cwd: 'server/src' }).map((path) => `dist/${path}`),
@@ -44,32 +55,84 @@ async function pack(folder: string, destination: string): Promise<Packed> {
 
 function problemsOfFiles(folder: string, { files }: Packed): string[] {
   const paths = files.map(({ path }) => path);
-  const source = (path: string) => join(folder, path.replace(/^dist/, 'src').replace(/\.d\.ts$|\.js$/, '.ts'));
+  const source = (path: string) =>
+    join(folder, path.replace(/^dist/, 'src').replace(/\.d\.ts(?:\.map)?$|\.js$/, '.ts'));
   return [
     ...[...required, ...(more[folder] ?? [])]
       .filter((path) => !paths.includes(path))
       .map((path) => `${path} is missing`),
     ...paths
-      .filter((path) => !required.includes(path) && !allowed.some((pattern) => pattern.test(path)))
+      .filter(
+        (path) =>
+          !required.includes(path) && !more[folder]?.includes(path) && !allowed.some((pattern) => pattern.test(path)),
+      )
       .map((path) => `${path} does not belong there`),
     ...paths
-      .filter((path) => (built.test(path) || lua.test(path)) && !bundled.test(path) && !existsSync(source(path)))
+      .filter(
+        (path) =>
+          (built.test(path) || lua.test(path)) &&
+          !bundled.test(path) &&
+          !shared.test(path) &&
+          !existsSync(source(path)),
+      )
       .map((path) => `${path} has no source any more: remove ${folder}/dist and build again`),
     ...files
-      .filter(({ path, mode }) => path.startsWith('bin/') && !(mode & 0o111))
+      .filter(({ path, mode }) => /^bin\/.+\.js$/.test(path) && !(mode & 0o111))
       .map(({ path }) => `${path} cannot run`),
   ];
 }
 
-/** No engine's own type may be part of what users see: its next version would be theirs. */
+/** What a declaration or a script imports or re-exports. */
+const specifiers = (code: string): string[] =>
+  Array.from(code.matchAll(/(?:\bfrom|\bimport\(?)\s*["']([^"']+)["']/g), ([, specifier]) => specifier ?? '');
+
+/**
+ * No type of an engine or of zod may be part of what users see: their next versions would be
+ * theirs. Each declaration leads to its source, and to no declaration that is not there.
+ */
 async function problemsOfTypes(folder: string, { files }: Packed): Promise<string[]> {
-  const engines = /from ["'](?:werift|node-datachannel|@roamhq\/wrtc)/;
-  const entry =
-    /^dist\/(?:index|browser|peer\/(?:engine|native|werift|wrtc|node-datachannel)|(?:transport|signaling|link|testing)\/[\w.]+)\.d\.ts$/;
+  const foreign = /^(?:werift|node-datachannel|@roamhq\/wrtc|zod)(?:\/|$)/;
+  const paths = new Set(files.map(({ path }) => path));
+  const problems: string[] = [];
+  for (const path of paths) {
+    if (!path.endsWith('.d.ts')) continue;
+    const named = specifiers(await readFile(join(folder, path), 'utf8'));
+    // An engine's adapter is no entry: who looks at its class sees the engine's.
+    if (!/^dist\/peer\/[\w-]+\/|^dist\/cli\//.test(path) || named.some((name) => name.startsWith('zod'))) {
+      problems.push(...named.filter((name) => foreign.test(name)).map((name) => `${path} shows a type of ${name}`));
+    }
+    for (const name of named.filter((specifier) => specifier.startsWith('.'))) {
+      const target = join(dirname(path), name).replace(/(?<!\.d)\.(?:js|ts)$/, '.d.ts');
+      if (!paths.has(target)) problems.push(`${path} needs ${target}, which is not in the package`);
+    }
+    if (!paths.has(`${path}.map`)) {
+      problems.push(`${path} has no map`);
+      continue;
+    }
+    const map = JSON.parse(await readFile(join(folder, `${path}.map`), 'utf8')) as { sources: string[] };
+    for (const source of map.sources) {
+      const target = join(dirname(path), source);
+      if (!paths.has(target)) problems.push(`${path}.map leads to ${target}, which is not in the package`);
+    }
+  }
+  return problems;
+}
+
+/** An import of a package, its name first. */
+const statement = /^(?:import\s*|(?:import|export)\b[^'"=;]*\bfrom\s*)["']((?:@[\w-]+\/)?\w[\w-]*)/gm;
+
+/** A package imports what it depends on, itself and Node: not what is here for the tests only. */
+async function problemsOfImports(folder: string, { files }: Packed): Promise<string[]> {
+  const manifest = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Record<string, object>;
+  const known = new Set(['dependencies', 'peerDependencies'].flatMap((member) => Object.keys(manifest[member] ?? {})));
   const problems: string[] = [];
   for (const { path } of files) {
-    if (!entry.test(path) || !engines.test(await readFile(join(folder, path), 'utf8'))) continue;
-    problems.push(`${path} shows a type of an engine`);
+    if (!/^(?:dist|bin)\/.*\.js$/.test(path) || bundled.test(path)) continue;
+    const code = await readFile(join(folder, path), 'utf8');
+    for (const [, name = ''] of code.matchAll(statement)) {
+      if (!known.has(name) && name !== 'node')
+        problems.push(`${path} imports ${name}, on which the package does not depend`);
+    }
   }
   return problems;
 }
@@ -97,6 +160,7 @@ async function problemsOf(folder: string, destination: string): Promise<string[]
   return [
     ...problemsOfFiles(folder, packed),
     ...(await problemsOfTypes(folder, packed)),
+    ...(await problemsOfImports(folder, packed)),
     ...(licence === own ? [] : ['LICENSE differs from the one at the top']),
     ...tools.flat(),
   ].map((problem) => `${folder}: ${problem}`);

@@ -6,9 +6,10 @@ import { argv } from 'node:process';
 import { promisify } from 'node:util';
 
 /**
- * Writes a bill of materials (CycloneDX) for each package: it and what it needs, as package-lock.json names it. `npm sbom` alone counts
- * in a workspace what both a package and the tests need as needed by the tests only, and leaves it out; so it gets to see a
- * workspace without tests. Needs neither a network nor a build.
+ * Writes a bill of materials (CycloneDX) for each package: it and what it needs, as
+ * package-lock.json names it. `npm sbom` alone counts in a workspace what both a package and the
+ * tests need as needed by the tests only, and leaves it out; so it gets to see a workspace without
+ * tests. Needs neither a network nor a build.
  *
  * Usage: npm run sbom -- [folder, sbom unless given]
  */
@@ -53,6 +54,11 @@ async function makeWorkspace(folder: string, workspaces: Name[]): Promise<void> 
   for (const [name, own] of Object.entries(folders)) {
     delete moved[own];
     delete moved[`node_modules/${name}`];
+    // What a package has in another version than the workspace lies below it.
+    for (const path of Object.keys(moved).filter((known) => known.startsWith(`${own}/`))) {
+      if (workspaces.includes(name as Name)) moved[name + path.slice(own.length)] = moved[path]!;
+      delete moved[path];
+    }
   }
   for (const name of workspaces) {
     const manifest = withoutTests(await read(join(folders[name], 'package.json')));

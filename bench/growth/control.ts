@@ -7,15 +7,19 @@ import type { Observation } from './model.ts';
 
 /** Rooms in which there are signals at a time. */
 export const signalingRooms = 40;
-/** For each instance, in milliseconds: what has carried few signals is slower by half, before V8 has compiled it. */
+/**
+ * For each instance, in milliseconds: what has carried few signals is slower by half, before V8 has
+ * compiled it.
+ */
 export const warmUpMs = 2500;
 
 const sliceMs = 400;
 const budgetMs = 4000;
 
 /**
- * An instance with nothing but a few rooms in which there are signals, beside those that grow. The machine is quicker in one minute than in
- * another, so that what is measured minutes apart is compared by its ratio to this.
+ * An instance with nothing but a few rooms in which there are signals, beside those that grow. The
+ * machine is quicker in one minute than in another, so that what is measured minutes apart is
+ * compared by its ratio to this.
  */
 export class Control {
   readonly #instance: MeasuredProcess;

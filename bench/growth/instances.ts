@@ -9,13 +9,19 @@ import { Control, signalingRooms, warmUpMs } from './control.ts';
 import { Ledger, redisCommands, redisInfo } from './ledger.ts';
 import type { Observation } from './model.ts';
 
-/** Several instances with one Redis, the peers of each room on two of them. CPU in microseconds, of all instances or of Redis. */
+/**
+ * Several instances with one Redis, the peers of each room on two of them. CPU in microseconds, of
+ * all instances or of Redis.
+ */
 export interface InstancesRow {
   instances: number;
   cpuPerJoin: number;
   /** The ratio is to one instance without Redis. */
   cpuPerSignal: Figure;
-  /** One signal in each of so many rooms as there are instances: hardly any shares its publish with another one. */
+  /**
+   * One signal in each of so many rooms as there are instances: hardly any shares its publish with
+   * another one.
+   */
   cpuPerLoneSignal: Figure;
   /** Instructions of both, if they can be counted. */
   instructionsPerSignal: number | undefined;

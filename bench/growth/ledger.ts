@@ -17,7 +17,9 @@ interface Spent {
   redis: number | undefined;
 }
 
-/** Notes what instances spend on what they do, stretch by stretch: what the cost model is fitted to. */
+/**
+ * Notes what instances spend on what they do, stretch by stretch: what the cost model is fitted to.
+ */
 export class Ledger {
   readonly observations: Observation[] = [];
   readonly #instances: readonly MeasuredProcess[];
@@ -64,7 +66,10 @@ async function redisCpu(port: number): Promise<number> {
   return (user + system) * 1e6;
 }
 
-/** How many scripts and publishes instances have sent to Redis, which is all that joins and signals need. */
+/**
+ * How many scripts and publishes instances have sent to Redis, which is all that joins and signals
+ * need.
+ */
 export async function redisCommands(port: number): Promise<number> {
   const stats = await ask(port, 'INFO commandstats');
   const sent = ['evalsha', 'spublish'];

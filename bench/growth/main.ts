@@ -3,7 +3,10 @@ import { fitCosts, type Model, type Scale, simulate } from './model.ts';
 import { growPeers, type PeersRow } from './peers.ts';
 import { growRooms, type RoomsRow } from './rooms.ts';
 
-/** How costs grow, the prices that fit what was measured, and what they say about more than was measured. */
+/**
+ * How costs grow, the prices that fit what was measured, and what they say about more than was
+ * measured.
+ */
 export interface Growth {
   peers: PeersRow[];
   rooms: RoomsRow[];
@@ -15,7 +18,10 @@ export interface Growth {
 /** Peers that are simulated. */
 const many = [1e6, 1e7, 1e8];
 
-/** Takes six minutes, or one when `quick`: then the number of peers is too small for idle CPU to say much. */
+/**
+ * Takes six minutes, or one when `quick`: then the number of peers is too small for idle CPU to say
+ * much.
+ */
 export async function measureGrowth(quick: boolean): Promise<Growth> {
   // 24 s: each peer is pinged once.
   const peers = await growPeers(quick ? [200, 1000] : [1000, 5000, 15_000], quick ? 3000 : 24_000);

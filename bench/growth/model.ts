@@ -1,6 +1,9 @@
 import { fit } from '../lib/stats.ts';
 
-/** A stretch of time: what was done in it, and what it cost. CPU in microseconds, of all instances together. */
+/**
+ * A stretch of time: what was done in it, and what it cost. CPU in microseconds, of all instances
+ * together.
+ */
 export interface Observation {
   instanceSeconds: number;
   joins: number;
@@ -35,7 +38,10 @@ export interface Model {
   sizes: Sizes;
 }
 
-/** Least squares over all stretches. What costs less than the fit can tell from nothing costs nothing. */
+/**
+ * Least squares over all stretches. What costs less than the fit can tell from nothing costs
+ * nothing.
+ */
 export function fitCosts(observations: readonly Observation[], of: 'cpu' | 'redisCpu'): Costs {
   const rows = observations.map(({ instanceSeconds, joins, signals, peerSeconds }) => [
     instanceSeconds,
@@ -66,9 +72,9 @@ export interface Scale {
   bound: 'instances' | 'Redis';
 }
 
-/** What is assumed and not measured; the reasons are in docs/scale.md. */
-export const assumed = {
-  peersPerInstance: 50_000,
+/** What is assumed and not measured; the reasons are in docs/internals/scale.md. */
+const assumed = {
+  peersPerInstance: 5000,
   /** Memory of the kernel for a socket, in bytes. */
   kernelBytes: 4096,
   /** How busy a Redis shard may be. */

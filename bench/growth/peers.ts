@@ -25,13 +25,17 @@ export interface PeersRow {
   cpuPerJoin: number;
 }
 
-/** Observing the event loop costs as much as thousands of idle peers, and is done beside the other measurements. */
+/**
+ * Observing the event loop costs as much as thousands of idle peers, and is done beside the other
+ * measurements.
+ */
 const delayMs = 5000;
 
 /**
  * Grows one instance to each of these numbers of peers.
  *
- * @param idleMs how long it is left in peace, in milliseconds; a whole ping interval, in which each peer is pinged once
+ * @param idleMs how long it is left in peace, in milliseconds; a whole ping interval, in which each
+ *   peer is pinged once
  */
 export async function growPeers(
   steps: readonly number[],

@@ -64,7 +64,10 @@ export async function growRooms(sizes: readonly number[], clients: number, signa
   }
 }
 
-/** The clients signal their servers in turn, so many at a time; resolves with how many signals arrived. */
+/**
+ * The clients signal their servers in turn, so many at a time; resolves with how many signals
+ * arrived.
+ */
 async function stream(servers: readonly Peer[], clients: readonly Peer[], ms: number): Promise<number> {
   const end = performance.now() + ms;
   const { promise: over, resolve } = Promise.withResolvers<void>();

@@ -1,8 +1,7 @@
-import { barPlot } from '../lib/plot.ts';
 import { figure, type Line, table } from '../lib/report.ts';
 import type { InstancesRow } from './instances.ts';
 import type { Growth } from './main.ts';
-import { assumed, type Costs, type Model, type Scale } from './model.ts';
+import type { Costs, Model, Scale } from './model.ts';
 import type { PeersRow } from './peers.ts';
 import type { RoomsRow } from './rooms.ts';
 
@@ -15,7 +14,7 @@ export const growthTables = ({ peers, rooms, instances, model, scales }: Growth)
   scalesTable(scales),
 ];
 
-const peersTable = (rows: readonly PeersRow[]): string =>
+export const peersTable = (rows: readonly PeersRow[]): string =>
   table(
     'idle peers, all joined after, CPU/join, CPU/signal, × none, RSS/peer, heap/peer, idle CPU, loop delay p99'.split(
       ', ',
@@ -81,23 +80,35 @@ function modelTable({ alone, together, redis }: Model): string {
 }
 
 function scalesTable(scales: readonly Scale[]): string {
-  const shards = `shards at ${assumed.shardLoad * 100} %`;
-  const what = 'idle peers, instances, their CPU, their memory, Redis CPU, Redis memory, all join again in, bound by';
+  const what =
+    'Idle peers, Instances, Their CPU, Their memory, Redis shards, Redis CPU, Redis memory, All join again in, Bound by';
   return table(
-    [...what.split(', '), shards],
+    what.split(', '),
     scales.map((scale) => [
       scale.peers.toLocaleString('en'),
       String(scale.instances),
       figure(scale.cores, 'cores'),
       figure(scale.memoryBytes / 2 ** 30, 'GB'),
+      String(scale.redisShards),
       figure(scale.redisCores, 'cores'),
       figure(scale.redisBytes / 2 ** 30, 'GB'),
       figure(scale.stormSeconds, 's'),
       scale.bound,
-      String(scale.redisShards),
     ]),
   );
 }
+
+/** What peers that do nothing cost. */
+export const idleLines = ({ peers, delay, idleCpu, rssPerPeer, heapPerPeer, stormSeconds }: PeersRow): Line[] => {
+  const count = peers.toLocaleString('en');
+  return [
+    { what: `CPU of ${count} idle peers, % of a core`, measured: idleCpu * 100, atMost: 3 },
+    { what: '… event-loop delay p99, ms', measured: delay.p99, atMost: 20 },
+    { what: '… resident memory of each, KB', measured: rssPerPeer / 1024 },
+    { what: '… live objects of each, KB', measured: heapPerPeer / 1024 },
+    { what: '… all joined after, s', measured: stormSeconds },
+  ];
+};
 
 export function growthLines({ peers, rooms, instances }: Growth): Line[] {
   const [first, last] = [peers[0], peers.at(-1)];
@@ -108,8 +119,6 @@ export function growthLines({ peers, rooms, instances }: Growth): Line[] {
   const scope = `${most.instances} to ${fewest.instances} instances`;
   const span = `${last.peers} to ${first.peers} peers`;
   return [
-    { what: `event-loop delay p99 with ${last.peers} idle peers, ms`, measured: last.delay.p99, atMost: 20 },
-    { what: `idle CPU with ${last.peers} peers, %`, measured: last.idleCpu * 100, atMost: 2 },
     flat(`CPU per signal, ${span}`, first.cpuPerSignal.ratio.median, last.cpuPerSignal.ratio.median),
     flat(`CPU per join, ${span}`, first.cpuPerJoin, last.cpuPerJoin),
     flat(`heap per peer, ${span}`, first.heapPerPeer, last.heapPerPeer),
@@ -136,24 +145,4 @@ export function growthLines({ peers, rooms, instances }: Growth): Line[] {
 /** Nothing where they cannot be counted. */
 function counted(what: string, from: number | undefined, to: number | undefined): Line[] {
   return from === undefined || to === undefined ? [] : [{ what, measured: to / from, atMost: 1.5 }];
-}
-
-export function growthPlot({ peers, rooms, instances }: Growth): string {
-  const byPeers = (value: (row: PeersRow) => number) =>
-    peers.map((row) => ({ name: `${row.peers} peers`, value: value(row) }));
-  const byInstances = (value: (row: InstancesRow) => number) =>
-    instances.map((row) => ({ name: `${row.instances} instances`, value: value(row) }));
-  return barPlot([
-    { title: 'CPU per signal', unit: 'µs', bars: byPeers((row) => row.cpuPerSignal.value.median) },
-    { title: 'CPU per join', unit: 'µs', bars: byPeers((row) => row.cpuPerJoin) },
-    { title: 'Memory per idle peer, live objects', unit: 'KB', bars: byPeers((row) => row.heapPerPeer / 1024) },
-    { title: 'Idle CPU of one instance', unit: '%', bars: byPeers((row) => row.idleCpu * 100) },
-    {
-      title: 'CPU per signal',
-      unit: 'µs',
-      bars: rooms.map((row) => ({ name: `${row.clients} clients a room`, value: row.cpuPerSignal })),
-    },
-    { title: 'CPU per signal, all instances', unit: 'µs', bars: byInstances((row) => row.cpuPerSignal.value.median) },
-    { title: 'Redis CPU per join', unit: 'µs', bars: byInstances((row) => row.redisCpuPerJoin) },
-  ]);
 }

@@ -3,12 +3,16 @@ import { type Sample, sample } from './stats.ts';
 /** What one measure says of one contender. */
 export interface Figure {
   value: Sample;
-  /** Round by round against the first contender, so that what slows the machine down for a while slows both. */
+  /**
+   * Round by round against the first contender, so that what slows the machine down for a while
+   * slows both.
+   */
   ratio: Sample;
 }
 
 /**
- * Measures contenders in turn, again and again, each round in another order, until the time is over.
+ * Measures contenders in turn, again and again, each round in another order, until the time is
+ * over.
  *
  * @param budgetMs after which no other round begins; at least three are run
  * @returns what was measured of each contender, in their order, round by round

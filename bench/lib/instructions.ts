@@ -2,13 +2,17 @@ import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import type { MeasuredProcess } from './process.ts';
 
-/** How long instructions are counted, and for how long there is work at the least, in milliseconds: perf takes a moment to begin. */
+/**
+ * How long instructions are counted, and for how long there is work at the least, in milliseconds:
+ * perf takes a moment to begin.
+ */
 const countedMs = 2000;
 export const workMs = 2500;
 
 /**
- * Instructions of these processes, user's and kernel's, for each second of what goes on meanwhile; undefined without `perf` or the right to
- * use it. CPU time moves with what else the machine does; instructions do not.
+ * Instructions of these processes, user's and kernel's, for each second of what goes on meanwhile;
+ * undefined without `perf` or the right to use it. CPU time moves with what else the machine does;
+ * instructions do not.
  */
 export async function instructionsPerSecond(processes: readonly MeasuredProcess[]): Promise<number | undefined> {
   const pids = processes.map(({ pid }) => pid).join(',');

@@ -2,21 +2,31 @@ import { flushCompileCache } from 'node:module';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 /**
- * Loaded into a measured process before its own code (`--import`), so that what is measured is the program as it is. It answers its
- * parent's questions about the process and costs nothing between them.
+ * Loaded into a measured process before its own code (`--import`), so that what is measured is the
+ * program as it is. It answers its parent's questions about the process and costs nothing between
+ * them.
  */
 export interface Reading {
   /** CPU time of all threads, user and system, in microseconds. */
   cpu: number;
   /** Bytes that the system has given to the process. */
   rss: number;
-  /** Of these in live objects: how it differs between two programs is known to the byte. `memory` collects garbage first. */
+  /**
+   * Of these in live objects: how it differs between two programs is known to the byte. `memory`
+   * collects garbage first.
+   */
   heap: number;
-  /** Since `watch`, in milliseconds, beyond the sampling interval of 1 ms. Undefined when it was not asked for. */
+  /**
+   * Since `watch`, in milliseconds, beyond the sampling interval of 1 ms. Undefined when it was not
+   * asked for.
+   */
   delay?: { p50: number; p99: number; max: number };
 }
 
-/** `memory` collects garbage first; `watch` begins to observe the event loop until the next question; `compiled` writes what Node has compiled to its cache. */
+/**
+ * `memory` collects garbage first; `watch` begins to observe the event loop until the next
+ * question; `compiled` writes what Node has compiled to its cache.
+ */
 export type Question = 'cpu' | 'memory' | 'watch' | 'compiled';
 
 const resolutionMs = 1;

@@ -11,9 +11,10 @@ import type { Question, Reading } from './probe.ts';
 const probe = fileURLToPath(new URL('probe.ts', import.meta.url));
 
 /**
- * Sources whose types Node has taken out, for all processes of this run. Programs are measured as they are installed, which is without
- * types: the compiler that takes them out grows its memory, after which V8 looks at every access to a buffer twice, and taking the mask
- * from a frame takes six times as long.
+ * Sources whose types Node has taken out, for all processes of this run. Programs are measured as
+ * they are installed, which is without types: the compiler that takes them out grows its memory,
+ * after which V8 looks at every access to a buffer twice, and taking the mask from a frame takes
+ * six times as long.
  */
 const compiled = mkdtempSync(join(tmpdir(), 'bench-compiled-'));
 process.once('exit', () => rmSync(compiled, { recursive: true, force: true }));
@@ -31,7 +32,10 @@ interface Program {
   env?: Record<string, string>;
 }
 
-/** A server of its own process on loopback, with the probe in it. What it prints goes nowhere, which costs it what it costs. */
+/**
+ * A server of its own process on loopback, with the probe in it. What it prints goes nowhere, which
+ * costs it what it costs.
+ */
 export class MeasuredProcess {
   readonly port: number;
   readonly #child: ChildProcess;

@@ -15,7 +15,10 @@ const lostMs = 60_000;
 
 let rooms = 0;
 
-/** Opens rooms of a server and a client each, at different instances if there are several; resolves when all have joined. */
+/**
+ * Opens rooms of a server and a client each, at different instances if there are several; resolves
+ * when all have joined.
+ */
 export async function openPairs(subject: Subject, ports: readonly number[], count: number): Promise<Pair[]> {
   const pairs: Pair[] = [];
   let left = count;
@@ -52,7 +55,10 @@ export async function closePairs(pairs: readonly Pair[]): Promise<void> {
   );
 }
 
-/** In each room one signal goes back and forth for this long. Resolves with how many arrived, when none is under way any more. */
+/**
+ * In each room one signal goes back and forth for this long. Resolves with how many arrived, when
+ * none is under way any more.
+ */
 export async function bounce(pairs: readonly Pair[], ms: number): Promise<number> {
   const end = performance.now() + ms;
   let arrived = 0;
@@ -72,7 +78,10 @@ export async function bounce(pairs: readonly Pair[], ms: number): Promise<number
   return arrived;
 }
 
-/** How long one signal takes from peer to peer on a relay that has nothing else to do, in milliseconds. */
+/**
+ * How long one signal takes from peer to peer on a relay that has nothing else to do, in
+ * milliseconds.
+ */
 export async function latency(pair: Pair, ms: number): Promise<{ p50: number; p99: number }> {
   const [server, client] = pair;
   const took: number[] = [];

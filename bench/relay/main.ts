@@ -16,6 +16,8 @@ interface Plan {
   signalSlice: number;
   joinBudget: number;
   joinRooms: number;
+  /** Rooms that are opened and closed before joins are measured. */
+  firstJoinRooms: number;
   idleRooms: number;
   idleRuns: number;
   latency: number;
@@ -28,6 +30,7 @@ const plans = {
     signalSlice: 400,
     joinBudget: 5000,
     joinRooms: 40,
+    firstJoinRooms: 600,
     idleRooms: 700,
     idleRuns: 1,
     latency: 300,
@@ -38,6 +41,7 @@ const plans = {
     signalSlice: 400,
     joinBudget: 12_000,
     joinRooms: 50,
+    firstJoinRooms: 1000,
     idleRooms: 1000,
     idleRuns: 2,
     latency: 800,
@@ -48,6 +52,7 @@ const plans = {
     signalSlice: 300,
     joinBudget: 3000,
     joinRooms: 30,
+    firstJoinRooms: 200,
     idleRooms: 200,
     idleRuns: 1,
     latency: 50,
@@ -69,9 +74,12 @@ export interface Row {
 }
 
 /** Rooms that are opened before memory is counted, so that what is grown once is grown. */
-const firstRooms = 100;
+const firstRooms = 600;
 
-/** This relay against the floor alone (`quick`, in less than a minute, and `guard`), or against the others, and two instances with Redis, too. */
+/**
+ * This relay against the floor alone (`quick`, in less than a minute, and `guard`), or against the
+ * others, and two instances with Redis, too.
+ */
 export async function measureRelays(effort: keyof typeof plans): Promise<Row[]> {
   const plan = plans[effort];
   const full = effort === 'full';
@@ -85,7 +93,10 @@ export async function measureRelays(effort: keyof typeof plans): Promise<Row[]> 
   return full ? [...rows, ...(await acrossInstances(plan))] : rows;
 }
 
-/** Two instances with the peers of a room on different ones. The first row is the floor again, and is left out. */
+/**
+ * Two instances with the peers of a room on different ones. The first row is the floor again, and
+ * is left out.
+ */
 async function acrossInstances(plan: Plan): Promise<Row[]> {
   const redis = await RedisServer.start();
   const commands = async (): Promise<number> =>
@@ -99,7 +110,10 @@ async function acrossInstances(plan: Plan): Promise<Row[]> {
   }
 }
 
-/** Bytes for one more idle peer. Each run in a process of its own: what one has grown and kept would hide what the next one needs. */
+/**
+ * Bytes for one more idle peer. Each run in a process of its own: what one has grown and kept would
+ * hide what the next one needs.
+ */
 async function idleMemory(subjects: readonly Subject[], { idleRooms, idleRuns }: Plan): Promise<Memory[]> {
   const runs: Memory[][] = subjects.map(() => []);
   for (let run = 0; run < idleRuns; run++) {
@@ -127,11 +141,12 @@ async function cpu(
 ): Promise<Row[]> {
   const contenders = await Promise.all(starts.map((start) => start()));
   try {
-    // The first rounds pay for what is compiled once.
+    // The first rounds pay for what V8 compiles once: of a join, all after a thousand of them.
     for (const contender of contenders) {
       await contender.open(plan.rooms);
       await contender.cpuPerSignal(plan.signalSlice * 2);
-      await contender.cpuPerJoin(plan.joinRooms);
+      for (let opened = 0; opened < plan.firstJoinRooms; opened += plan.joinRooms)
+        await contender.cpuPerJoin(plan.joinRooms);
     }
     const signals = await compare(contenders, plan.signalBudget, (own) => own.cpuPerSignal(plan.signalSlice));
     const joins = await compare(contenders, plan.joinBudget, (own) => own.cpuPerJoin(plan.joinRooms));

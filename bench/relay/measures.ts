@@ -34,7 +34,10 @@ export class Contender {
     return ((await this.#cpu()) - before) / arrived;
   }
 
-  /** CPU of all instances for one join from the TCP handshake to the answer, half of them into a room with a peer, in microseconds. */
+  /**
+   * CPU of all instances for one join from the TCP handshake to the answer, half of them into a
+   * room with a peer, in microseconds.
+   */
   async cpuPerJoin(pairs: number): Promise<number> {
     const before = await this.#cpu();
     const opened = await openPairs(this.subject, this.#ports, pairs);
@@ -43,7 +46,10 @@ export class Contender {
     return cpu / (pairs * 2);
   }
 
-  /** Bytes of memory for one more joined peer that does nothing; `heap` and `rss` as the probe has them. */
+  /**
+   * Bytes of memory for one more joined peer that does nothing; `heap` and `rss` as the probe has
+   * them.
+   */
   async memoryPerPeer(pairs: number): Promise<Memory> {
     const before = await this.#memory();
     await this.open(pairs);

@@ -9,7 +9,10 @@ export interface Subject {
   readonly announces: boolean;
   /** Starts as many instances as are asked for, with a Redis between them if there is one. */
   start(instances: number, redis: string | undefined): Promise<MeasuredProcess[]>;
-  /** Opens a socket to the instance on this port and joins; resolves when the relay has said that the peer has its place. */
+  /**
+   * Opens a socket to the instance on this port and joins; resolves when the relay has said that
+   * the peer has its place.
+   */
   join(port: number, place: Place): Promise<Peer>;
 }
 
@@ -32,9 +35,21 @@ export interface Peer {
   leave(): void;
 }
 
+/** A peer on a socket that sends these texts in turn, whichever they are by then. */
+export function peerOn(socket: WebSocket, texts: () => readonly string[]): Peer {
+  let next = 0;
+  return {
+    socket,
+    onsignal: () => undefined,
+    signal: () => socket.send(texts()[next++ % texts().length] ?? ''),
+    leave: () => socket.close(),
+  };
+}
+
 /**
- * What WebRTC peers say to each other, in about the sizes and the proportion that they do: an offer or an answer and four
- * candidates each, and acknowledgements. Always the same, and the same for every relay.
+ * What WebRTC peers say to each other, in about the sizes and the proportion that they do: an offer
+ * or an answer and four candidates each, and acknowledgements. Always the same, and the same for
+ * every relay.
  */
 export const signals: readonly object[] = [
   { kind: 'offer', gen: 1, seq: 1, body: { sdp: filler('sdp', 1500) } },

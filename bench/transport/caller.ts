@@ -3,7 +3,9 @@ import { call, initialize, type Wire } from './wire.ts';
 
 /** Makes calls over a wire and waits for their answers: in this process, or in a page. */
 export interface Caller {
-  /** The median time of a small call with nothing else under way, over this long, in milliseconds. */
+  /**
+   * The median time of a small call with nothing else under way, over this long, in milliseconds.
+   */
   roundTrip(ms: number): Promise<number>;
   /** With so many calls under way all the time, over this long. */
   callsPerSecond(atOnce: number, size: number, ms: number): Promise<number>;

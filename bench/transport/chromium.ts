@@ -32,7 +32,8 @@ export async function chromium(relay: RelayProcess): Promise<Dialer[]> {
   pages.close();
   const content = await bundle(fileURLToPath(new URL('page.ts', import.meta.url)));
   await page.addScriptTag({ type: 'module', content });
-  const bench = await page.waitForFunction(() => (globalThis as unknown as { bench: PageBench }).bench); // the script's
+  // The script that was added sets it, and the types of this program do not know it.
+  const bench = await page.waitForFunction(() => (globalThis as unknown as { bench: PageBench }).bench);
   let number = 0;
   const [child] = await startEnd('raw', nodeEngine);
   child.on('message', ({ number: to, signal }: { number: number; signal: Signal }) => {

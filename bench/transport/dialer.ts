@@ -34,7 +34,10 @@ export async function startEnd(
   return [child, ready];
 }
 
-/** The raw channel of an engine, or simple-peer on it: their signals take the shortest way there is, between the two processes. */
+/**
+ * The raw channel of an engine, or simple-peer on it: their signals take the shortest way there is,
+ * between the two processes.
+ */
 export async function signalled(kind: 'raw' | 'simple-peer', engine: EngineName): Promise<Dialer> {
   const [child] = await startEnd(kind, engine);
   const wires = new Map<number, SignalledWire>();

@@ -10,7 +10,10 @@ import { type SignalledWire, signalledWire } from './engines.ts';
 import type { Signal } from './raw.ts';
 import { serve } from './wire.ts';
 
-/** The server's process: answers calls over one kind of wire. Says `ready` to its parent, and for HTTP where. */
+/**
+ * The server's process: answers calls over one kind of wire. Says `ready` to its parent, and for
+ * HTTP where.
+ */
 const [kind, engine = ''] = argv.slice(2);
 
 const ready = (more: object = {}): void => void process.send?.({ ready: true, ...more });

@@ -15,7 +15,8 @@ const constructors = {
   werift: Werift,
   'node-datachannel': NodeDatachannel,
   wrtc: wrtc.RTCPeerConnection,
-} as unknown as Record<string, RtcPeerConnectionConstructor>; // three engines' own types of one interface
+  // Each engine has a type of its own for the same interface.
+} as unknown as Record<string, RtcPeerConnectionConstructor>;
 
 /** What each would otherwise wait for, or limit. */
 const options: Record<string, object> = { werift: { iceStunGatherTimeout: 0, maxMessageSize: 262_144 } };

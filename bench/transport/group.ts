@@ -22,13 +22,19 @@ export interface Rounds {
 const concurrencies = [1, 16, 256];
 const largeAnswer = 200_000;
 
-/** After so long V8 has compiled what a call goes through; before, whoever has more code is slower by a fifth. In milliseconds. */
+/**
+ * After so long V8 has compiled what a call goes through; before, whoever has more code is slower
+ * by a fifth. In milliseconds.
+ */
 const warmUpMs = 3000;
 
 /** What an answer may take, in milliseconds: the machine may be busy. */
 const answerMs = 60_000;
 
-/** The first one is what the others are measured against, and the second one is measured right behind it. */
+/**
+ * The first one is what the others are measured against, and the second one is measured right
+ * behind it.
+ */
 async function dialersOf(group: GroupName, relay: RelayProcess): Promise<Dialer[]> {
   switch (group) {
     case 'node-datachannel':

@@ -5,7 +5,10 @@ import type { EngineName } from '../../test/support/engines.ts';
 import { type Figure, figures } from '../lib/compare.ts';
 import type { Rounds } from './group.ts';
 
-/** What was measured of one wire. The ratios of `Figure` are to the first wire of its group: the raw channel of its engine. */
+/**
+ * What was measured of one wire. The ratios of `Figure` are to the first wire of its group: the raw
+ * channel of its engine.
+ */
 export interface WireRow {
   name: string;
   /** From nothing to the first answer, in milliseconds. */
@@ -24,11 +27,12 @@ export const groupNames: readonly GroupName[] = ['node-datachannel', 'werift', '
 const group = fileURLToPath(new URL('group.ts', import.meta.url));
 
 /**
- * Wires side by side, one group for each engine: its raw channel, this package, and what else there is to compare it with. All of them
- * carry the same calls and answers, without an MCP server behind them, which would cost each of them the same.
+ * Wires side by side, one group for each engine: its raw channel, this package, and what else there
+ * is to compare it with. All of them carry the same calls and answers, without an MCP server behind
+ * them, which would cost each of them the same.
  *
- * @param times each group in as many pairs of processes, one after the other: where things lie in a process's memory lasts as long as it
- *   does, and makes a tenth of a call or more
+ * @param times each group in as many pairs of processes, one after the other: where things lie in a
+ *   process's memory lasts as long as it does, and makes a tenth of a call or more
  * @param budgetMs of each measure, in all of them together
  */
 export async function measureTransports(

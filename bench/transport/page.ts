@@ -17,7 +17,8 @@ interface InPage {
   bench: PageBench;
 }
 
-const page = globalThis as unknown as InPage; // a page's
+// In a page the global object has these members, which Node's types do not know.
+const page = globalThis as unknown as InPage;
 const wires = new Map<number, RawWire>();
 const callers = new Map<number, WireCaller>();
 

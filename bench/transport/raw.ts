@@ -4,7 +4,10 @@ import type { Wire } from './wire.ts';
 /** What the two ends say to each other until the channel is open. */
 export type Signal = { sdp: { type: 'offer' | 'answer'; sdp: string } } | { candidate: CandidateInit };
 
-/** A data channel with a JSON text for each message: the least that can be done on an engine, without this package's adapters. */
+/**
+ * A data channel with a JSON text for each message: the least that can be done on an engine,
+ * without this package's adapters.
+ */
 export class RawWire implements Wire {
   onmessage?: ((message: never) => void) | undefined;
   onsignal: (signal: Signal) => void = () => undefined;

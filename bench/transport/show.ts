@@ -1,10 +1,9 @@
-import { type Bars, barPlot } from '../lib/plot.ts';
 import { figure, type Line, table, withSpread } from '../lib/report.ts';
 import type { WireRow } from './main.ts';
 
 export const transportTable = (rows: readonly WireRow[]): string =>
   table(
-    ['', 'connect', 'mean', '9 of 10 below', 'round trip', '× raw', 'calls/s 1', '16', '256', 'large', '× raw'],
+    ['wire', 'connect', 'mean', '9 of 10 below', 'round trip', '× raw', 'calls/s 1', '16', '256', 'large', '× raw'],
     rows.map((row) => [
       row.name,
       withSpread(row.connect.value, 'ms'),
@@ -25,7 +24,8 @@ export function transportLines(rows: readonly WireRow[]): Line[] {
     // Each group begins with the raw channel.
     const raw = rows[index - 1];
     if (!name.startsWith('mcp-rendezvous') || !raw) return [];
-    // On average: of what takes either 8 ms or a second, as node-datachannel does, the median is the one or the other.
+    // On average: of what takes either 8 ms or a second, as node-datachannel does, the median is
+    // the one or the other.
     const beyond = connect.value.mean - raw.connect.value.mean;
     const lines = [
       { what: `${name}: round trip, × raw channel`, measured: roundTrip.ratio.median, atMost: 1.15 },
@@ -41,18 +41,3 @@ export function transportLines(rows: readonly WireRow[]): Line[] {
     return [...lines, { what: `${name}: a call, × Streamable HTTP`, measured, atMost: 1 }];
   });
 }
-
-export const transportPlot = (rows: readonly WireRow[]): string =>
-  barPlot([
-    { title: 'Connecting, first answer, mean', unit: 'ms', bars: barsOf(rows, ({ connect }) => connect.value.mean) },
-    { title: 'Round trip of a small call', unit: 'ms', bars: barsOf(rows, ({ roundTrip }) => roundTrip.value.median) },
-    {
-      title: 'Small calls, 16 at a time',
-      unit: 'calls/s',
-      bars: barsOf(rows, ({ calls }) => calls[16]?.value.median ?? 0),
-    },
-    { title: 'Answers of 200 KB', unit: 'MB/s', bars: barsOf(rows, ({ throughput }) => throughput.value.median) },
-  ]);
-
-const barsOf = (rows: readonly WireRow[], value: (row: WireRow) => number): Bars['bars'] =>
-  rows.map((row) => ({ name: row.name, value: value(row) }));

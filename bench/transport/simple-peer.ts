@@ -12,7 +12,10 @@ const require = createRequire(import.meta.url);
 // It has no types.
 const SimplePeer = require('simple-peer') as new (options: object) => Peer;
 
-/** simple-peer as `mcp-webrtc` uses it: one channel `mcp`, candidates inside of the SDP, a JSON text for each message. */
+/**
+ * simple-peer as `mcp-webrtc` uses it: one channel `mcp`, candidates inside of the SDP, a JSON text
+ * for each message.
+ */
 export class SimplePeerWire implements Wire {
   onmessage?: ((message: never) => void) | undefined;
   onsignal: (signal: never) => void = () => undefined;
@@ -23,9 +26,11 @@ export class SimplePeerWire implements Wire {
     this.#peer = new SimplePeer({ initiator, trickle: false, channelName: 'mcp', wrtc, config: { iceServers: [] } });
     this.#peer.on('signal', (signal) => this.onsignal(signal));
     this.#peer.on('connect', () => this.#open.resolve());
-    this.#peer.on('error', (error) => this.#open.reject(error)); // after the beginning it is its end, which the caller notices
+    // After the beginning it is its end, which the caller notices.
+    this.#peer.on('error', (error) => this.#open.reject(error));
     this.#peer.on('data', (data: Uint8Array) => this.onmessage?.(JSON.parse(String(data)) as never));
-    this.#open.promise.catch(() => undefined); // start() hands it on; until then nobody may be listening
+    // `start()` passes a failure on; before that nothing may be listening.
+    this.#open.promise.catch(() => undefined);
   }
 
   start(): Promise<void> {

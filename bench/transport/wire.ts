@@ -1,4 +1,7 @@
-/** What is measured: MCP messages there and back. The MCP SDKs' transports fit it, and so does a data channel with JSON on it. */
+/**
+ * What is measured: MCP messages there and back. The MCP SDKs' transports fit it, and so does a
+ * data channel with JSON on it.
+ */
 export interface Wire {
   onmessage?: ((message: never) => void) | undefined;
   start(): Promise<void>;

@@ -2,8 +2,8 @@ import { argv } from 'node:process';
 import { type WebSocket, WebSocketServer } from 'ws';
 
 /**
- * The floor: the least that introduces two peers and forwards their signals, on bare `ws`. No authentication, no limits, no liveness,
- * no resumption, no log, one process.
+ * The floor: the least that introduces two peers and forwards their signals, on bare `ws`. No
+ * authentication, no limits, no liveness, no resumption, no log, one process.
  */
 const rooms = new Map<string, Map<string, WebSocket>>();
 let ids = 0;

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { WebSocket } from 'ws';
 import { freePort } from '../../../test/support/port.ts';
 import { MeasuredProcess } from '../../lib/process.ts';
-import { type Peer, type Place, signals, type Subject } from '../subject.ts';
+import { type Peer, peerOn, type Place, signals, type Subject } from '../subject.ts';
 
 const file = fileURLToPath(new URL('floor-server.ts', import.meta.url));
 
@@ -21,20 +21,14 @@ export const floor: Subject = {
   },
 };
 
-/** A peer of a relay that addresses by ids, and says who is there with `joined` and `peer`. */
+/** A peer of a relay that addresses by ids, and announces online peers with `joined` and `peer`. */
 export async function idAddressed(socket: WebSocket, join: object): Promise<Peer> {
   const { promise: joined, resolve, reject } = Promise.withResolvers<void>();
   let texts: string[] = [];
-  let next = 0;
   const address = (to: string): void => {
     texts = signals.map((data) => JSON.stringify({ type: 'signal', id: '1', to, data }));
   };
-  const peer: Peer = {
-    socket,
-    onsignal: () => undefined,
-    signal: () => socket.send(texts[next++ % texts.length] ?? ''),
-    leave: () => socket.close(),
-  };
+  const peer = peerOn(socket, () => texts);
   socket.on('message', (message: Buffer) => {
     // {"type":"signal"… is all that comes often, and is not worth parsing here.
     if (message[9] === 0x73) return peer.onsignal();

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
-import type { Peer } from '../subject.ts';
+import { type Peer, peerOn } from '../subject.ts';
 
 /** What differs between relays whose peers address each other by names that are known before. */
 interface Dialect {
@@ -20,13 +20,7 @@ interface Dialect {
 export async function openNamed({ url, hello, joined, texts, isSignal, answer }: Dialect): Promise<Peer> {
   const socket = new WebSocket(url, { perMessageDeflate: false });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  let next = 0;
-  const peer: Peer = {
-    socket,
-    onsignal: () => undefined,
-    signal: () => socket.send(texts[next++ % texts.length] ?? ''),
-    leave: () => socket.close(),
-  };
+  const peer = peerOn(socket, () => texts);
   socket.on('message', (message: Buffer) => {
     if (isSignal(message)) return peer.onsignal();
     const text = message.toString();

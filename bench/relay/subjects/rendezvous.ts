@@ -7,7 +7,8 @@ import type { Peer, Place, Subject } from '../subject.ts';
 import { idAddressed } from './floor.ts';
 
 const file = fileURLToPath(new URL('../../../server/src/main.ts', import.meta.url));
-const key = 'a secret for benchmarks, long enough';
+/** The key of its room tokens. */
+export const key = 'a secret for benchmarks, long enough';
 
 /** Limits that one machine with one address would meet; each still counts. */
 const unlimited = {
@@ -25,16 +26,20 @@ const unlimited = {
   JOIN_TIMEOUT_MS: '60000',
 };
 
+/** An instance on a free port, with these settings beside what is not limited. */
+export async function startRelay(env: Record<string, string>): Promise<MeasuredProcess> {
+  const port = await freePort();
+  const all = { RELAY_SECRET: key, ...unlimited, RELAY_PORT: String(port), ...env };
+  return await MeasuredProcess.start({ file, port, env: all });
+}
+
 /** This relay, with the log level and everything else as by default. Tokens are HS256. */
 export const rendezvous: Subject = {
   name: 'mcp-rendezvous',
   announces: true,
   async start(instances, redis) {
-    const ports = await Promise.all(Array.from({ length: instances }, () => freePort()));
-    const env = { RELAY_SECRET: key, ...unlimited, ...(redis !== undefined && { REDIS_URL: redis }) };
-    return await Promise.all(
-      ports.map((port) => MeasuredProcess.start({ file, port, env: { ...env, RELAY_PORT: String(port) } })),
-    );
+    const env = redis === undefined ? {} : { REDIS_URL: redis };
+    return await Promise.all(Array.from({ length: instances }, () => startRelay(env)));
   },
   async join(port: number, place: Place): Promise<Peer> {
     const { room, role, name = '' } = place;

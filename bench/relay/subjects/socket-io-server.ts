@@ -4,7 +4,10 @@ import { createAdapter } from '@socket.io/redis-adapter';
 import { Redis } from 'ioredis';
 import { Server, type Socket } from 'socket.io';
 
-/** A room relay as Socket.IO's documentation has it: `join` a room, and what is sent goes to the others in it. */
+/**
+ * A room relay as Socket.IO's documentation has it: `join` a room, and what is sent goes to the
+ * others in it.
+ */
 const [port, redis] = argv.slice(2);
 const http = createServer();
 const options = { transports: ['websocket' as const], serveClient: false, perMessageDeflate: false };

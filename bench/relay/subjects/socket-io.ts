@@ -6,7 +6,10 @@ import { openNamed } from './named.ts';
 
 const file = fileURLToPath(new URL('socket-io-server.ts', import.meta.url));
 
-/** A room relay on Socket.IO, with its Redis adapter between instances; spoken to in Engine.IO 4 and Socket.IO 5 directly. */
+/**
+ * A room relay on Socket.IO, with its Redis adapter between instances; spoken to in Engine.IO 4 and
+ * Socket.IO 5 directly.
+ */
 export const socketIo: Subject = {
   name: 'Socket.IO',
   announces: false,

@@ -6,7 +6,10 @@ import { openNamed } from './named.ts';
 
 const file = fileURLToPath(new URL('y-webrtc-server.ts', import.meta.url));
 
-/** y-webrtc's signaling server: everyone of a topic gets everything, the sender too. It says nothing to a subscription. */
+/**
+ * y-webrtc's signaling server: everyone of a topic gets everything, the sender too. It says nothing
+ * to a subscription.
+ */
 export const yWebrtc: Subject = {
   name: 'y-webrtc',
   announces: false,
