@@ -11,12 +11,13 @@ COPY bench/package.json bench/
 # Without install scripts: what they fetch or build, browsers and engines, is for tests.
 RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts
 COPY tsconfig.base.json ./
+COPY scripts/bundle.ts scripts/
 COPY protocol protocol
 COPY sdk sdk
 COPY server server
 COPY console console
 # Types are checked where the tests run; here they are only left out.
-RUN node_modules/.bin/tsc -b --noCheck server/tsconfig.build.json && npm run lua && npm run --if-present console
+RUN node_modules/.bin/tsc -b --noCheck server/tsconfig.build.json && npm run bundle && npm run lua && npm run --if-present console
 
 FROM node:26-slim AS dependencies
 WORKDIR /app
@@ -36,16 +37,23 @@ COPY --from=build /build/protocol/dist protocol/dist
 COPY --from=build /build/server/dist server/dist
 RUN find protocol server -type f '(' -name '*.d.ts' -o -name .tsbuildinfo ')' -delete
 
+# The kernel drops a signal to the first process of a container that has no handler for it yet, as
+# Node in its first moments.
+FROM node:26-slim AS init
+WORKDIR /init
+RUN apt-get update && apt-get download tini && dpkg --extract tini_*.deb .
+
 FROM node:26-slim
 ENV NODE_ENV=production RELAY_HOST=0.0.0.0
 COPY --from=dependencies /app /app
+COPY --from=init /init/usr/bin/tini /usr/bin/tini
 COPY deploy/healthcheck.js /app/
 WORKDIR /app
 USER node
 EXPOSE 8787
-# Ready: it can place peers. There is no curl in this image, and node is there anyway.
+# That it runs, whatever Redis does. There is no curl in this image, and node is there anyway.
 HEALTHCHECK --interval=5s --timeout=4s --start-period=30s --retries=3 CMD ["node", "healthcheck.js"]
-# Node handles SIGTERM and starts no other process, so it does as the first one of a container.
+ENTRYPOINT ["/usr/bin/tini", "--"]
 CMD ["node", "server/bin/mcp-rendezvous-server.js"]
 
 ARG VERSION=dev

@@ -1,8 +1,10 @@
 #!/bin/sh
-# Makes the keys of an installation that are not there yet, and leaves the others as they are. Each user of a key gets it in a
-# volume of its own, where everybody in its container may read it: containers differ in their users, and have one purpose each.
+# Makes the keys of an installation that are not there yet, and leaves the others as they are. Each
+# user of a key gets it in a volume of its own, where everybody in its container may read it:
+# containers differ in their users, and have one purpose each.
 #
-# With `rotate` room tokens are signed with a new key from now on; those signed with the one before are still valid.
+# With `rotate` room tokens are signed with a new key from now on; those signed with the one before
+# are still valid.
 set -eu
 umask 022
 cd /keys
@@ -34,7 +36,8 @@ write relay/turn-secret <turn/turn-secret
 [ -s redis/password ] || random | write redis/password
 password=$(cat redis/password)
 echo "redis://relay:$password@redis:6379" | write relay/redis-url
-# The relay may do what server/README.md names; whoever knows nothing may ask whether Redis is there.
+# The relay may do what docs/run/redis.md lists; anybody may ask whether Redis is
+# there.
 write redis/users.acl <<END
 user default on nopass -@all +ping
 user relay on >$password ~rendezvous:* &rendezvous:* -@all +@connection +@pubsub +@scripting +@hash +@sortedset +get +set +exists +del +time +cluster|slots +cluster|shards +info

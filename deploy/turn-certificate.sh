@@ -1,5 +1,6 @@
 #!/bin/sh
-# Copies the certificate that Caddy has for TURN_HOST to where the TURN server may read it, now and whenever it is renewed.
+# Copies the certificate that Caddy has for TURN_HOST to where the TURN server may read it, now and
+# whenever it is renewed.
 set -eu
 umask 022
 

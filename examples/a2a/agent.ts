@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net';
-import { AgentCard, Message, Part, Role, Task, TaskState } from '@a2a-js/sdk';
+import { AgentCard, Message, Role, Task, TaskState } from '@a2a-js/sdk';
 import {
   AgentEvent,
   type AgentExecutor,
@@ -10,17 +10,17 @@ import {
 } from '@a2a-js/sdk/server';
 import { Client } from '@modelcontextprotocol/client';
 import { WebRTCClientTransport } from 'mcp-rendezvous';
-import { A2ASignaling, agentExtension, extensionUri } from 'mcp-rendezvous/a2a';
+import { type A2AAttributes, A2ASignaling, agentExtension, requestedUri } from 'mcp-rendezvous/a2a';
 import { serveA2A } from './http.ts';
 
 /** Signaling whose answers go back the way that their offer came. */
 class Session {
   readonly signaling = new A2ASignaling((answer) => this.#publish(answer));
   readonly #ended = Promise.withResolvers<void>();
-  #publish: (answer: Part) => void = () => {};
+  #publish: (answer: A2AAttributes) => void = () => {};
 
   /** Resolves when the answer is out, or the session has ended. */
-  async answer(offer: Message, publish: (answer: Part) => void): Promise<void> {
+  async answer(offer: Message, publish: (answer: A2AAttributes) => void): Promise<void> {
     const answered = new Promise<void>((done) => {
       this.#publish = (answer) => done(publish(answer));
     });
@@ -39,18 +39,27 @@ class FileAgent implements AgentExecutor {
   readonly #sessions = new Map<string, Session>();
 
   async execute({ taskId, contextId, userMessage, context }: RequestContext, bus: ExecutionEventBus): Promise<void> {
-    context.addActivatedExtension(extensionUri);
-    const messageOf = (part: Part): Message => ({
-      ...Message.fromJSON({ messageId: crypto.randomUUID(), contextId, extensions: [extensionUri] }),
+    const uri = requestedUri(context.requestedExtensions);
+    if (uri) context.addActivatedExtension(uri);
+    const messageOf = (text: string, attributes?: A2AAttributes): Message => ({
+      ...Message.fromJSON({ messageId: crypto.randomUUID(), contextId, parts: [{ text }] }),
       role: Role.ROLE_AGENT,
-      parts: [part],
+      ...attributes,
     });
-    // A further message has another offer, after a connection that was lost: its answer is all the reply that it needs.
+    // A further message has another offer, after a connection that was lost: its answer is all the
+    // reply that it needs.
     const known = this.#sessions.get(contextId);
-    if (known) return await known.answer(userMessage, (answer) => bus.publish(AgentEvent.message(messageOf(answer))));
+    if (known) {
+      const reply = (answer: A2AAttributes) => bus.publish(AgentEvent.message(messageOf('Connecting again', answer)));
+      return await known.answer(userMessage, reply);
+    }
 
-    const say = (state: TaskState, part: Part) => {
-      const status = { state, message: { ...messageOf(part), taskId }, timestamp: new Date().toISOString() };
+    const say = (state: TaskState, text: string, attributes?: A2AAttributes) => {
+      const status = {
+        state,
+        message: { ...messageOf(text, attributes), taskId },
+        timestamp: new Date().toISOString(),
+      };
       bus.publish(AgentEvent.statusUpdate({ taskId, contextId, status, metadata: undefined }));
     };
     const submitted = Task.fromJSON({ id: taskId, contextId, status: { state: 'TASK_STATE_SUBMITTED' } });
@@ -59,13 +68,13 @@ class FileAgent implements AgentExecutor {
     // The offer came with the message; the answer goes back as the task's first news.
     const session = new Session();
     this.#sessions.set(contextId, session);
-    void session.answer(userMessage, (answer) => say(TaskState.TASK_STATE_WORKING, answer));
+    void session.answer(userMessage, (answer) => say(TaskState.TASK_STATE_WORKING, 'Reading', answer));
     const client = new Client({ name: 'file-agent', version: '1.0.0' });
     try {
       await client.connect(new WebRTCClientTransport({ signaling: session.signaling }));
-      say(TaskState.TASK_STATE_COMPLETED, Part.fromJSON({ text: await firstLines(client) }));
+      say(TaskState.TASK_STATE_COMPLETED, await firstLines(client));
     } catch (error) {
-      say(TaskState.TASK_STATE_FAILED, Part.fromJSON({ text: (error as Error).message }));
+      say(TaskState.TASK_STATE_FAILED, (error as Error).message);
     } finally {
       await client.close();
       this.#sessions.delete(contextId);
@@ -98,7 +107,7 @@ const card = AgentCard.fromJSON({
   name: 'File agent',
   description: 'Reads the first line of every file that you share with it.',
   version: '1.0.0',
-  capabilities: { streaming: true, extensions: [agentExtension()] },
+  capabilities: { streaming: true, extensions: [agentExtension({ offers: true, invitations: false })] },
   defaultInputModes: ['text/plain'],
   defaultOutputModes: ['text/plain'],
 });

@@ -35,15 +35,24 @@ async function answer(
   }
   if (method !== 'POST' || url !== '/a2a') return void response.writeHead(404).end();
   const header = (name: string) => headers[name.toLowerCase()]?.toString();
+  // Version 0.3 of A2A has the second name; the answer has the one of the request.
+  const extensionHeader = [HTTP_EXTENSION_HEADER, `X-${HTTP_EXTENSION_HEADER}`].find(header) ?? HTTP_EXTENSION_HEADER;
   const requestedVersion = header(A2A_VERSION_HEADER);
   const context = new ServerCallContext({
-    requestedExtensions: Extensions.parseServiceParameter(header(HTTP_EXTENSION_HEADER)),
+    requestedExtensions: Extensions.parseServiceParameter(header(extensionHeader)),
     ...(requestedVersion === undefined ? {} : { requestedVersion }),
   });
   const result = await rpc.handle((await json(request)) as Record<string, unknown>, context);
-  if (!(Symbol.asyncIterator in result)) return sendJson(response, result);
+  // Of a stream, the agent is at work with the first event.
+  const events = Symbol.asyncIterator in result ? result : undefined;
+  const first = await events?.next();
+  if (context.activatedExtensions) {
+    response.setHeader(extensionHeader, Extensions.toServiceParameter(context.activatedExtensions));
+  }
+  if (!events) return sendJson(response, result);
   response.writeHead(200, SSE_HEADERS);
-  for await (const event of result) response.write(formatSSEEvent(event));
+  if (!first?.done) response.write(formatSSEEvent(first?.value));
+  for await (const event of events) response.write(formatSSEEvent(event));
   response.end();
 }
 

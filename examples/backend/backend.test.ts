@@ -9,12 +9,13 @@ import { text } from 'node:stream/consumers';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { decodeJwt } from 'jose';
+import { blocksTestedBy, root } from '../../test/documents/blocks.ts';
 import { RawPeer } from '../../server/test/support/peer.ts';
 import { RelayProcess, testSecret } from '../../test/support/relay.ts';
 
 const run = promisify(execFile);
 const at = (path: string): string => join(import.meta.dirname, path);
-const deadline = () => AbortSignal.timeout(20_000);
+const deadline = () => AbortSignal.timeout(60_000);
 
 /** A server and a client whose tokens the relay takes, and who see each other; their claims. */
 async function meet(relay: RelayProcess, [server, client]: [server: string, client: string]) {
@@ -113,6 +114,41 @@ for (const [language, [command, ...args]] of Object.entries(backends)) {
   });
 }
 
+/** The README's block of a backend. */
+function blockOf(folder: string): string {
+  const block = blocksTestedBy(import.meta.filename).find(({ document }) => document.includes(`backend/${folder}/`));
+  assert.ok(block, folder);
+  return block.body;
+}
+
+for (const folder of ['node', 'python']) {
+  test(`the commands of ${folder}/README.md: a backend, and a token from it`, async (t) => {
+    const relay = await RelayProcess.start();
+    t.after(() => relay.stop());
+    const [start = '', ask = ''] = blockOf(folder).split(/\n\n/);
+    const script = `exec ${/^RELAY_SECRET=.*$/m.exec(start)?.[0].replace('…', `'${testSecret}'`).replace('RELAY_SECRET', 'env RELAY_SECRET')}`;
+    const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], PORT: '0' };
+    const child = spawn('sh', ['-euc', script], {
+      cwd: root,
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true,
+    });
+    t.after(() => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL'));
+    const [address] = (await once(createInterface({ input: child.stdout }), 'line', { signal: deadline() })) as [
+      string,
+    ];
+    const curl = (role: string) =>
+      run('sh', [
+        '-euc',
+        ask.replace('http://127.0.0.1:3000', new URL(address).origin).replace('token/server', `token/${role}`),
+      ]);
+    const token = async (role: string) => (JSON.parse((await curl(role)).stdout) as { token: string }).token;
+    const claims = await meet(relay, [await token('server'), await token('client')]);
+    assert.deepEqual([claims[0].sub, claims[1].sub], ['ada-server', 'ada-client']);
+  });
+}
+
 /** Runs a script; resolves with its output, rejects with what it said. */
 async function sh(path: string, args: string[], env: Record<string, string> = {}): Promise<string> {
   try {
@@ -134,6 +170,12 @@ test('shell and openssl: a key pair, of which the relay has the public half only
   t.after(() => relay.stop());
 
   const tokenFor = (...args: string[]): Promise<string> => sh('shell/token.sh', [key, issuer, ...args]);
+  const [make = '', , , ask = ''] = blockOf('shell').trim().split('\n');
+  const script = [make, ask, 'printf %s "$MCP_RENDEZVOUS_TOKEN"'].join('\n');
+  const there = script.replaceAll('examples/backend', at('.'));
+  const { stdout: signed } = await run('sh', ['-euc', there], { cwd: folder, env: { PATH: process.env['PATH'] } });
+  assert.equal(decodeJwt(signed).sub, 'ada-desktop');
+
   const [claims] = await meet(relay, [
     await tokenFor('desk', 'server', 'ada'),
     await tokenFor('desk', 'client', 'bob', '60'),
@@ -155,6 +197,10 @@ test('the relay itself: POST /v1/tokens', async (t) => {
   t.after(() => relay.stop());
   const env = { RELAY: relay.url, ADMIN_TOKEN: 'operator-operator' };
   const tokenFor = (...args: string[]): Promise<string> => sh('relay/token.sh', args, env);
+  const [, ask = ''] = blockOf('relay').trim().split('\n');
+  const options = { cwd: root, env: { PATH: process.env['PATH'], ...env } };
+  const { stdout: asked } = await run('sh', ['-euc', `${ask}\nprintf %s "$MCP_RENDEZVOUS_TOKEN"`], options);
+  assert.equal(decodeJwt(asked).sub, 'ada-desktop');
   const [claims] = await meet(relay, [
     await tokenFor('desk', 'server', 'ada'),
     await tokenFor('desk', 'client', 'bob', '60s'),

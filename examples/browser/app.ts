@@ -10,7 +10,7 @@ import { createApp, createLogger, parseConfig } from 'mcp-rendezvous-server';
 const page = (name: string): string => fileURLToPath(new URL(`page/${name}`, import.meta.url));
 
 /** What the web server has: path to content type and content. */
-type Files = Map<string, [type: string, content: Uint8Array]>;
+export type Files = Map<string, [type: string, content: Uint8Array]>;
 
 async function readPages(conditions: string[]): Promise<Files> {
   const bundles = await build({
@@ -35,18 +35,25 @@ async function readPages(conditions: string[]): Promise<Files> {
   return files;
 }
 
+export interface App {
+  url: string;
+  /** The relay, and the key that it verifies tokens with. */
+  relay: string;
+  key: string;
+  close(): Promise<void>;
+}
+
 /**
- * A web server for the two pages, which also signs their room tokens, and a relay for them. Both listen on loopback.
+ * A web server for pages, which also signs their room tokens, and a relay for them. Both listen on
+ * loopback.
  *
  * @param port of the web server; 0 takes a free one
  * @param conditions of the packages' exports, for esbuild; none for what is published
+ * @param read makes the pages; by default the two of this example
  */
-export async function startApp(
-  port: number,
-  conditions: string[] = [],
-): Promise<{ url: string; close(): Promise<void> }> {
+export async function startApp(port: number, conditions: string[] = [], read = readPages): Promise<App> {
   const key = randomBytes(36).toString('base64url');
-  const files = await readPages(conditions);
+  const files = await read(conditions);
   const web = createServer((request, response) => {
     answer(request, response).catch(() => response.writeHead(500).end());
   });
@@ -72,7 +79,10 @@ export async function startApp(
     response.end(file[1]);
   }
 
-  /** Here whoever asks gets a token. An application looks at its session first, and names room and subject itself. */
+  /**
+   * Here whoever asks gets a token. An application looks at its session first, and names room and
+   * subject itself.
+   */
   async function issueToken(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
@@ -84,6 +94,8 @@ export async function startApp(
 
   return {
     url,
+    relay: relayUrl,
+    key,
     async close() {
       web.close();
       web.closeAllConnections();

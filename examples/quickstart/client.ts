@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { Client } from '@modelcontextprotocol/client';
 import { WebRTCClientTransport } from 'mcp-rendezvous';
 
@@ -8,6 +9,9 @@ if (!token) throw new Error('Set MCP_RENDEZVOUS_TOKEN to a token for the role cl
 // An MCP client like any other, but for its transport.
 const client = new Client({ name: 'quickstart', version: '1.0.0' });
 const transport = new WebRTCClientTransport({ relay, token });
+const direct = new Promise<void>((resolve) => {
+  transport.onpathchange = (path) => path === 'direct' && resolve();
+});
 await client.connect(transport);
 console.log(`server: ${transport.peer?.subject}`);
 
@@ -17,7 +21,8 @@ console.log(`tools: ${tools.map(({ name }) => name).join(', ')}`);
 const { content } = await client.callTool({ name: 'greet', arguments: { name: 'Ada' } });
 for (const part of content) if (part.type === 'text') console.log(part.text);
 
-const { localCandidateType, protocol } = await transport.stats();
-console.log(`path: ${localCandidateType} ${protocol}`); // host: directly; relay: through a TURN server
+// The first messages travel through the relay, encrypted end to end, until a direct path is found.
+await Promise.race([direct, setTimeout(5_000)]);
+console.log(`path: ${transport.path}`);
 
 await client.close();

@@ -4,27 +4,28 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { test, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { testSecret } from '../../test/support/relay.ts';
+import { allBlocks, blocksTestedBy, root } from '../../test/documents/blocks.ts';
 import { eventually } from '../../test/support/wait.ts';
 
-/** One of this folder's files, run as a process of its own. */
-class Example {
+/** A terminal with one of the README's blocks. */
+class Terminal {
   readonly process: ChildProcessByStdio<null, Readable, Readable>;
-  readonly closed: Promise<[code: number | null]>;
+  readonly closed: Promise<unknown>;
   stdout = '';
   stderr = '';
 
-  constructor(t: TestContext, [file, ...args]: [string, ...string[]], env: Record<string, string>) {
-    const path = fileURLToPath(new URL(file, import.meta.url));
-    this.process = spawn(process.execPath, ['--conditions=mcp-rendezvous-source', path, ...args], {
-      env: { PATH: process.env['PATH'], ...env },
+  constructor(t: TestContext, script: string, env: Record<string, string> = {}) {
+    const NODE_OPTIONS = '--conditions=mcp-rendezvous-source';
+    this.process = spawn('sh', ['-euc', script], {
+      cwd: root,
+      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], NODE_OPTIONS, RELAY_PORT: '0', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
     });
     this.process.stdout.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
     this.process.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
-    this.closed = once(this.process, 'close') as Promise<[number | null]>;
-    t.after(() => this.process.kill('SIGKILL'));
+    this.closed = once(this.process, 'close');
+    t.after(() => this.#signal('SIGKILL'));
   }
 
   /** The first group of the pattern in what it printed, once it has. */
@@ -36,35 +37,41 @@ class Example {
     return pattern.exec(this.stdout)?.[1] ?? '';
   }
 
-  /** All it printed, once it has ended by itself and without complaint. */
-  async output(): Promise<string> {
-    const [code] = await this.closed;
+  /** All it printed, once it has ended, by itself or by Ctrl+C. */
+  async output(interrupt = false): Promise<string> {
+    if (interrupt) this.#signal('SIGINT');
+    await this.closed;
     assert.equal(this.stderr, '');
-    assert.equal(code, 0);
     return this.stdout;
+  }
+
+  #signal(signal: NodeJS.Signals): void {
+    const { pid, exitCode, signalCode } = this.process;
+    if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, signal);
   }
 }
 
 test('the quickstart does what its README says', async (t) => {
-  const key = { RELAY_SECRET: testSecret };
-  const relay = new Example(t, ['relay.ts'], { ...key, RELAY_PORT: '0' });
+  const mine = blocksTestedBy(import.meta.filename).filter(({ document }) => document.startsWith('examples/'));
+  const [first, second, third] = mine.map(({ body }) => body);
+  assert.ok(first && second && third);
+  const relay = new Terminal(t, first);
   const address = await relay.printed(/relay: (\S+)/);
-  const peer = async (role: string, subject: string): Promise<Record<string, string>> => ({
-    MCP_RENDEZVOUS_RELAY: address,
-    MCP_RENDEZVOUS_TOKEN: (await new Example(t, ['token.ts', role, subject], key).output()).trim(),
-  });
+  const key = await relay.printed(/^(key='.*')$/m);
+  const env = { MCP_RENDEZVOUS_RELAY: address };
 
-  const server = new Example(t, ['server.ts'], await peer('server', 'desktop-1'));
+  const server = new Terminal(t, `${key}\n${second}`, env);
   await server.printed(/waiting for clients/);
-  const client = new Example(t, ['client.ts'], await peer('client', 'agent-7'));
-  const output = await client.output();
-  assert.match(
-    await readFile(new URL('README.md', import.meta.url), 'utf8'),
-    new RegExp(`^\`\`\`\\n${output}\`\`\`$`, 'm'),
-  );
+  const client = new Terminal(t, `${key}\n${third}`, env);
+  const shown = allBlocks().find(({ document, language }) => document.includes('quickstart') && language === '');
+  assert.equal(await client.output(), shown?.body);
 
-  server.process.kill('SIGINT');
-  assert.equal(await server.output(), 'waiting for clients\nclient: agent-7\n');
-  relay.process.kill('SIGINT');
-  assert.equal(await relay.output(), `relay: ${address}\n`);
+  // The guide shows these very files.
+  const guide = await readFile(new URL('../../docs/guides/node.md', import.meta.url), 'utf8');
+  for (const file of ['server.ts', 'client.ts']) {
+    assert.ok(guide.includes(await readFile(new URL(file, import.meta.url), 'utf8')), file);
+  }
+
+  assert.equal(await server.output(true), 'waiting for clients\nclient: agent-7\n');
+  assert.equal(await relay.output(true), `${key}\nrelay: ${address}\n`);
 });

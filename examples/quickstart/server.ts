@@ -6,7 +6,10 @@ const relay = process.env['MCP_RENDEZVOUS_RELAY'] ?? 'ws://127.0.0.1:8787';
 const token = process.env['MCP_RENDEZVOUS_TOKEN'];
 if (!token) throw new Error('Set MCP_RENDEZVOUS_TOKEN to a token for the role server.');
 
-/** An MCP server like any other. `subject` is the client's, from its token, which the relay has verified. */
+/**
+ * An MCP server like any other. `subject` is the client's, from its token, which the relay has
+ * verified.
+ */
 function createServer(subject: string): McpServer {
   const server = new McpServer({ name: 'quickstart', version: '1.0.0' });
   server.registerTool(

@@ -2,7 +2,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { createRoomToken } from 'mcp-rendezvous/token';
 
-/** A backend that hands its users room tokens: `POST /token/server` for their desktop, `POST /token/client` for their agent. */
+/**
+ * A backend that hands its users room tokens: `POST /token/server` for their desktop, `POST
+ * /token/client` for their agent.
+ */
 const { RELAY_SECRET: key = '', SESSIONS: sessions = '{}', PORT: port = '3000' } = process.env;
 if (key === '') {
   console.error("Set RELAY_SECRET to the relay's key.");

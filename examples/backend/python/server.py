@@ -60,7 +60,8 @@ class Handler(BaseHTTPRequestHandler):
         if user is None:
             return 401, {"error": "sign in first"}
         role = path.group(1)
-        # The backend names the room, not the request: nobody gets a token for the room of somebody else.
+        # The backend names the room, not the request: nobody gets a token for the room of somebody
+        # else.
         return 200, {"token": room_token(KEY, f"user-{user}", role, f"{user}-{role}", LIFETIME_SECONDS)}
 
     def do_GET(self):

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Prints a room token that the relay signs itself, for its operator.
 #
-# Usage: RELAY=https://relay.example ADMIN_TOKEN=… sh token.sh room server|client subject [ttl, such as 15m]
+# Usage: RELAY=https://relay.example ADMIN_TOKEN=… sh token.sh room server|client subject [ttl, such
+# as 15m]
 set -eu
 [ $# -ge 3 ] || { echo "Usage: sh token.sh room server|client subject [ttl]" >&2; exit 2; }
 case "$1$3${4:-}" in

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes a key pair, once, and prints the issuers file of the relay, which has its public half: RELAY_ISSUERS_FILE. The relay can
-# verify tokens with it, and cannot make any.
+# Makes a key pair, once, and prints the issuers file of the relay, which has its public half:
+# RELAY_ISSUERS_FILE. The relay can verify tokens with it, and cannot make any.
 #
 # Usage: sh key.sh private-key.pem https://app.example >issuers.json
 set -eu

@@ -48,14 +48,13 @@ async function connect(): Promise<void> {
     showState('closed', 'The other tab has gone');
     for (const control of tools.querySelectorAll('button')) control.disabled = true;
   };
+  // It begins on the relayed path, and moves to a better one when that stands.
+  transport.onpathchange = (path) => (byId('path', HTMLElement).textContent = pathNames[path]);
   await client.connect(transport);
   showState('connected', 'Connected');
   tools.replaceChildren(...(await client.listTools()).tools.map((tool) => toolForm(client, tool)));
-
-  const { localCandidateType, remoteCandidateType, protocol } = await transport.stats();
-  const direct = localCandidateType !== 'relay' && remoteCandidateType !== 'relay';
-  byId('path', HTMLElement).textContent =
-    `${direct ? 'directly' : 'through a TURN server'}, over ${protocol?.toUpperCase()}`;
 }
+
+const pathNames = { direct: 'directly', turn: 'through a TURN server', relayed: 'through the relay, encrypted' };
 
 connect().catch((error: unknown) => showState('closed', messageOf(error)));

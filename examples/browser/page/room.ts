@@ -5,7 +5,10 @@ export interface Place {
   token: () => Promise<string>;
 }
 
-/** A random name of `words` numbers. Not `crypto.randomUUID()`, which pages over plain http do not have. */
+/**
+ * A random name of `words` numbers. Not `crypto.randomUUID()`, which pages over plain http do not
+ * have.
+ */
 export const randomName = (words: number): string => crypto.getRandomValues(new Uint32Array(words)).join('-');
 
 /** Asks the application's backend for a place in the room. */

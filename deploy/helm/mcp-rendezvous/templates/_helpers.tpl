@@ -57,6 +57,18 @@ uniquelocal
 {{- end -}}
 {{- end -}}
 
+{{/* The name of the TURN server of this chart; nothing where there is none. */}}
+{{- define "relay.turnHost" -}}
+{{- $turn := .Values.turn -}}
+{{- if and $turn.bundled.enabled (not (or $turn.stunUrls $turn.urls $turn.credentialsUrl)) -}}
+{{- if $turn.bundled.host -}}
+{{ $turn.bundled.host }}
+{{- else if and .Values.ingress.enabled .Values.ingress.host -}}
+turn.{{ .Values.ingress.host }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The variables of the relay, as YAML of a map from names to strings. */}}
 {{- define "relay.env" -}}
 {{- $env := dict "RELAY_HOST" "0.0.0.0" "RELAY_PORT" "8787" "ADMIN_TOKEN_FILE" "/run/keys/admin-token" "REDIS_URL_FILE" "/run/keys/redis-url" -}}
@@ -73,6 +85,21 @@ uniquelocal
 {{- with .Values.turn.urls -}}
 {{- $_ := set $env "TURN_URLS" (join "," .) -}}
 {{- $_ := set $env "TURN_SECRET_FILE" "/run/keys/turn-secret" -}}
+{{- end -}}
+{{- with include "relay.turnHost" . -}}
+{{- $urls := list (printf "turn:%s:3478?transport=udp" .) (printf "turn:%s:3478?transport=tcp" .) -}}
+{{- if $.Values.turn.bundled.tlsSecret }}{{ $urls = append $urls (printf "turns:%s:443?transport=tcp" .) }}{{ end -}}
+{{- $_ := set $env "STUN_URLS" (printf "stun:%s:3478" .) -}}
+{{- $_ := set $env "TURN_URLS" (join "," $urls) -}}
+{{- $_ := set $env "TURN_SECRET_FILE" "/run/keys/turn-secret" -}}
+{{- end -}}
+{{- with .Values.turn.credentialsUrl -}}
+{{- $_ := set $env "TURN_CREDENTIALS_URL" . -}}
+{{- $_ := set $env "TURN_CREDENTIALS_TOKEN_FILE" "/run/keys/turn-credentials-token" -}}
+{{- end -}}
+{{- with .Values.webhooks.url -}}
+{{- $_ := set $env "WEBHOOK_URL" . -}}
+{{- $_ := set $env "WEBHOOK_SECRET_FILE" "/run/keys/webhook-secret" -}}
 {{- end -}}
 {{- if .Values.redis.ca -}}
 {{- $_ := set $env "REDIS_CA_FILE" "/run/keys/redis-ca.pem" -}}
