@@ -37,6 +37,11 @@ const answerMs = 8_000;
 const answerSoonMs = 2_000;
 /** Another socket opens beside one that does not answer such a probe within this time. */
 const answerAtOnceMs = 400;
+/**
+ * What came while this process stood still (a suspended machine, a long task) is read after its
+ * timers, within this time.
+ */
+const readingMs = 50;
 /** What the relay has to close its side. */
 const closingMs = 2_000;
 type CheckedFrame = Extract<FrameFromRelay, { type: 'checked' }>;
@@ -241,11 +246,12 @@ export class RelaySocket {
     const heard = this.#heard;
     this.#answerBy = performance.now() + withinMs;
     this.send({ type: 'ping' });
-    this.#watch = setTimeout(() => {
+    const over = () => {
       if (this.#heard !== heard) return this.#listen();
       const error = new RendezvousError('ping_timeout', 'The relay stopped answering.', { retryable: true });
       this.#end({ error, verdict: 'come_back' });
-    }, withinMs);
+    };
+    this.#watch = setTimeout(() => (this.#watch = setTimeout(over, readingMs)), withinMs);
   }
 
   #receive(data: unknown): void {
