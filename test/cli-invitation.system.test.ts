@@ -179,9 +179,13 @@ void suite('invitations on the command line', { concurrency: 2 }, () => {
     await expose.says(`connected, verified by its secret; its invitation is "Ada", ${id}\n`);
     await here.output(t, ['invitations', 'revoke', id]);
     await expose.says(/the invitation \S+ was revoked/, 30_000);
-    const { error } = await there.run(t, ['connect', revoked]).request('initialize');
+    assert.equal(await other.exit(), 1, 'nobody comes in with it any more');
+    assert.match(other.stderr, /The invitation was revoked\. Ask for another one\.\n$/);
+    const again = there.run(t, ['connect', revoked]);
+    const { error } = await again.request('initialize');
     assert.equal(error?.data?.code, 'peer_refused', JSON.stringify(error));
     assert.match(error?.message ?? '', /The invitation was revoked\. Ask for another one\./);
+    assert.equal(await again.exit(), 1);
     assert.deepEqual((await one.request('echo')).result, {});
     const list = JSON.parse(await here.output(t, ['invitations', 'list', '--json'])) as { revoked?: boolean }[];
     assert.equal(list.filter((made) => made.revoked).length, 1);

@@ -61,8 +61,10 @@ void suite('the command line with an end-to-end secret', { concurrency: 2 }, () 
     const serverEnv = { ...(await room.env('server')), MCP_RENDEZVOUS_SECRET: secret };
     const expose = new Cli(t, ['expose', '--', ...fixture()], serverEnv);
     await expose.says('sharing');
-    const says = /The end-to-end secrets differ, or only one side has one\. Configure the same secret on both sides/;
-    for (const env of [{}, { MCP_RENDEZVOUS_SECRET: createSecret() }]) {
+    for (const [env, says] of [
+      [{}, /This side has no end-to-end secret, and the other side seems to have one/],
+      [{ MCP_RENDEZVOUS_SECRET: createSecret() }, /The end-to-end secrets differ, or only one side has one/],
+    ] as const) {
       const clientEnv = { ...(await room.env('client')), ...env };
       const { error } = await new Cli(t, ['connect'], clientEnv).request('initialize');
       assert.match(error?.message ?? '', says);

@@ -147,6 +147,22 @@ void suite('the command line', { concurrency: 3 }, () => {
     assert.match(expose.stderr, /token/);
   });
 
+  test('a command that gives such tokens, and has never given another one: the same', async (t) => {
+    const room = new Room(relay, { key: 'another secret, as long as the first' });
+    const { MCP_RENDEZVOUS_TOKEN: GIVEN, ...env } = await room.env('client');
+    const client = new Cli(t, ['connect', '--token-command', 'echo $GIVEN'], { ...env, GIVEN });
+    assert.equal((await client.request('initialize')).error?.data?.code, 'token_invalid');
+    assert.equal(await client.exit(), 1);
+  });
+
+  test('a command that wraps the token: it says what is wrong', async (t) => {
+    const { MCP_RENDEZVOUS_TOKEN: token, ...env } = await new Room(relay).env('client');
+    const given = { ...env, GIVEN: JSON.stringify({ token }) };
+    const client = new Cli(t, ['connect', '--token-command', 'echo "$GIVEN"'], given);
+    assert.equal(await client.exit(), 2);
+    assert.match(client.stderr, /complete token and nothing else, such as JSON around it/);
+  });
+
   test('a token that ends while the server is shared: expose says so and ends', async (t) => {
     // Long enough for a busy machine to start the process.
     const room = new Room(relay, { ttl: 15 });

@@ -6,9 +6,10 @@ import { fromBase64Url } from './base64url.ts';
  */
 export function jwtPayload(token: string): { [claim: string]: unknown } | undefined {
   try {
-    const parts = token.split('.');
-    if (parts.length !== 3) return undefined;
-    const payload: unknown = JSON.parse(new TextDecoder().decode(fromBase64Url(parts[1] ?? '')));
+    // Nothing around it, such as the JSON in which a backend may have wrapped it.
+    const [, part] = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec(token) ?? [];
+    if (part === undefined) return undefined;
+    const payload: unknown = JSON.parse(new TextDecoder().decode(fromBase64Url(part)));
     const isObject = typeof payload === 'object' && payload !== null && !Array.isArray(payload);
     return isObject ? (payload as { [claim: string]: unknown }) : undefined;
   } catch {

@@ -16,7 +16,7 @@ export const messages: Record<RelayErrorCode, string> = {
   token_mismatch: 'The fresh token has another issuer, room, role or subject. Open a new connection to change them.',
   kicked: 'The operator removed this peer. Ask the operator before you reconnect.',
   token_invalid:
-    'The room token cannot be verified, or a required claim is missing or malformed. Check its key and claims.',
+    'The room token cannot be verified, or a required claim is missing or malformed. Check its key and claims, and that it is the token alone.',
   token_expired: 'The room token has expired. Ask your backend for a new one.',
   token_not_yet_valid: 'The room token is not valid yet. Check its `nbf` claim and the clock of its issuer.',
   token_wrong_audience: 'The room token is for another audience. Issue one with the `aud` that this relay expects.',

@@ -155,7 +155,10 @@ export function connectionWith(
 ): Connection {
   const payload = jwtPayload(current);
   if (!payload) {
-    throw usage('The token is not a JWT. Copy the complete token from your backend or `mcp-rendezvous token`.');
+    throw usage(
+      'The token is not a JWT. It has to be the complete token and nothing else, such as JSON around it. ' +
+        'Your backend or `mcp-rendezvous token` makes one.',
+    );
   }
   const { room, sub, role: given, exp } = mapClaims(payload, mapping);
   const isRole = given === 'server' || given === 'client';

@@ -8,6 +8,15 @@ export const secretsDiffer = (cause?: unknown): RendezvousError =>
     { cause },
   );
 
+/** The same on a side that has none. */
+export const noSecretHere = (cause?: unknown): RendezvousError =>
+  new RendezvousError(
+    'secret_mismatch',
+    'This side has no end-to-end secret, and the other side seems to have one. Configure the same secret on both sides; ' +
+      'a client has it from an invitation to its server.',
+    { cause },
+  );
+
 const untrusted = (): RendezvousError =>
   new RendezvousError(
     'path_untrusted',

@@ -12,7 +12,7 @@ import { closeCodeOf, type SessionState } from '../link/handshake.ts';
 import type { Carrier } from '../link/link.ts';
 import { relayedSession } from '../link/proof.ts';
 import { relayedPrologue } from '../link/transcript.ts';
-import { secretsDiffer } from '../peer/refusal.ts';
+import { noSecretHere, secretsDiffer } from '../peer/refusal.ts';
 import type { RelayChannel } from '../signaling/relay-channel.ts';
 import { NoiseHandshake, type NoiseSession } from './noise.ts';
 import { RelayedChannel } from './relayed-channel.ts';
@@ -227,9 +227,9 @@ function read(payload: Uint8Array): PathAnswer | undefined {
   }
 }
 
-const disproved = ({ session }: OpeningOptions, cause?: unknown): RendezvousError =>
+const disproved = ({ session, key }: OpeningOptions, cause?: unknown): RendezvousError =>
   session === undefined
-    ? secretsDiffer(cause)
+    ? (key ? secretsDiffer : noSecretHere)(cause)
     : new RendezvousError(
         'path_untrusted',
         'The relayed path does not lead to the peer of this session: somebody is in between. The session has ended.',

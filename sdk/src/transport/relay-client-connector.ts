@@ -1,5 +1,6 @@
 import { RendezvousError } from 'mcp-rendezvous-protocol';
 import type { Engine } from '../peer/engine.ts';
+import { noSecretHere } from '../peer/refusal.ts';
 import { RelayedLine } from '../relayed/relayed-line.ts';
 import { backoffMs } from '../signaling/backoff.ts';
 import type { RelayChannel } from '../signaling/relay-channel.ts';
@@ -137,13 +138,15 @@ export class RelayClientConnector implements Connector {
           context,
           sessionName: self ?? server.id,
         };
-      } catch (error) {
+      } catch (thrown) {
         offered = undefined;
+        // The other side, which may have said it, does not know which of them has a secret.
+        const fatal = codeOf(thrown) === 'secret_mismatch';
+        const error = fatal && !this.#secret ? noSecretHere(thrown) : thrown;
         // The server went, or one of both has another id now: the same peer, or another one, may be
         // there.
         const replaced = !relay.knows(server.id) || relay.id !== self;
         // Another one is not tried with a secret that the first one refused, and which left then.
-        const fatal = codeOf(error) === 'secret_mismatch';
         const again = (replaced && !fatal) || this.mayReconnect(error);
         if (signal.aborted || relay.state === 'closed' || !again) throw silentPeer(error, relay);
         // The relay may be gone and a connection impossible for the same reason: there is no hurry.

@@ -120,7 +120,7 @@ async function farSide(t: TestContext, server: (t: TestContext) => Promise<End>)
     });
     return new WebRTCClientTransport({ signaling: here });
   };
-  const options = { waitMs: 60_000, timeoutMs: 60_000, renewable: false, say: () => {} };
+  const options = { waitMs: 60_000, timeoutMs: 60_000, renewable: () => false, say: () => {} };
   return () => new StandingServer({ ...options, connect });
 }
 

@@ -3,16 +3,22 @@ import type { DiagnosticEvent } from '../../util/diagnostic.ts';
 import { type TransportOptions, watchedTransport } from '../connect.ts';
 import type { ServerSession } from './standing-server.ts';
 
+export interface RoomSessionOptions {
+  /** Not the first one: that it connects is not worth a line each time. */
+  again: boolean;
+  /** What lines of the log begin with. */
+  prefix: string;
+  /** The relay has taken the token. */
+  onjoined: () => void;
+}
+
 /**
  * A session with the room's server, whenever that comes: the relay tells, and nothing is asked
  * again and again. Once a server is there, connecting to it has the time of `timeoutMs`.
- *
- * @param again not the first one: that it connects is not worth a line each time
  */
 export function roomSession(
   { connection, timeoutMs, log }: TransportOptions,
-  again: boolean,
-  prefix: string,
+  { again, prefix, onjoined }: RoomSessionOptions,
 ): ServerSession {
   const abort = new AbortController();
   const online = new Set<string>();
@@ -34,11 +40,13 @@ export function roomSession(
     else if (event.type === 'relay_lost') lose();
     else if (event.type === 'peer' && event.state === 'online') online.add(event.peer ?? '');
     else if (event.type === 'peer') online.delete(event.peer ?? '');
-    else if (event.type === 'joined' && connecting) {
+    else if (event.type === 'joined') {
+      onjoined();
       // Who is in the room is told in the same turn.
       queueMicrotask(() => {
-        if (online.size > 0) return;
-        log.info(`${prefix}room ${JSON.stringify(event.room)} is empty, waiting for its server`);
+        if (connecting && online.size === 0) {
+          log.info(`${prefix}room ${JSON.stringify(event.room)} is empty, waiting for its server`);
+        }
       });
     }
     look();

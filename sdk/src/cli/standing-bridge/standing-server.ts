@@ -6,7 +6,7 @@ import { type Clock, systemClock } from '../../util/clock.ts';
 import { cancelledId, type End, errorResponse, watchClosing } from '../bridge.ts';
 import { pendingId } from '../ids.ts';
 import { ClientView } from './client-view.ts';
-import { isFinal } from './final.ts';
+import { type Ended, isFinal } from './final.ts';
 import { Questions } from './questions.ts';
 import type { ServerMemory } from './server-memory.ts';
 import { WaitingRequests } from './waiting-requests.ts';
@@ -24,8 +24,8 @@ export interface StandingServerOptions {
   waitMs: number;
   /** The same for the first request, which a client sends when it starts. */
   timeoutMs: number;
-  /** Whether the next session may have another token. */
-  renewable: boolean;
+  /** Whether the next session may have another token than one that was rejected with this code. */
+  renewable: (code: string) => boolean;
   /** Answers for a server that is away. @default requests wait */
   memory?: ServerMemory | undefined;
   /** What becomes of the sessions, for people. */
@@ -173,9 +173,10 @@ export class StandingServer implements End {
     this.#awaySince = this.#clock.now();
     let attempt = 0;
     while (!this.#closing.signal.aborted) {
-      const { error, served, useful } = await this.#serve();
+      const ended = await this.#serve();
       if (this.#closing.signal.aborted) return;
-      if (error && (this.#lastCall || isFinal(error, renewable))) {
+      const { error, served, useful } = ended;
+      if (error && (this.#lastCall || isFinal(ended, renewable))) {
         await Promise.race([this.#asked.promise, this.#pause(firstRequestMs)]);
         return this.#end(error);
       }
@@ -193,7 +194,7 @@ export class StandingServer implements End {
   }
 
   /** One session, from its beginning to its end. */
-  async #serve(): Promise<{ error: Error | undefined; served: boolean; useful: boolean }> {
+  async #serve(): Promise<Ended & { useful: boolean }> {
     const end = this.#options.connect();
     this.#session = end;
     const open: Open = { end, pending: new Map(), own: new Map(), useful: false };

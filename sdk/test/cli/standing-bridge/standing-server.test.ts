@@ -179,6 +179,16 @@ test('it ends by a final verdict, by its client, and by nothing else', async () 
   await settle();
   assert.equal(renewed.ending, undefined);
 
+  const refused = new World();
+  await refused.begin();
+  // Perhaps because of a token that has expired: another attempt tells.
+  await refused.lose('peer_refused');
+  assert.equal(refused.ending, undefined);
+  await refused.send({ id: 1, method: 'tools/list' });
+  refused.server.fail(new RendezvousError('peer_refused', 'The invitation was revoked.'));
+  assert.equal((await refused.bridge.ended).side, 'upstream');
+  assert.equal(refused.errorOf(1)?.code, 'peer_refused');
+
   const left = new World();
   await left.begin();
   await left.leave();

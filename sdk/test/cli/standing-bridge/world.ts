@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { RendezvousError } from 'mcp-rendezvous-protocol';
+import { type ErrorCode, RendezvousError } from 'mcp-rendezvous-protocol';
 import { Bridge, type End, type Ending } from '../../../src/cli/bridge.ts';
 import type { ServerMemory } from '../../../src/cli/standing-bridge/server-memory.ts';
 import { type ServerSession, StandingServer } from '../../../src/cli/standing-bridge/standing-server.ts';
@@ -45,7 +45,7 @@ export class Server implements ServerSession {
     void this.onmessage?.({ jsonrpc: '2.0', ...message } as JsonRpcMessage);
   }
 
-  lose(code: 'session_lost' | 'kicked' = 'session_lost'): void {
+  lose(code: ErrorCode = 'session_lost'): void {
     if (this.closed) return;
     this.closed = true;
     this.onerror?.(new RendezvousError(code, 'It is gone.'));
@@ -94,7 +94,7 @@ export class World {
       },
       waitMs: 20_000,
       timeoutMs: 30_000,
-      renewable,
+      renewable: () => renewable,
       memory,
       say: (line) => void this.said.push(line),
       clock: this.clock,
@@ -131,7 +131,7 @@ export class World {
     await this.send({ method: 'notifications/initialized' });
   }
 
-  async lose(code?: 'session_lost' | 'kicked'): Promise<void> {
+  async lose(code?: ErrorCode): Promise<void> {
     this.server.lose(code);
     await settle();
   }
