@@ -13,7 +13,7 @@ import { key, startRelay } from '../relay/subjects/rendezvous.ts';
  */
 const [pairs = 0, frames = 0, bytes = 0] = argv.slice(2).map(Number);
 const mebibyte = 1_048_576;
-/** How long the relay has to read what has left the servers, in milliseconds. */
+/** The relay has read what it takes when nothing has left the servers for so long, in ms. */
 const settledMs = 2000;
 
 interface Cost {
@@ -49,8 +49,9 @@ async function measure(stalls: boolean): Promise<Cost> {
     for (const client of clients) client.relayed.length = 0;
     await sleep(1);
   }
-  while (servers.some(({ socket }) => socket.bufferedAmount > 0)) await sleep(100);
-  await sleep(settledMs);
+  // The relay reads nothing more from whoever has too much waiting: the rest stays with the server.
+  const unsent = () => servers.reduce((sum, { socket }) => sum + socket.bufferedAmount, 0);
+  for (let before = Infinity; unsent() < before; await sleep(settledMs)) before = unsent();
   const busy = await relay.read('memory');
   const waiting = await metric('relayed_waiting_bytes');
   const closed = 2 * pairs - (await metric('sockets'));

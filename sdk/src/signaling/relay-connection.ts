@@ -350,12 +350,11 @@ export class RelayConnection {
     const peer = this.#peers.remove(id);
     if (peer) {
       this.#diagnose({ type: 'peer', state: 'gone' }, id);
-      this.onpeer?.(peer, 'gone');
+      this.onpeer?.(peer, 'gone', reason);
     }
     // Applies to unknown peers as well: it was lost before, or removed while this peer was offline.
     if (reason === 'kicked' || reason === 'revoked') this.onremoved?.(peerRemoved(reason), id);
-    // Where another process has the place, the one before is gone.
-    if (reason === 'left' || reason === 'replaced') this.onleft?.(id);
+    if (reason === 'left') this.onleft?.(id);
   }
 
   /** The operator removed this peer, so it cannot return under its old id. */

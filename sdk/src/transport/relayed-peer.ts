@@ -145,9 +145,12 @@ export const watchSocket =
     };
   };
 
-/** One that is taken for dead, and gone for that, is not back. */
+/**
+ * One that is taken for dead, and gone for that, is not back. One that was replaced may be: a peer
+ * that joins and loses the answer joins again as another one, and takes its own place.
+ */
 export function tellSocket(heard: (closed: boolean) => void, state: PeerState, reason?: string): void {
-  if (state !== 'gone') heard(state === 'away' && reason === 'closed');
+  if (state !== 'gone' || reason === 'replaced') heard(state === 'away' && reason === 'closed');
 }
 
 /** @returns what resolves when the other side leaves the room */

@@ -318,7 +318,14 @@ test('a server that takes no more: the client is told, and the session that was 
       : new HttpUpstream({ url: upstream.url, headers: {} });
   const { url, open } = await startGateway(
     t,
-    () => new StandingServer({ connect: session, waitMs: 20_000, timeoutMs: 30_000, renewable: () => false, say: () => {} }),
+    () =>
+      new StandingServer({
+        connect: session,
+        waitMs: 20_000,
+        timeoutMs: 30_000,
+        renewable: () => false,
+        say: () => {},
+      }),
   );
   const [oldest, second] = [await open(), await open()];
   busy = true;
