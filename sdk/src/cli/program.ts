@@ -295,10 +295,10 @@ ${connectionHelp('server')}
 ${exitHelp('sharing failed or ended, or the relay rejected the token')}
 
 Examples:
-  RELAY_SECRET=… mcp-rendezvous expose --relay wss://relay.example -- npx -y @modelcontextprotocol/server-filesystem ~/Documents
+  RELAY_SECRET=… mcp-rendezvous expose --relay wss://relay.example -- npx -y @modelcontextprotocol/server-filesystem ~/shared
   mcp-rendezvous expose --invitation-file ./server.invitation -- python -m my_server
   export MCP_RENDEZVOUS_TOKEN=…  MCP_RENDEZVOUS_RELAY=wss://relay.example
-  mcp-rendezvous expose -- npx -y @modelcontextprotocol/server-filesystem ~/Documents
+  mcp-rendezvous expose -- npx -y @modelcontextprotocol/server-filesystem ~/shared
   mcp-rendezvous expose --token-file ./token -- python -m my_server --verbose
   API_KEY=… mcp-rendezvous expose --url http://localhost:3000/mcp --header 'Authorization: Bearer \${API_KEY}'
   RELAY_SECRET=… mcp-rendezvous expose --config ./mcp.json --room-prefix laptop-`;
