@@ -150,7 +150,7 @@ for (const folder of ['node', 'python']) {
 }
 
 test('the command of docs/guides/tokens.md gets a token from a backend, and nothing if it is refused', async (t) => {
-  const [command = '', ...args] = backends['python']!;
+  const [command, ...args] = backends['python']!;
   const child = spawn(command, args, {
     env: { PATH: process.env['PATH'], PORT: '0', RELAY_SECRET: testSecret, SESSIONS: '{"s3ssion":"ada"}' },
     stdio: ['ignore', 'pipe', 'inherit'],
