@@ -57,17 +57,14 @@ void suite('what an operator wants of calls', { concurrency: 2 }, () => {
   after(() => relay.stop());
 
   test('the command of the document: tools are hidden and denied, and calls become lines', async (t) => {
-    const room = new Room(relay);
     const terminal = new Terminal(t);
     const page = await readFile(join(root, 'docs/guides/command-line.md'), 'utf8');
-    const { MCP_RENDEZVOUS_TOKEN: token } = await room.env('server');
-    await writeFile(join(terminal.folder, 'token'), token, { mode: 0o600 });
-    terminal.start(
-      namedBlocks(page, { 'rendezvous expose': `rendezvous expose --relay ${relay.ws} --token-file token` }).get(
-        'sh expose',
-      ) ?? assert.fail('The document has no block "sh expose"'),
-    );
-    const session = await clientOf(t, 'v1', await room.env('client'));
+    await writeFile(join(terminal.folder, 'relay.key'), testSecret, { mode: 0o600 });
+    const command =
+      namedBlocks(page, { 'wss://relay.example': relay.ws }).get('sh expose') ??
+      assert.fail('The document has no block "sh expose"');
+    const sharing = terminal.start(command.replace(' expose ', ' expose --print-invitation '));
+    const session = await clientOf(t, 'v1', { MCP_RENDEZVOUS_INVITATION: await sharing.says(/^(mcpr1\S+)$/m) });
     const tools = await session.tools();
     assert.ok(tools.length > 3 && tools.every((tool) => tool === 'echo' || tool.startsWith('get-')), tools.join());
     assert.ok(!tools.includes('get-env'));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { freePort } from './support/port.ts';
@@ -41,6 +41,36 @@ test('doctor and the entry for a client work with an invitation in a file', { ti
   assert.match(await terminal.run(block('sh doctor')), /You will connect directly/);
   const clients = await pageOf(t, 'guides/clients.md');
   assert.match(await terminal.run(clients.block('sh entry')), /"mcpServers"/);
+});
+
+test('as a service: with the unit of systemd, an invitation of before stays valid', { timeout: 240_000 }, async (t) => {
+  const before = await pageOf(t, 'start/two-machines.md');
+  const { terminal, port } = before;
+  await startRelay(terminal, port);
+  const sharing = terminal.start(before.block('sh expose').replace(' expose ', ' expose --print-invitation '));
+  await writeFile(join(terminal.folder, 'invitation'), await sharing.says(/^(mcpr1\S+)$/m), { mode: 0o600 });
+  await sharing.stop();
+
+  const blocks = namedBlocks(await read('guides/service.md'), { 'wss://relay.example': `ws://127.0.0.1:${port}` });
+  const paths = await terminal.run(`PATH="$PATH:$PWD/node_modules/.bin"\n${blocks.get('sh paths')}`);
+  const [node = '', command = '', server = ''] = paths.trim().split('\n');
+  const home = join(terminal.folder, '.home');
+  await mkdir(join(home, '.config'), { recursive: true });
+  await rename(join(terminal.folder, 'relay.key'), join(home, '.config/relay.key'));
+  const unit = blocks
+    .get('ini unit')!
+    .replaceAll('%h', home)
+    .replace('PATH=/usr/local/bin:', `PATH=${dirname(node)}:`)
+    .replace('/usr/local/bin/mcp-rendezvous ', `${command} `)
+    .replace('/usr/local/bin/mcp-server-filesystem ', `${server} `)
+    .replace(':9000', `:${await freePort()}`);
+  const [path, start] = [/^Environment=(PATH=.+)$/m, /^ExecStart=(.+)$/m].map((line) => line.exec(unit)?.[1]);
+  // With nothing of the shell, as systemd starts it.
+  await terminal.start(`cd /\nexec env -i HOME='${home}' ${path} ${start}`).says(/in room \S+ /);
+  assert.match(
+    await terminal.run('mcp-rendezvous doctor --invitation-file invitation'),
+    /You will connect directly, because the other peer/,
+  );
 });
 
 test('a configuration file: one configuration comes out for the other machine', { timeout: 120_000 }, async (t) => {

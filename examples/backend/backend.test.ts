@@ -66,7 +66,7 @@ for (const [language, [command, ...args]] of Object.entries(backends)) {
       const tokenOf = async (path: string, session: string): Promise<string> => {
         const response = await post(path, session);
         assert.deepEqual([response.status, response.headers.get('cache-control')], [200, 'no-store']);
-        return ((await response.json()) as { token: string }).token;
+        return await response.text();
       };
       for (const [session, user] of [
         ['s3ssion', 'ada'],
@@ -90,7 +90,7 @@ for (const [language, [command, ...args]] of Object.entries(backends)) {
       const post = await startBackend(t);
       const refused = async (...request: Parameters<typeof post>) => {
         const response = await post(...request);
-        assert.ok(!(await response.text()).includes('token"'));
+        assert.doesNotMatch(await response.text(), /^ey/);
         return response.status;
       };
       assert.equal(await refused('/token/server'), 401);
@@ -143,11 +143,30 @@ for (const folder of ['node', 'python']) {
         '-euc',
         ask.replace('http://127.0.0.1:3000', new URL(address).origin).replace('token/server', `token/${role}`),
       ]);
-    const token = async (role: string) => (JSON.parse((await curl(role)).stdout) as { token: string }).token;
+    const token = async (role: string) => (await curl(role)).stdout;
     const claims = await meet(relay, [await token('server'), await token('client')]);
     assert.deepEqual([claims[0].sub, claims[1].sub], ['ada-server', 'ada-client']);
   });
 }
+
+test('the command of docs/guides/tokens.md gets a token from a backend, and nothing if it is refused', async (t) => {
+  const [command, ...args] = backends['python']!;
+  const child = spawn(command, args, {
+    env: { PATH: process.env['PATH'], PORT: '0', RELAY_SECRET: testSecret, SESSIONS: '{"s3ssion":"ada"}' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill());
+  const [address] = (await once(createInterface({ input: child.stdout }), 'line', { signal: deadline() })) as [string];
+  const cwd = await mkdtemp(join(tmpdir(), 'session-'));
+  t.after(() => rm(cwd, { recursive: true }));
+  const page = blocksTestedBy(import.meta.filename).find(({ document }) => document.endsWith('guides/tokens.md'));
+  const [save = '', expose = ''] = (page?.body ?? '').split('\n');
+  const [, ask = ''] = /--token-command '([^']+)'/.exec(expose) ?? [];
+  const asked = async (first: string) =>
+    await run('sh', ['-euc', `${first}\n${ask.replace('https://app.example', address)}`], { cwd });
+  assert.equal(decodeJwt((await asked(save)).stdout).sub, 'ada-server');
+  await assert.rejects(asked(save.replace('s3ssion', 'guess')), { code: 22, stdout: '' });
+});
 
 /** Runs a script; resolves with its output, rejects with what it said. */
 async function sh(path: string, args: string[], env: Record<string, string> = {}): Promise<string> {

@@ -22,7 +22,8 @@ const { content } = await client.callTool({ name: 'greet', arguments: { name: 'A
 for (const part of content) if (part.type === 'text') console.log(part.text);
 
 // The first messages travel through the relay, encrypted end to end, until a direct path is found.
-await Promise.race([direct, setTimeout(5_000)]);
+// With `ref: false`, the timer does not keep the process running after that.
+await Promise.race([direct, setTimeout(5_000, undefined, { ref: false })]);
 console.log(`path: ${transport.path}`);
 
 await client.close();

@@ -92,7 +92,9 @@ export const sdkErrors = {
   },
   secret_mismatch: {
     what: 'The other peer did not prove that it knows the end-to-end secret and sees the same connection. No MCP message was sent.',
-    remedy: 'Configure the same secret on both sides. If they are the same already, do not trust this relay.',
+    remedy:
+      'Give both sides the same kind of access. `expose` with a key or with a server invitation takes clients with an invitation only, because they have a secret; ' +
+      '`expose` with a token takes clients with a token. If you pass a secret yourself, pass the same one on both sides. If they are the same already, do not trust this relay.',
     retryable: 'no',
     seenBy: 'both',
   },

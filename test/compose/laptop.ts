@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeJwt } from 'jose';
@@ -208,6 +211,39 @@ export function onLaptop(stack: Stack): void {
     } finally {
       await stack.docker('rm', '--force', id);
     }
+  });
+
+  test("the documents' backup is restored, and a custom key and certificate arrive", async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'backup-'));
+    t.after(() => rm(folder, { recursive: true }));
+    // In another folder than the repository, with the repository's compose file.
+    const follow = (pattern: RegExp) =>
+      stack.sh(`export COMPOSE_FILE=$PWD/docker-compose.yml\ncd '${folder}'\n${documented(pattern)}`);
+    const adminToken = await stack.read('relay', '/run/keys/admin-token');
+    const revoked = await fetch('http://localhost:8080/v1/revocations', {
+      method: 'POST',
+      headers: { authorization: `Bearer ${adminToken}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ jti: 'backed-up' }),
+    });
+    assert.ok(revoked.ok, await revoked.text());
+    const keys = async () =>
+      await Promise.all(['relay-secret', 'redis-url'].map((name) => stack.read('relay', `/run/keys/${name}`)));
+    const before = await keys();
+    await follow(/-c relay redis turn >keys\.tar/);
+    await stack.down();
+    await follow(/-x <keys\.tar/);
+    assert.deepEqual(await keys(), before);
+    const saved = await stack.compose('exec', '-T', 'redis', 'sh', '-c', 'cat /data/appendonlydir/*');
+    assert.match(saved, /backed-up/);
+
+    await writeFile(join(folder, 'backend.key'), `${testSecret}\n`);
+    await follow(/<backend\.key/);
+    assert.equal(await stack.read('relay', '/run/keys/relay-secret'), testSecret);
+    await mkdir(join(folder, 'certificate'));
+    for (const name of ['key', 'certificate']) await writeFile(join(folder, `certificate/${name}.pem`), name);
+    await follow(/<certificate\/key\.pem/);
+    const copied = ['run', '--rm', '-T', '--no-deps', '--entrypoint', 'cat', 'turn-certificate'];
+    assert.equal(await stack.compose(...copied, '/certificate/key.pem'), 'key');
   });
 
   test('down -v leaves nothing', async () => {

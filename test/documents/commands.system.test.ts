@@ -27,7 +27,7 @@ function block(document: string, pattern: RegExp): string {
   const [only] = found;
   assert.ok(only && found.length === 1, `${document} has ${found.length} blocks like ${String(pattern)}`);
   executed.add(only);
-  return only.body.replaceAll(exampleRelay, relayUrl).replaceAll('~/Documents', '"$HOME/Documents"');
+  return only.body.replaceAll(exampleRelay, relayUrl).replaceAll('~/shared', '"$HOME/shared"');
 }
 
 const lines = (text: string): string[] => text.split('\n').filter((line) => /^\s*[^#\s]/.test(line));
@@ -43,8 +43,8 @@ before(async () => {
   const context = { after: (step: () => unknown) => void undo.push(step) } as unknown as TestContext;
   [middle, desktop, laptop] = await machines(context, 3);
   relayUrl = `ws://${middle!.address}:8787`;
-  mkdirSync(join(desktop!.home, 'Documents'));
-  writeFileSync(join(desktop!.home, 'Documents/notes.txt'), 'A boat.');
+  mkdirSync(join(desktop!.home, 'shared'));
+  writeFileSync(join(desktop!.home, 'shared/notes.txt'), 'A boat.');
   const start = block('README.md', /RELAY_HOST=0\.0\.0\.0 mcp-rendezvous-server\s+#/);
   await clean.terminal(start, /listening at/, { on: middle!, env: { ADMIN_TOKEN: admin, DRAIN_WINDOW_MS: '0' } });
   copyFileSync(join(middle!.home, 'relay.key'), join(desktop!.home, 'relay.key'));

@@ -15,7 +15,9 @@ export function words(line: string): string[] {
 /** The arguments of each mcp-rendezvous that a block starts or names. */
 export function commandLines({ language, body }: Block): string[][] {
   if (language === 'sh' || language === 'powershell' || language === 'ini') {
-    const text = body.replaceAll(/\\\n\s*/g, ' ').replaceAll(/\\bin\\mcp-rendezvous\.js/g, ' mcp-rendezvous');
+    const text = body
+      .replaceAll(/\\\n\s*/g, ' ')
+      .replaceAll(/(?:\\bin\\mcp-rendezvous\.js|(?<=[\s=])\/\S*\/mcp-rendezvous(?= ))/g, ' mcp-rendezvous');
     const found = text.replaceAll(/^npm .*$/gm, '').matchAll(/(?:^|[\s(=])mcp-rendezvous( [^\n]*)$/gm);
     return Array.from(found, ([, rest = '']) => words(rest));
   }

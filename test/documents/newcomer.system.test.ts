@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, suite, test, type TestContext } from 'node:test';
 import { type Machine, machines } from '../support/machines.ts';
@@ -88,7 +88,6 @@ test('two machines: relay, share, use, doctor, revoke', { timeout: 5 * minutes }
   const relay = await clean.start(['sh', '-euc', script], listening, { on: desktop! });
   const [, url = ''] = listening.exec(relay) ?? [];
   const { text, block } = follow('start/two-machines.md', { [exampleRelay]: url });
-  mkdirSync(join(desktop!.home, 'Documents'));
   const invitation = await share(block('sh expose'), desktop!);
   rmSync(join(laptop!.home, '.config'), { recursive: true, force: true });
   assert.ok((await use(invitation, laptop!)).includes('list_directory'));

@@ -15,25 +15,25 @@ if (key === '') {
 // Stands for the sessions of your application: a JSON object from a bearer token to a user.
 const users = new Map(Object.entries(JSON.parse(sessions) as Record<string, string>));
 
-async function answer({ method, url, headers }: IncomingMessage): Promise<[status: number, body: object]> {
+async function answer({ method, url, headers }: IncomingMessage): Promise<[status: number, text: string]> {
   const role = url?.split('/token/')[1];
   if (method !== 'POST' || (role !== 'server' && role !== 'client')) {
-    return [404, { error: 'POST /token/server or /token/client' }];
+    return [404, 'POST /token/server or /token/client'];
   }
   const user = users.get(headers.authorization?.replace(/^Bearer /, '') ?? '');
-  if (user === undefined) return [401, { error: 'sign in first' }];
+  if (user === undefined) return [401, 'sign in first'];
   // The backend names the room, not the request: nobody gets a token for the room of somebody else.
   const options = { key, room: `user-${user}`, role, subject: `${user}-${role}`, ttl: '15m' } as const;
-  return [200, { token: await createRoomToken(options) }];
+  return [200, await createRoomToken(options)];
 }
 
 async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const [status, body] = await answer(request).catch((error: unknown) => {
+  const [status, text] = await answer(request).catch((error: unknown) => {
     console.error(error);
-    return [500, { error: 'see the log' }] as const;
+    return [500, 'see the log'] as const;
   });
-  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
-  response.end(JSON.stringify(body));
+  response.writeHead(status, { 'content-type': 'text/plain', 'cache-control': 'no-store' });
+  response.end(text);
 }
 
 const server = createServer((request, response) => void respond(request, response));

@@ -50,29 +50,29 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(*self.token())
         except Exception as error:  # whatever it is, the caller hears no more than that
             print(repr(error), file=sys.stderr)
-            self.answer(500, {"error": "see the log"})
+            self.answer(500, "see the log")
 
     def token(self):
         path = re.fullmatch(r"/token/(server|client)", self.path)
         if not path:
-            return 404, {"error": "POST /token/server or /token/client"}
+            return 404, "POST /token/server or /token/client"
         user = USERS.get(re.sub("^Bearer ", "", self.headers.get("Authorization", "")))
         if user is None:
-            return 401, {"error": "sign in first"}
+            return 401, "sign in first"
         role = path.group(1)
         # The backend names the room, not the request: nobody gets a token for the room of somebody
         # else.
-        return 200, {"token": room_token(KEY, f"user-{user}", role, f"{user}-{role}", LIFETIME_SECONDS)}
+        return 200, room_token(KEY, f"user-{user}", role, f"{user}-{role}", LIFETIME_SECONDS)
 
     def do_GET(self):
-        self.answer(404, {"error": "POST /token/server or /token/client"})
+        self.answer(404, "POST /token/server or /token/client")
 
-    def answer(self, status, body):
+    def answer(self, status, text):
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "text/plain")
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
+        self.wfile.write(text.encode())
 
     def log_message(self, *_):
         pass

@@ -6,7 +6,7 @@ import type { CodeEntry } from 'mcp-rendezvous-protocol';
  */
 export const cliErrors = {
   bad_option: {
-    what: 'An option, a variable or the token is missing or invalid. Nothing was tried; the exit code is 2.',
+    what: 'An option or a variable is wrong, or the token is missing, expired or not a JWT. Nothing was tried; the exit code is 2.',
     remedy: 'Correct what the message names. `--help` lists the options.',
     retryable: 'no',
     seenBy: 'both',

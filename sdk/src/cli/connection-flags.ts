@@ -203,18 +203,20 @@ export function readClaims(text: string | undefined): ClaimMapping | undefined {
 }
 
 /**
- * Refuses a token that has expired. The relay's clock decides, and is asked when this machine's
+ * Refuses a token or an invitation that has expired. The relay's clock decides, and is asked when this machine's
  * says so; where it cannot be asked there is no connection to be had anyway.
  *
  * @throws CliError `bad_option`
  */
-export async function refuseExpired({ relay, token }: Connection): Promise<void> {
+export async function refuseExpired({ relay, token, invitation }: Connection): Promise<void> {
   const { exp } = jwtPayload(typeof token === 'string' ? token : await token()) ?? {};
   if (typeof exp !== 'number' || exp * 1000 > Date.now()) return;
   const { relayTime } = await import('./relay-time.ts');
   const now = (await relayTime(relay)) ?? Date.now() / 1000;
   if (exp + clockToleranceSeconds > now) return;
-  throw usage(`The token expired at ${new Date(exp * 1000).toISOString()}. Ask your backend for a new one.`);
+  const when = new Date(exp * 1000).toISOString();
+  if (invitation !== undefined) throw usage(`The invitation expired at ${when}. Ask for another invitation.`);
+  throw usage(`The token expired at ${when}. Ask your backend for a new one.`);
 }
 
 /** Seconds on the command line, in milliseconds. */

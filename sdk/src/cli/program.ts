@@ -262,11 +262,11 @@ Environment:
   MCP_RENDEZVOUS_TOKEN   room token with role "${role}"; not an option, because other users can read a program's arguments
   MCP_RENDEZVOUS_SECRET  end-to-end secret, if both sides use one; create it with: mcp-rendezvous secret${proxyHelp}`;
 
-const exitHelp = `
+const exitHelp = (failed: string) => `
 Exit codes:
   0      normal end
-  1      the connection failed or ended; the last line on stderr says why
-  2      an option, a variable or the token is missing or invalid
+  1      ${failed}; the last line on stderr says why
+  2      an option or a variable is wrong, or the token is missing, expired or not a JWT; nothing was tried
   128+n  stopped by signal n (Ctrl-C: 130)`;
 
 const exposeHelp = `
@@ -292,13 +292,13 @@ have failed. With RELAY_SECRET or --key-file, expose creates and renews the toke
 ${callsHelp}
 Limits: one subject can use a quarter of --max-sessions, or 16 if that is more. Further clients are rejected as "busy" and can retry.
 ${connectionHelp('server')}
-${exitHelp}
+${exitHelp('sharing failed or ended, or the relay rejected the token')}
 
 Examples:
-  RELAY_SECRET=… mcp-rendezvous expose --relay wss://relay.example -- npx -y @modelcontextprotocol/server-filesystem ~/Documents
+  RELAY_SECRET=… mcp-rendezvous expose --relay wss://relay.example -- npx -y @modelcontextprotocol/server-filesystem ~/shared
   mcp-rendezvous expose --invitation-file ./server.invitation -- python -m my_server
   export MCP_RENDEZVOUS_TOKEN=…  MCP_RENDEZVOUS_RELAY=wss://relay.example
-  mcp-rendezvous expose -- npx -y @modelcontextprotocol/server-filesystem ~/Documents
+  mcp-rendezvous expose -- npx -y @modelcontextprotocol/server-filesystem ~/shared
   mcp-rendezvous expose --token-file ./token -- python -m my_server --verbose
   API_KEY=… mcp-rendezvous expose --url http://localhost:3000/mcp --header 'Authorization: Bearer \${API_KEY}'
   RELAY_SECRET=… mcp-rendezvous expose --config ./mcp.json --room-prefix laptop-`;
@@ -319,7 +319,7 @@ Each MCP session uses its own connection. Sessions close after 30 idle minutes; 
 Requests of protocol 2026-07-28, which has no sessions, share one connection.
 ${connectionHelp('client')}
   MCP_RENDEZVOUS_HTTP_TOKEN   bearer token that --http requires
-${exitHelp}
+${exitHelp('the connection failed or ended: connect was refused or revoked, its secret is wrong, or the relay rejected the token')}
 
 Example, in the configuration of an MCP client:
   {

@@ -52,7 +52,7 @@ export async function token(flags: TokenFlags, env: NodeJS.ProcessEnv, warn: (li
     warn,
   );
   const { exp } = jwtPayload(signed) ?? {};
-  warn(`the token ends at ${new Date(Number(exp) * 1000).toISOString()}; --ttl makes it another time`);
+  warn(`the token ends at ${new Date(Number(exp) * 1000).toISOString()}; use --ttl to choose another lifetime`);
   return flags.json ? JSON.stringify({ token: signed, claims: jwtPayload(signed) }) : signed;
 }
 

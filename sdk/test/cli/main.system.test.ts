@@ -197,7 +197,7 @@ test('a token: with RELAY_SECRET, and the default subject', async (t) => {
     RELAY_SECRET: secret,
   });
   assert.deepEqual([code, stdout.length], [0, 1]);
-  assert.match(stderr, /^mcp-rendezvous: the token ends at \S+Z; --ttl makes it another time\n$/);
+  assert.match(stderr, /^mcp-rendezvous: the token ends at \S+Z; use --ttl to choose another lifetime\n$/);
   const { payload } = await jwtVerify(stdout[0]!, new TextEncoder().encode(secret), { audience: 'mcp-rendezvous' });
   assert.deepEqual([payload['room'], payload['role'], payload.sub], ['desk', 'server', `server@${hostname()}`]);
   assert.equal(payload.exp! - payload.iat!, 86_400);

@@ -132,7 +132,7 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
     throw new ConfigError(problems);
   }
   const values = parsed.data;
-  const keys = readKeys(values, problems);
+  const keys = readKeys(values, given, problems);
   if (values.TURN_URLS.length > 0 && values.TURN_SECRET === undefined) {
     problems.push('TURN_URLS needs TURN_SECRET, the static-auth-secret of these TURN servers.');
   }
@@ -216,12 +216,14 @@ function readRedis({ REDIS_URL, REDIS_CA_FILE }: Environment, problems: string[]
   return { url: REDIS_URL, ca };
 }
 
-function readKeys(values: Environment, problems: string[]): Keys | undefined {
+/** @param given the variables as they were set, without what was read from files */
+function readKeys(values: Environment, given: Record<string, string>, problems: string[]): Keys | undefined {
   const { RELAY_SECRET, RELAY_ISSUERS_FILE, RELAY_HOST } = values;
   if (RELAY_SECRET !== undefined && RELAY_ISSUERS_FILE !== undefined) {
     // A secret beside issuers would let in tokens without an issuer.
+    const secret = given['RELAY_SECRET'] === undefined ? 'RELAY_SECRET_FILE' : 'RELAY_SECRET';
     problems.push(
-      'RELAY_SECRET and RELAY_ISSUERS_FILE are both set. Set one of them; the file can contain a secret as an entry.',
+      `${secret} and RELAY_ISSUERS_FILE are both set. Set one of them; the issuers file can contain a secret as an entry.`,
     );
     return undefined;
   }

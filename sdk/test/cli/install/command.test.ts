@@ -72,7 +72,12 @@ void suite('the command install', { concurrency: 2 }, () => {
     ['no invitation', ['cursor'], {}, /No invitation is given\. Pass it .* or in MCP_RENDEZVOUS_INVITATION/],
     ['half an invitation', ['cursor', invitation.slice(0, 90)], {}, /The invitation cannot be used/],
     ['the invitation of a server', ['cursor', ofServer], {}, /is for a server: use it with expose/],
-    ['an invitation that has expired', ['cursor', past], {}, /expired at 2001-09-09/],
+    [
+      'an invitation that has expired',
+      ['cursor', past],
+      {},
+      /The invitation expired at 2001-09-09\S+ Ask for another invitation\./,
+    ],
     ['something else in the variable', ['cursor'], { MCP_RENDEZVOUS_INVITATION: 'abc' }, /does not begin with mcpr1/],
   ];
   for (const [name, args, env, says] of mistakes) {
