@@ -56,9 +56,14 @@ export class CuttingWire {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Frames count from now on. */
-  begin(): void {
+  /**
+   * Frames count from now on.
+   *
+   * @param lost what is lost at once, for which the peers come back
+   */
+  begin(lost?: Cut['what']): void {
     this.frames = 0;
+    if (lost) this.#lose(lost);
   }
 
   stop(): void {
@@ -97,27 +102,27 @@ export class CuttingWire {
     const { frame, delivered } = this.#cut;
     const last = ++this.frames === frame;
     // On a line that stays nothing is lost.
-    if (!last || delivered || !this.#cuts(line)) to.send(data, { binary }, () => last && this.#end());
+    if (!last || delivered || !concerns(this.#cut.what, line)) to.send(data, { binary }, () => last && this.#end());
     else this.#end();
   }
 
-  #cuts({ role }: Line): boolean {
-    const { what } = this.#cut;
-    return what === 'restart' || what === 'both' || role === what;
+  #end(): void {
+    this.#refused = this.#cut.refused;
+    this.#lose(this.#cut.what);
   }
 
-  #end(): void {
-    const { what, refused } = this.#cut;
-    this.#refused = refused;
+  #lose(what: Cut['what']): void {
     if (what === 'restart') this.#relay = this.#next;
     for (const line of this.#lines) {
-      if (!this.#cuts(line)) continue;
+      if (!concerns(what, line)) continue;
       this.#lines.delete(line);
       line.near.terminate();
       line.far.terminate();
     }
   }
 }
+
+const concerns = (what: Cut['what'], { role }: Line): boolean => what === 'restart' || what === 'both' || role === what;
 
 /** The role in the token of a `join`, the first frame of a socket. */
 function roleIn(data: Buffer): Role {
