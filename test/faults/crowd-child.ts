@@ -22,7 +22,8 @@ const atOnce = 50;
  * when it has joined first.
  */
 async function enter(relay: string, room: string, role: 'server' | 'client'): Promise<void> {
-  const token = await testToken({ room, role });
+  // How often one subject joins is limited.
+  const token = await testToken({ room, role, subject: `${role} of ${room}` });
   await new Promise<void>((resolve) => {
     let known: { peer: string; resume: string } | undefined;
     let attempt = 0;

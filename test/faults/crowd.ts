@@ -50,7 +50,11 @@ export async function allDropped(scale: Scale): Promise<Report> {
   const redis = await RedisServer.start();
   // All of them come from one address.
   const many = String(2 * scale.crowd);
-  const limits = { MAX_CONNECTIONS_PER_ADDRESS: many, MAX_PENDING_JOINS_PER_ADDRESS: many };
+  const limits = {
+    MAX_CONNECTIONS_PER_ADDRESS: many,
+    MAX_PENDING_JOINS_PER_ADDRESS: many,
+    MAX_JOINS_PER_SECOND_PER_ADDRESS: many,
+  };
   const env = { REDIS_URL: redis.url, LEASE_MS: String(scale.leaseMs), ...limits };
   const fleet = await Fleet.start(instances.length, () => env);
   const crowd = new Crowd(fleet.url, scale.crowd);
