@@ -15,9 +15,9 @@ function losingSecondAnswer() {
       if (sockets.length === 2) this.prependListener('message', () => this.terminate());
     }
 
-    override addEventListener(...[type, listener, options]: Parameters<WebSocket['addEventListener']>): void {
-      const loses = type === 'message' && this === sockets[1];
-      if (!loses) super.addEventListener(type, listener as never, options as never);
+    override addEventListener(...listener: Parameters<WebSocket['addEventListener']>): void {
+      const loses = listener[0] === 'message' && this === sockets[1];
+      if (!loses) super.addEventListener(...listener);
     }
   }
   return { LosingSocket, sockets };

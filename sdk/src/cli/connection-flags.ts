@@ -203,8 +203,8 @@ export function readClaims(text: string | undefined): ClaimMapping | undefined {
 }
 
 /**
- * Refuses a token or an invitation that has expired. The relay's clock decides, and is asked when this machine's
- * says so; where it cannot be asked there is no connection to be had anyway.
+ * Refuses a token or an invitation that has expired. The relay's clock decides, and is asked when
+ * this machine's says so; where it cannot be asked there is no connection to be had anyway.
  *
  * @throws CliError `bad_option`
  */
