@@ -6,8 +6,9 @@ import { fromBase64Url } from './base64url.ts';
  */
 export function jwtPayload(token: string): { [claim: string]: unknown } | undefined {
   try {
-    // Nothing around it, such as the JSON in which a backend may have wrapped it.
-    const [, part] = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec(token) ?? [];
+    // Nothing around it, such as the JSON in which a backend may have wrapped it. The end of a line
+    // behind it is of no account, as it is to the relay.
+    const [, part] = /^[\w-]+\.([\w-]+)\.[\w-]+\s*$/.exec(token) ?? [];
     if (part === undefined) return undefined;
     const payload: unknown = JSON.parse(new TextDecoder().decode(fromBase64Url(part)));
     const isObject = typeof payload === 'object' && payload !== null && !Array.isArray(payload);
