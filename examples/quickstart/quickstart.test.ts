@@ -64,10 +64,7 @@ test('the quickstart does what its README says', async (t) => {
   await server.printed(/waiting for clients/);
   const client = new Terminal(t, `${key}\n${third}`, env);
   const shown = allBlocks().find(({ document, language }) => document.includes('quickstart') && language === '');
-  await client.printed(/path: direct/);
-  const direct = performance.now();
   assert.equal(await client.output(), shown?.body);
-  assert.ok(performance.now() - direct < 4000, 'the timer of 5 s does not keep it running');
 
   // The guide shows these very files.
   const guide = await readFile(new URL('../../docs/guides/node.md', import.meta.url), 'utf8');
