@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { SettledButton } from '../consent/button.tsx';
 import { at } from '../place.ts';
 import { Asks } from '../view/asks.tsx';
@@ -108,7 +108,9 @@ function Running({ session, tool, app, call, onclose }: RunningProps) {
       isAppOpen.value = false;
     };
   }, []);
-  useEffect(() => {
+  // In the turn in which the frame is made: an effect runs after drawing, and by then the sandbox
+  // may have said that it is ready.
+  useLayoutEffect(() => {
     const over = new AbortController();
     const { signal } = over;
     const receive = (event: MessageEvent): void => {
