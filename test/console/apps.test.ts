@@ -126,3 +126,22 @@ test('what is no app is said to the developer of the server', async (t) => {
   await pressUntil(page.getByRole('button', { name: 'Run it with these hosts' }), frame);
   await page.frameLocator('iframe').frameLocator('iframe').getByText('wide').waitFor();
 });
+
+test('an app comes up on a page that is slow to draw', async (t) => {
+  const html = '<!doctype html><html lang="en"><title>App</title><body>it runs</body></html>';
+  const room = new Room(relay);
+  await serveApps(t, { relay: relay.ws, token: await room.token('server') }, { late: { html } });
+  const { page } = await openTab(t, browser, relay.url);
+  await connect(page, await room.token('client'));
+  await connected(page);
+  await choose(page, 'late');
+  await page.getByRole('button', { name: 'Call', exact: true }).click();
+  // What waits for the next frame waits for 2 s, which is longer than the sandbox takes to load.
+  await page.evaluate(`{
+    const later = setTimeout;
+    requestAnimationFrame = (run) => later(run, 2_000);
+    setTimeout = (run, ms = 0, ...given) => later(run, ms <= 100 ? 2_000 : ms, ...given);
+  }`);
+  await page.getByRole('button', { name: 'Open the app' }).click();
+  await page.frameLocator('iframe').frameLocator('iframe').getByText('it runs').waitFor();
+});
